@@ -1,0 +1,47 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""LSTM, GRU and plain recurrent networks as first-class Hugging Face models."""
+
+import transformers
+
+from .configuration_gru import GRUConfig
+from .configuration_lstm import LSTMConfig
+from .configuration_recurrent import RecurrentConfig
+from .configuration_rnn import RNNConfig
+from .modeling_gru import GRUForCausalLM, GRUModel, GRUPreTrainedModel
+from .modeling_lstm import LSTMForCausalLM, LSTMModel, LSTMPreTrainedModel
+from .modeling_recurrent import AUTO_CLASSES, RecurrentCache
+from .modeling_rnn import RNNForCausalLM, RNNModel, RNNPreTrainedModel
+from .tokenization_lstm import LSTMTokenizer
+
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GRUConfig",
+    "GRUForCausalLM",
+    "GRUModel",
+    "GRUPreTrainedModel",
+    "LSTMConfig",
+    "LSTMForCausalLM",
+    "LSTMModel",
+    "LSTMPreTrainedModel",
+    "LSTMTokenizer",
+    "RNNConfig",
+    "RNNForCausalLM",
+    "RNNModel",
+    "RNNPreTrainedModel",
+    "RecurrentCache",
+    "RecurrentConfig",
+]
+
+
+def _register() -> None:
+    """Make the Auto classes know ours; `exist_ok`, so that an "lstm" of transformers' own could not break the import."""
+    for family, config_class in (("LSTM", LSTMConfig), ("GRU", GRUConfig), ("RNN", RNNConfig)):
+        transformers.AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+        transformers.AutoTokenizer.register(config_class, LSTMTokenizer, exist_ok=True)
+        for auto_class, head in AUTO_CLASSES.items():
+            getattr(transformers, auto_class).register(config_class, globals()[family + head], exist_ok=True)
+
+
+_register()

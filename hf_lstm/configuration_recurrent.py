@@ -1,0 +1,195 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""The fields that LSTM, GRU and RNN configurations share, and the rules that hold between them."""
+
+import difflib
+import math
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
+
+# Names that transformers itself, or a file it wrote, hands to a configuration beside the declared fields.
+_TRANSFORMERS_NAMES = frozenset(
+    {
+        "attn_implementation",
+        "auto_map",
+        "experts_implementation",
+        "model_type",
+        "name_or_path",
+        "num_labels",
+        "output_attentions",
+        "per_layer_config",
+        "quantization_config",
+        "torch_dtype",
+    }
+)
+
+
+@strict
+class RecurrentConfig(PreTrainedConfig):
+    r"""
+    Base of [`LSTMConfig`], [`GRUConfig`] and [`RNNConfig`].
+
+    Args:
+        vocab_size (`int`, defaults to 10000): Number of tokens, V.
+        hidden_size (`int`, defaults to 256): Number of units of a layer in one direction, H.
+        embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output, so
+            that input and output embeddings can be tied without a projection.
+        num_hidden_layers (`int`, defaults to 1): Number of layers, L.
+        bidirectional (`bool`, defaults to `False`): Read the sequence in both directions; outputs are concatenated.
+        bias (`bool`, defaults to `True`): Give the layers the two bias vectors of `torch.nn.LSTM`.
+        embedding_dropout (`float`, defaults to 0.0): Rate at which whole token types are dropped from a batch, all their
+            occurrences together (Gal & Ghahramani 2016, section 4.2; Merity et al. 2018, section 4.3).
+        input_dropout (`float`, defaults to 0.0): Dropout rate on the embeddings.
+        hidden_dropout (`float`, defaults to 0.0): Dropout rate between layers.
+        output_dropout (`float`, defaults to 0.0): Dropout rate on the output of the last layer.
+        variational_dropout (`bool`, defaults to `False`): Draw one mask for a sequence and use it at every time step
+            ("locked" dropout, Gal & Ghahramani 2016, equation 7) instead of a new mask at each step.
+        residual_connections (`bool`, defaults to `False`): Add the input of each layer after the first to its output
+            (Wu et al. 2016, section 3.1).
+        layer_norm (`bool`, defaults to `False`): Normalise the output of each layer (Ba et al. 2016), after the residual.
+        layer_norm_eps (`float`, defaults to 1e-5): The constant added to the variance by the normalisation.
+        initializer (`str`, defaults to `"orthogonal"`): `"orthogonal"`: orthogonal recurrent weights (Saxe et al. 2014),
+            Xavier-uniform input weights, zero biases; `"uniform"`: as `torch.nn.LSTM`, U(-1/sqrt(H), 1/sqrt(H)).
+        initializer_range (`float`, defaults to 0.05): Standard deviation of embeddings and of the output layer.
+        tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf 2017),
+            through a linear projection where the two sizes differ.
+        lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
+        use_cache (`bool`, defaults to `True`): Return the final states, outside training.
+        pad_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens, smaller than `vocab_size`.
+
+    Raises:
+        ValueError: for a value out of range, a pair of values that cannot work, or a misspelt name.
+        huggingface_hub.errors.StrictDataclassFieldValidationError: for a value of the wrong type.
+    """
+
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    _auto_class: ClassVar[str | None] = "AutoConfig"  # saved configurations carry their code
+
+    vocab_size: int = 10000
+    hidden_size: int = 256
+    embedding_size: int | None = None
+    num_hidden_layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+
+    embedding_dropout: float | int = 0.0
+    input_dropout: float | int = 0.0
+    hidden_dropout: float | int = 0.0
+    output_dropout: float | int = 0.0
+    variational_dropout: bool = False
+
+    residual_connections: bool = False
+    layer_norm: bool = False
+    layer_norm_eps: float | int = 1e-5
+
+    initializer: Literal["orthogonal", "uniform"] = "orthogonal"
+    initializer_range: float | int = 0.05
+
+    tie_word_embeddings: bool = True
+    lm_head_bias: bool = True
+    use_cache: bool = True
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+
+    @property
+    def num_directions(self) -> int:
+        """D: 2 for a bidirectional network, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def state_size(self) -> int:
+        """Size of the output of one direction of a layer."""
+        return self.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        """Size of the output of a layer, both directions together."""
+        return self.num_directions * self.state_size
+
+    @property
+    def input_size(self) -> int:
+        """Size of a token embedding, E."""
+        return self.output_size if self.embedding_size is None else self.embedding_size
+
+    def __post_init__(self, **kwargs: Any):
+        for name in self._undeclared(kwargs):
+            guess = self._closest_field(name)
+            hint = f"Did you mean `{guess}`?" if guess else f"See the fields of `{type(self).__name__}`."
+            raise ValueError(f"`{name}` (given as {kwargs[name]!r}) is no field of `{type(self).__name__}`. {hint}")
+        super().__post_init__(**kwargs)
+        self.validate_recurrent()  # here as well, so that construction raises a plain ValueError
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """As in transformers. Keys that other tools added to the file are kept; a misspelt field is refused."""
+        foreign = cls._undeclared(config_dict)
+        for name in [*foreign, *cls._undeclared(kwargs)]:
+            if guess := cls._closest_field(name):
+                value = config_dict.get(name, kwargs.get(name))
+                raise ValueError(
+                    f"`{name}` (given as {value!r}) is no field of `{cls.__name__}`. Did you mean `{guess}`?"
+                )
+        known = {name: value for name, value in config_dict.items() if name not in foreign}
+        loaded = super().from_dict(known, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in foreign:
+            logger.warning_once(f"`{name}` is no field of `{cls.__name__}`; it is kept but has no effect.")
+            setattr(config, name, config_dict[name])
+        return loaded
+
+    @classmethod
+    def _undeclared(cls, names) -> list[str]:
+        """The names that are neither fields nor known to transformers."""
+        return [
+            name
+            for name in names
+            if name not in cls.__dataclass_fields__
+            and name not in _TRANSFORMERS_NAMES
+            and not name.startswith("_")
+        ]
+
+    @classmethod
+    def _closest_field(cls, name: str) -> str | None:
+        matches = difflib.get_close_matches(name, cls.__dataclass_fields__, n=1, cutoff=0.8)
+        return matches[0] if matches else None
+
+    def validate_recurrent(self):
+        """The rules between fields; transformers runs it on construction and before saving."""
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"):
+            value = getattr(self, name)
+            if value is not None and (value < 1 or isinstance(value, bool)):
+                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
+        for name in ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"`{name}` is a probability and must be at least 0 and less than 1, got {value!r}.")
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
+        self._validate_special_tokens()
+        for name in ("hidden_dropout", "residual_connections"):
+            if self.num_hidden_layers == 1 and getattr(self, name):
+                logger.warning_once(
+                    f"`{name}={getattr(self, name)!r}` acts between layers and has no effect with "
+                    "`num_hidden_layers=1`. Raise `num_hidden_layers`, or leave it out."
+                )
+
+    def _validate_special_tokens(self):
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            value = getattr(self, name)
+            for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and not 0 <= token_id < self.vocab_size:
+                    raise ValueError(
+                        f"`{name}` must lie between 0 and vocab_size - 1 = {self.vocab_size - 1}, got {value!r}. "
+                        f"Raise `vocab_size`, or set `{name}=None` if there is no such token."
+                    )
+
+
+__all__ = ["RecurrentConfig"]

@@ -1,0 +1,100 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""LSTM: the equations, and the named classes."""
+
+import torch
+import torch.nn.functional as F
+
+from .configuration_lstm import LSTMConfig
+from .modeling_recurrent import Padding, RecurrentForCausalLM, RecurrentLayer, RecurrentModel, RecurrentPreTrainedModel, State
+
+
+class LSTMLayer(RecurrentLayer):
+    r"""
+    Long short-term memory (Hochreiter & Schmidhuber 1997) with forget gate (Gers et al. 2000) and without peepholes; rows of
+    the weights in the order i, f, g, o of `torch.nn.LSTM`:
+
+        i = sigmoid(W_ii x + b_ii + W_hi h + b_hi)      input gate
+        f = sigmoid(W_if x + b_if + W_hf h + b_hf)      forget gate
+        g = tanh(W_ig x + b_ig + W_hg h + b_hg)         candidate
+        o = sigmoid(W_io x + b_io + W_ho h + b_ho)      output gate
+        c' = f * c + i * g
+        h' = o * tanh(c'),  or  W_hr (o * tanh(c'))  with a projection (Sak et al. 2014, equation 6)
+    """
+
+    num_gates = 4
+    state_names = ("h", "c")
+
+    def kernel(self, inputs, state, weights, bidirectional):
+        train = torch.is_grad_enabled()
+        outputs, *state = torch.lstm(inputs, state, weights, self.bias, 1, 0.0, train, bidirectional, True)
+        return outputs, tuple(state)
+
+    def cell(self, inputs, state, weights):
+        if self.output_size == self.hidden_size:
+            return torch.lstm_cell(inputs, state, *weights)
+        w_ih, w_hh, b_ih, b_hh = [*weights[:-1], None, None][:4]
+        gates = F.linear(inputs, w_ih, b_ih) + F.linear(state[0], w_hh, b_hh)
+        i, f, g, o = gates.chunk(4, dim=1)
+        c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+        return F.linear(o.sigmoid() * c.tanh(), weights[-1]), c
+
+    def hold_state(self, inputs, weights, padding: Padding):
+        """
+        One more input column, 1 at padding, whose weights close the input gate and open the forget gate: sigmoid(-1e4) is 0
+        and sigmoid(1e4) is 1 in every floating-point type, so that c' = c bit for bit.
+        """
+        flag = padding.trailing[..., None].to(inputs.dtype)
+        column = weights[0].new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size)[:, None]
+        return torch.cat([inputs, flag], dim=-1), [torch.cat([weights[0], column], dim=1), *weights[1:]]
+
+    def _initial_value(self, name, parameter, config: LSTMConfig):
+        value = super()._initial_value(name, parameter, config)
+        if name.startswith("bias") and config.forget_gate_bias is not None:
+            value[self.hidden_size : 2 * self.hidden_size] = config.forget_gate_bias if "bias_ih" in name else 0.0
+        return value
+
+
+class LSTMPreTrainedModel(RecurrentPreTrainedModel):
+    config: LSTMConfig
+    layer_class = LSTMLayer
+    _no_split_modules = ["LSTMLayer"]
+
+
+class LSTMModel(LSTMPreTrainedModel, RecurrentModel):
+    r"""
+    Embedding and a stack of LSTM layers. Arguments and outputs: [`RecurrentModel.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import LSTMConfig, LSTMModel
+
+    >>> model = LSTMModel(LSTMConfig(vocab_size=100, hidden_size=8, bidirectional=True)).eval()
+    >>> ids, mask = torch.tensor([[5, 6, 7], [8, 0, 0]]), torch.tensor([[1, 1, 1], [1, 0, 0]])
+    >>> model(ids, attention_mask=mask).last_hidden_state.shape
+    torch.Size([2, 3, 16])
+    ```
+    """
+
+
+class LSTMForCausalLM(LSTMPreTrainedModel, RecurrentForCausalLM):
+    r"""
+    LSTM language model. Arguments and outputs: [`RecurrentForCausalLM.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import LSTMConfig, LSTMForCausalLM
+
+    >>> model = LSTMForCausalLM(LSTMConfig(vocab_size=100, hidden_size=8)).eval()
+    >>> model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=4, do_sample=False).shape
+    torch.Size([1, 7])
+    ```
+    """
+
+    model_class = LSTMModel
+
+
+__all__ = ["LSTMForCausalLM", "LSTMModel", "LSTMPreTrainedModel"]

@@ -1,0 +1,84 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Plain recurrent network: the equation, and the named classes."""
+
+import torch
+from torch import nn
+
+from .configuration_rnn import RNNConfig
+from .modeling_recurrent import RecurrentForCausalLM, RecurrentLayer, RecurrentModel, RecurrentPreTrainedModel
+
+
+class RNNLayer(RecurrentLayer):
+    r"""
+    Plain recurrent layer (Elman 1990), with f = tanh or relu, as `torch.nn.RNN`:
+
+        h' = f(W_ih x + b_ih + W_hh h + b_hh)
+    """
+
+    num_gates = 1
+
+    def __init__(self, config: RNNConfig, input_size: int):
+        super().__init__(config, input_size)
+        self.nonlinearity = config.nonlinearity
+
+    def kernel(self, inputs, state, weights, bidirectional):
+        train = torch.is_grad_enabled()
+        run = torch.rnn_relu if self.nonlinearity == "relu" else torch.rnn_tanh
+        outputs, h = run(inputs, state[0], weights, self.bias, 1, 0.0, train, bidirectional, True)
+        return outputs, (h,)
+
+    def cell(self, inputs, state, weights):
+        run = torch.rnn_relu_cell if self.nonlinearity == "relu" else torch.rnn_tanh_cell
+        return (run(inputs, state[0], *weights),)
+
+    def _initial_value(self, name, parameter, config: RNNConfig):
+        if config.initializer != "identity" or name.startswith("bias"):
+            return super()._initial_value(name, parameter, config)
+        value = torch.empty_like(parameter, dtype=torch.float32)
+        return nn.init.eye_(value) if name.startswith("weight_hh") else nn.init.normal_(value, std=0.001)
+
+
+class RNNPreTrainedModel(RecurrentPreTrainedModel):
+    config: RNNConfig
+    layer_class = RNNLayer
+    _no_split_modules = ["RNNLayer"]
+
+
+class RNNModel(RNNPreTrainedModel, RecurrentModel):
+    r"""
+    Embedding and a stack of plain recurrent layers. Arguments and outputs: [`RecurrentModel.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import RNNConfig, RNNModel
+
+    >>> model = RNNModel(RNNConfig(vocab_size=100, hidden_size=8)).eval()
+    >>> model(torch.tensor([[5, 6, 7]])).past_key_values.get_seq_length()
+    3
+    ```
+    """
+
+
+class RNNForCausalLM(RNNPreTrainedModel, RecurrentForCausalLM):
+    r"""
+    Language model over a plain recurrent network. Arguments and outputs: [`RecurrentForCausalLM.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import RNNConfig, RNNForCausalLM
+
+    >>> model = RNNForCausalLM(RNNConfig(vocab_size=100, hidden_size=8)).eval()
+    >>> ids = torch.tensor([[5, 6, 7]])
+    >>> model(ids, labels=ids).logits.shape
+    torch.Size([1, 3, 100])
+    ```
+    """
+
+    model_class = RNNModel
+
+
+__all__ = ["RNNForCausalLM", "RNNModel", "RNNPreTrainedModel"]
