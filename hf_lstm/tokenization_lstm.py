@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import TokenizersBackend
 
+
 KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
 
 # Options that only some kinds have; every other option of `train_from_iterator` is for all.
@@ -63,7 +64,8 @@ class LSTMTokenizer(TokenizersBackend):
     # No `__init__` here: with one, `from_pretrained` would rebuild the backend from its vocabulary alone and lose the
     # rest of tokenizer.json. `kind` and `min_frequency` travel in `init_kwargs`, that is in tokenizer_config.json.
 
-    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012 (the library's own type)
+    model_input_names = ["input_ids", "attention_mask"]
+    _auto_class = "AutoTokenizer"  # `save_pretrained` copies this file beside tokenizer.json
 
     @classmethod
     def train_from_files(cls, files: str | os.PathLike | Iterable[str | os.PathLike], kind: str = "bpe", **options):
