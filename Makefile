@@ -1,0 +1,60 @@
+# Every target sets up what it needs: on a fresh checkout `make test` and `make train` are enough.
+#
+# `make install` pins every version with constraints.txt. On Linux pip's default torch is the CUDA build, of gigabytes;
+# for a CPU build pass the index named on pytorch.org's installation page:
+#     make install PIP_ARGS="--extra-index-url ..."
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test lint format bench clean
+
+help: ## Print this list
+	@echo "Usage: make TARGET [VARIABLE=value ...]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "Variables (and their values now):"
+	@echo "  PYTHON    interpreter that creates the environment ($(PYTHON))"
+	@echo "  VENV      where the environment lies ($(VENV))"
+	@echo "  PIP_ARGS  extra options for pip, such as the index of CPU builds of torch ($(PIP_ARGS))"
+	@echo "  WORKERS   processes that run the tests ($(WORKERS))"
+	@echo "  ARGS      extra arguments for train, test and bench ($(ARGS))"
+
+install: $(STAMP) ## Create the environment and install the package in it, editable, at the pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[test,plot,dev]'
+	touch $@
+
+train: $(STAMP) ## Train the example language model into runs/python_docs_lm (ARGS="--output_dir ..." and so on)
+	$(BIN)/python examples/train_language_model.py --output_dir runs/python_docs_lm $(ARGS)
+
+# One thread a worker, or the workers fight over the cores; offline, because no test may depend on the Hub.
+test: export OMP_NUM_THREADS = 1
+test: export HF_HUB_OFFLINE = 1
+test: $(STAMP) ## Run the tests (ARGS="-k crf", ARGS=tests/test_cache.py, ...)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --durations=10 $(ARGS)
+
+lint: $(STAMP) ## Check style and formatting, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Repair what ruff can repair and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure the layers and generation on this machine
+	$(BIN)/python benchmarks/layer_and_generation.py $(ARGS)
+
+clean: ## Remove caches and build outputs (the environment, runs/ and results stay)
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
