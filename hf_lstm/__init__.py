@@ -3,13 +3,14 @@
 
 import transformers
 
+from .cache_recurrent import RecurrentCache
 from .configuration_gru import GRUConfig
 from .configuration_lstm import LSTMConfig
 from .configuration_recurrent import RecurrentConfig
 from .configuration_rnn import RNNConfig
 from .modeling_gru import GRUForCausalLM, GRUModel, GRUPreTrainedModel
 from .modeling_lstm import LSTMForCausalLM, LSTMModel, LSTMPreTrainedModel
-from .modeling_recurrent import AUTO_CLASSES, RecurrentCache
+from .modeling_recurrent import AUTO_CLASSES
 from .modeling_rnn import RNNForCausalLM, RNNModel, RNNPreTrainedModel
 from .tokenization_lstm import LSTMTokenizer
 
@@ -36,7 +37,7 @@ __all__ = [
 
 
 def _register() -> None:
-    """Make the Auto classes know ours; `exist_ok`, so that an "lstm" of transformers' own could not break the import."""
+    """Make our classes known to the Auto classes; `exist_ok`, lest an "lstm" of transformers' own break the import."""
     for family, config_class in (("LSTM", LSTMConfig), ("GRU", GRUConfig), ("RNN", RNNConfig)):
         transformers.AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
         transformers.AutoTokenizer.register(config_class, LSTMTokenizer, exist_ok=True)

@@ -14,10 +14,11 @@ class LSTMConfig(RecurrentConfig):
     Configuration of an LSTM (Hochreiter & Schmidhuber 1997). All other fields: [`RecurrentConfig`].
 
     Args:
-        projection_size (`int`, *optional*): Project the output of each layer, which is also its recurrent input, to this
-            size, smaller than `hidden_size` (Sak et al. 2014, equation 6; `proj_size` of `torch.nn.LSTM`).
-        forget_gate_bias (`float`, *optional*, defaults to 1.0): Initial bias of the forget gate, the sum of the two bias
-            vectors (Jozefowicz et al. 2015, section 3). `None` leaves it to `initializer`. No effect without `bias`.
+        projection_size (`int`, *optional*): Project the output of each layer, which is also its recurrent input, to
+            this size, smaller than `hidden_size` (Sak et al. 2014, equation 6; `proj_size` of `torch.nn.LSTM`).
+        forget_gate_bias (`float`, *optional*, defaults to 1.0): Initial bias of the forget gate, the sum of the two
+            bias vectors (Jozefowicz et al. 2015, section 3). `None` leaves it to `initializer`. No effect without
+            `bias`.
 
     Example:
 

@@ -37,13 +37,13 @@ class RecurrentConfig(PreTrainedConfig):
     Args:
         vocab_size (`int`, defaults to 10000): Number of tokens, V.
         hidden_size (`int`, defaults to 256): Number of units of a layer in one direction, H.
-        embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output, so
-            that input and output embeddings can be tied without a projection.
+        embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output,
+            so that input and output embeddings can be tied without a projection.
         num_hidden_layers (`int`, defaults to 1): Number of layers, L.
         bidirectional (`bool`, defaults to `False`): Read the sequence in both directions; outputs are concatenated.
         bias (`bool`, defaults to `True`): Give the layers the two bias vectors of `torch.nn.LSTM`.
-        embedding_dropout (`float`, defaults to 0.0): Rate at which whole token types are dropped from a batch, all their
-            occurrences together (Gal & Ghahramani 2016, section 4.2; Merity et al. 2018, section 4.3).
+        embedding_dropout (`float`, defaults to 0.0): Rate at which whole token types are dropped from a batch, all
+            their occurrences together (Gal & Ghahramani 2016, section 4.2; Merity et al. 2018, section 4.3).
         input_dropout (`float`, defaults to 0.0): Dropout rate on the embeddings.
         hidden_dropout (`float`, defaults to 0.0): Dropout rate between layers.
         output_dropout (`float`, defaults to 0.0): Dropout rate on the output of the last layer.
@@ -51,13 +51,15 @@ class RecurrentConfig(PreTrainedConfig):
             ("locked" dropout, Gal & Ghahramani 2016, equation 7) instead of a new mask at each step.
         residual_connections (`bool`, defaults to `False`): Add the input of each layer after the first to its output
             (Wu et al. 2016, section 3.1).
-        layer_norm (`bool`, defaults to `False`): Normalise the output of each layer (Ba et al. 2016), after the residual.
+        layer_norm (`bool`, defaults to `False`): Normalise the output of each layer (Ba et al. 2016), after the
+            residual connection.
         layer_norm_eps (`float`, defaults to 1e-5): The constant added to the variance by the normalisation.
-        initializer (`str`, defaults to `"orthogonal"`): `"orthogonal"`: orthogonal recurrent weights (Saxe et al. 2014),
-            Xavier-uniform input weights, zero biases; `"uniform"`: as `torch.nn.LSTM`, U(-1/sqrt(H), 1/sqrt(H)).
+        initializer (`str`, defaults to `"orthogonal"`): `"orthogonal"`: orthogonal recurrent weights (Saxe et al.
+            2014), Xavier-uniform input weights, zero biases; `"uniform"`: as `torch.nn.LSTM`, uniform on
+            [-1/sqrt(H), 1/sqrt(H)].
         initializer_range (`float`, defaults to 0.05): Standard deviation of embeddings and of the output layer.
-        tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf 2017),
-            through a linear projection where the two sizes differ.
+        tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf
+            2017), through a linear projection where the two sizes differ.
         lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
         use_cache (`bool`, defaults to `True`): Return the final states, outside training.
         pad_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens, smaller than `vocab_size`.
@@ -149,9 +151,7 @@ class RecurrentConfig(PreTrainedConfig):
         return [
             name
             for name in names
-            if name not in cls.__dataclass_fields__
-            and name not in _TRANSFORMERS_NAMES
-            and not name.startswith("_")
+            if name not in cls.__dataclass_fields__ and name not in _TRANSFORMERS_NAMES and not name.startswith("_")
         ]
 
     @classmethod

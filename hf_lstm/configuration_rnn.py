@@ -40,8 +40,8 @@ class RNNConfig(RecurrentConfig):
         super().validate_recurrent()
         if self.initializer == "identity" and self.nonlinearity != "relu":
             raise ValueError(
-                f'`initializer="identity"` needs `nonlinearity="relu"`, got {self.nonlinearity!r}: with tanh the state '
-                'decays from the first step. Use `nonlinearity="relu"` or `initializer="orthogonal"`.'
+                f'`initializer="identity"` needs `nonlinearity="relu"`, got {self.nonlinearity!r}: with tanh the '
+                'state decays from the first step. Use `nonlinearity="relu"` or `initializer="orthogonal"`.'
             )
 
 

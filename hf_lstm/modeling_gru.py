@@ -9,8 +9,8 @@ from .modeling_recurrent import RecurrentForCausalLM, RecurrentLayer, RecurrentM
 
 class GRULayer(RecurrentLayer):
     r"""
-    Gated recurrent unit (Cho et al. 2014), with the reset gate applied after the recurrent product as in cuDNN; rows of the
-    weights in the order r, z, n of `torch.nn.GRU`:
+    Gated recurrent unit (Cho et al. 2014), with the reset gate applied after the recurrent product as in cuDNN; rows
+    of the weights in the order r, z, n of `torch.nn.GRU`:
 
         r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)      reset gate
         z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)      update gate

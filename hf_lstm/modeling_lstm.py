@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from .configuration_lstm import LSTMConfig
-from .modeling_recurrent import Padding, RecurrentForCausalLM, RecurrentLayer, RecurrentModel, RecurrentPreTrainedModel, State
+from .modeling_recurrent import Padding, RecurrentForCausalLM, RecurrentLayer, RecurrentModel, RecurrentPreTrainedModel
 
 
 class LSTMLayer(RecurrentLayer):
     r"""
-    Long short-term memory (Hochreiter & Schmidhuber 1997) with forget gate (Gers et al. 2000) and without peepholes; rows of
-    the weights in the order i, f, g, o of `torch.nn.LSTM`:
+    Long short-term memory (Hochreiter & Schmidhuber 1997) with forget gate (Gers et al. 2000) and without peepholes;
+    rows of the weights in the order i, f, g, o of `torch.nn.LSTM`:
 
         i = sigmoid(W_ii x + b_ii + W_hi h + b_hi)      input gate
         f = sigmoid(W_if x + b_if + W_hf h + b_hf)      forget gate
@@ -40,8 +40,8 @@ class LSTMLayer(RecurrentLayer):
 
     def hold_state(self, inputs, weights, padding: Padding):
         """
-        One more input column, 1 at padding, whose weights close the input gate and open the forget gate: sigmoid(-1e4) is 0
-        and sigmoid(1e4) is 1 in every floating-point type, so that c' = c bit for bit.
+        One more input column, 1 at padding, whose weights close the input gate and open the forget gate: sigmoid(-1e4)
+        is 0 and sigmoid(1e4) is 1 in every floating-point type, so that c' = c bit for bit.
         """
         flag = padding.trailing[..., None].to(inputs.dtype)
         column = weights[0].new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size)[:, None]

@@ -1,243 +1,41 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-What LSTM, GRU and plain recurrent networks share, to be read from top to bottom: the state (cache), padding, dropout, the
-layer, the backbone, the heads. The equations of a family are in `modeling_lstm.py`, `modeling_gru.py`, `modeling_rnn.py`.
+What LSTM, GRU and plain recurrent networks share, to be read from top to bottom: padding, dropout, the layer, the
+backbone, the heads. The state between two calls is in `cache_recurrent.py`; the equations of a family are in
+`modeling_lstm.py`, `modeling_gru.py`, `modeling_rnn.py`.
 
-Dimensions, the same everywhere: B batch, T time steps, E embedding, H hidden units, P output units of one direction (H, or
-the projection of an LSTM), D directions, G gates, L layers, V vocabulary. Everything is batch-first, states included.
+Dimensions, the same everywhere: B batch, T time steps, E embedding, H hidden units, P output units of one direction
+(H, or the projection of an LSTM), D directions, G gates, L layers, V vocabulary. Everything is batch-first, states
+included.
 """
 
-import copy
-import os
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.cache_utils import Cache, CacheLayerMixin
 from transformers.generation import GenerationMixin, GenerationMode
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import can_return_tuple
 
+from .cache_recurrent import RecurrentCache, State, check_cache_kind
 from .configuration_recurrent import RecurrentConfig
 
 
-State = tuple[torch.Tensor, ...]  # one tensor for each name in `state_names` of the layer: (h, c) or (h,)
-
-
-# ---- State -----------------------------------------------------------------------------------------------------------
-
-
-class RecurrentCacheLayer(CacheLayerMixin):
-    """
-    The state of one layer: tensors of shape `(B, D, P)` or `(B, D, H)`, and the number of tokens that led to it. Tensors are
-    replaced, never written into, so that copies may share them.
-    """
-
-    is_sliding = False
-    is_croppable = True
-    supports_early_init = False
-
-    def __init__(self):
-        super().__init__()
-        self.reset()
-        self.record_past = False
-
-    def reset(self) -> None:
-        self.states: State | None = None  # None stands for zeros
-        self.seen_tokens = 0
-        self.past: list[State | None] = []  # while recording: the states before and after each token since the last crop
-        self.is_initialized = False
-
-    def update(self, states: State, num_tokens: int, steps: Sequence[State] = ()) -> State:
-        """Replace the state by the one `num_tokens` later; `steps` holds the state after each of them if it was recorded."""
-        if self.record_past:
-            self.past = [*(self.past or [self.states]), *steps]
-        self.states = states
-        self.seen_tokens += num_tokens
-        self.is_initialized = True
-        return states
-
-    def crop(self, tokens_to_remove: int) -> None:
-        """
-        Go back `-tokens_to_remove` tokens and forget the recorded states. A positive number is the count of tokens to keep
-        (the meaning it had in transformers before 5.20).
-        """
-        removed = self.seen_tokens - tokens_to_remove if tokens_to_remove > 0 else -tokens_to_remove
-        if removed <= 0:
-            self.past = self.past[-1:]
-            return
-        if removed >= len(self.past):
-            raise ValueError(
-                f"`crop` cannot take back {removed} tokens: {max(len(self.past) - 1, 0)} states were recorded. Call "
-                "`activate_past_recording()` on the cache before the forward pass that may have to be taken back."
-            )
-        self.states = self.past[-1 - removed]
-        self.past = [self.states]
-        self.seen_tokens -= removed
-
-    def activate_past_recording(self) -> None:
-        self.record_past = True
-
-    def stop_past_recording(self) -> None:
-        self.record_past, self.past = False, []
-
-    def map(self, function) -> None:
-        """Apply `function` to every tensor of the state."""
-        if self.states is not None:
-            self.states = tuple(function(state) for state in self.states)
-        self.past = [states and tuple(function(state) for state in states) for states in self.past]
-
-    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-        self.map(lambda state: state.index_select(0, beam_idx.to(state.device)))
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        self.map(lambda state: state.repeat_interleave(repeats, dim=0))
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        self.map(lambda state: state[indices])
-
-    def get_seq_length(self) -> int:
-        return self.seen_tokens
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.seen_tokens + query_length, 0
-
-    def get_max_length(self) -> int:
-        return -1
-
-    get_max_cache_shape = get_max_length  # its name before transformers 5.20
-
-    def lazy_initialization(self, *args, **kwargs) -> None:
-        """Nothing to prepare: a state that is absent is a state of zeros."""
-
-    def offload(self) -> None:
-        self.map(lambda state: state.to("cpu", non_blocking=True))
-
-    def prefetch(self) -> None:
-        """The layer moves its state to where it computes."""
-
-    @property
-    def batch_size(self) -> int:
-        return -1 if self.states is None else self.states[0].shape[0]
-
-
-class RecurrentCache(Cache):
-    r"""
-    The state of a recurrent model between two calls. Its size does not depend on the number of tokens seen. Models return
-    it as `past_key_values`, the name under which `generate` looks for it, and continue from it when it is passed back.
-
-    A call changes the object that it is given; keep a branching point with [`~RecurrentCache.copy`].
-
-    Args:
-        config ([`RecurrentConfig`]): Configuration of the model.
-
-    Example:
-
-    ```python
-    >>> import torch
-    >>> from hf_lstm import LSTMConfig, LSTMModel, RecurrentCache
-
-    >>> model = LSTMModel(LSTMConfig(vocab_size=100, hidden_size=8)).eval()
-    >>> state = model(torch.tensor([[5, 6, 7]])).past_key_values
-    >>> branch = state.copy()
-    >>> state = model(torch.tensor([[8]]), past_key_values=state).past_key_values
-    >>> state.get_seq_length(), branch.get_seq_length()
-    (4, 3)
-    ```
-    """
-
-    def __init__(self, config: RecurrentConfig):
-        super().__init__(layers=[RecurrentCacheLayer() for _ in range(config.num_hidden_layers)])
-        self.model_type = config.model_type
-
-    def __repr__(self) -> str:
-        name, layers, seen = type(self).__name__, len(self.layers), self.get_seq_length()
-        return f"{name}(model_type={self.model_type!r}, layers={layers}, batch_size={self.batch_size}, seen_tokens={seen})"
-
-    def update(self, states: State, layer_idx: int, num_tokens: int, steps: Sequence[State] = ()) -> State:
-        """Replace the state of layer `layer_idx`; see [`RecurrentCacheLayer.update`]."""
-        return self.layers[layer_idx].update(states, num_tokens, steps)
-
-    def activate_past_recording(self) -> None:
-        """Keep the state after each token from now on, so that [`~RecurrentCache.crop`] can go back to it."""
-        for layer in self.layers:
-            layer.activate_past_recording()
-
-    def stop_past_recording(self) -> None:
-        """Keep the last state only, and forget the recorded ones."""
-        for layer in self.layers:
-            layer.stop_past_recording()
-
-    def copy(self) -> "RecurrentCache":
-        """A cache with the same state that goes its own way from here. Tensors are shared until they are replaced."""
-        other = object.__new__(type(self))
-        other.__dict__ = self.__dict__ | {"layers": [copy.copy(layer) for layer in self.layers]}
-        return other
-
-    __copy__ = copy
-
-    def detach(self) -> "RecurrentCache":
-        """Cut the state from the graph that computed it, in place, for truncated back-propagation through time."""
-        for layer in self.layers:
-            layer.map(torch.Tensor.detach)
-        return self
-
-    def to(self, *args, **kwargs) -> "RecurrentCache":
-        """Move the state to a device or dtype, in place; arguments of `torch.Tensor.to`."""
-        for layer in self.layers:
-            layer.map(lambda state: state.to(*args, **kwargs))
-        return self
-
-    def save_file(self, path: str | os.PathLike) -> None:
-        """Write the state to a safetensors file: a few kilobytes, whatever the number of tokens seen."""
-        tensors = {
-            f"layers.{i}.{k}": state.detach().contiguous()
-            for i, layer in enumerate(self.layers)
-            for k, state in enumerate(layer.states or ())
-        }
-        names = {"model_type": self.model_type, "num_layers": len(self.layers), "seen_tokens": self.get_seq_length()}
-        save_file(tensors, path, metadata={"format": "pt"} | {name: str(value) for name, value in names.items()})
-
-    @classmethod
-    def load_file(cls, path: str | os.PathLike, device: str | torch.device = "cpu") -> "RecurrentCache":
-        """Read what [`~RecurrentCache.save_file`] wrote.
-
-        Raises:
-            ValueError: if the safetensors file at `path` holds something else.
-        """
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            metadata = file.metadata() or {}
-            if not {"model_type", "num_layers", "seen_tokens"} <= metadata.keys():
-                raise ValueError(f"`path` {str(path)!r} is no saved state. Pass a file that `save_file` wrote.")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        cache = cls.__new__(cls)
-        Cache.__init__(cache, layers=[RecurrentCacheLayer() for _ in range(int(metadata["num_layers"]))])
-        cache.model_type = metadata["model_type"]
-        for i, layer in enumerate(cache.layers):
-            names = sorted(name for name in tensors if name.startswith(f"layers.{i}."))
-            if names:
-                layer.update(tuple(tensors[name] for name in names), int(metadata["seen_tokens"]))
-        return cache
-
-
-# ---- Padding ---------------------------------------------------------------------------------------------------------
+# ---- Padding -------------------------------------------------------------------------------------
 
 
 class Padding:
     """
     Where the real positions of a padded batch are, and how to bring those of each row to the front.
 
-    Neither multiplying the input by the mask nor skipping the update of some rows is open to the fused kernels, and a bias
-    moves the state even where the input is zero. What is exact for every mask: run each direction over the real positions
-    first, padding last, and move the outputs back.
+    Neither multiplying the input by the mask nor skipping the update of some rows is open to the fused kernels, and a
+    bias moves the state even where the input is zero. What is exact for every mask: run each direction over the real
+    positions first, padding last, and move the outputs back.
 
     Args:
         mask (`torch.BoolTensor` of shape `(B, T)`): True at real positions.
@@ -258,7 +56,7 @@ class Padding:
         return (order + offset).flatten(), (torch.argsort(order, dim=1) + offset).flatten()
 
     def pack(self, values: torch.Tensor, direction: int = 0) -> torch.Tensor:
-        """Move real positions to the front, in the order in which `direction` reads them: (B, T, ...) -> (B, T, ...)."""
+        """Move real positions to the front, in the order in which `direction` reads them: (B, T, .) -> (B, T, .)."""
         return self._take(values, direction, 0)
 
     def unpack(self, values: torch.Tensor, direction: int = 0) -> torch.Tensor:
@@ -271,7 +69,7 @@ class Padding:
         return values.flatten(0, 1).index_select(0, self._orders[direction][way]).view_as(values)
 
     def last(self, packed: torch.Tensor, default: torch.Tensor) -> torch.Tensor:
-        """The values at the last real position of each packed row: (B, T, P) -> (B, P); `default` for rows without any."""
+        """The values at the last real position of each packed row, (B, P); `default` (B, P) for rows without any."""
         values = packed[torch.arange(len(packed), device=packed.device), (self.lengths - 1).clamp(min=0)]
         return torch.where(self.lengths[:, None] > 0, values, default)
 
@@ -282,13 +80,13 @@ class Padding:
         return self.unpack(following)
 
 
-# ---- Dropout ---------------------------------------------------------------------------------------------------------
+# ---- Dropout -------------------------------------------------------------------------------------
 
 
 class SequenceDropout(nn.Module):
     """
-    Dropout on a sequence of shape `(B, T, ...)`: a mask for each step, or one for all steps of a sequence ("variational",
-    Gal & Ghahramani 2016, equation 7).
+    Dropout on a sequence of shape `(B, T, ...)`: a mask for each step, or one for all steps of a sequence
+    ("variational", Gal & Ghahramani 2016, equation 7).
     """
 
     def __init__(self, rate: float, variational: bool):
@@ -307,18 +105,18 @@ class SequenceDropout(nn.Module):
 
 
 def dropped_types(input_ids: torch.Tensor, vocab_size: int, rate: float, dtype: torch.dtype) -> torch.Tensor:
-    """A factor for each token that drops all occurrences of a type together (Merity et al. 2018, 4.3): (B, T) -> (B, T, 1)."""
+    """A factor for each token, (B, T, 1), that drops all occurrences of a type together (Merity et al. 2018, 4.3)."""
     return F.dropout(torch.ones(vocab_size, 1, dtype=dtype, device=input_ids.device), rate)[input_ids]
 
 
-# ---- Layer -----------------------------------------------------------------------------------------------------------
+# ---- Layer ---------------------------------------------------------------------------------------
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
     """
-    One recurrent layer in one or two directions. Parameters have the names, shapes and gate order of a `torch.nn.LSTM`,
-    `GRU` or `RNN` of one layer, whose state dict loads into it. A family gives `num_gates`, `state_names`, a `kernel` over
-    whole sequences and a `cell` for single steps.
+    One recurrent layer in one or two directions. Parameters have the names, shapes and gate order of a
+    `torch.nn.LSTM`, `GRU` or `RNN` of one layer, whose state dict loads into it. A family gives `num_gates`,
+    `state_names`, a `kernel` over whole sequences and a `cell` for single steps.
 
     Args:
         config ([`RecurrentConfig`]): Configuration.
@@ -358,13 +156,13 @@ class RecurrentLayer(GradientCheckpointingLayer):
         raise NotImplementedError
 
     def cell(self, inputs: torch.Tensor, state: State, weights: list[torch.Tensor]) -> State:
-        """One step of one direction: inputs (B, E), state of (B, .) -> state of (B, .), whose first tensor is the output."""
+        """One step of one direction: inputs (B, E), state of (B, .) -> state of (B, .), the output first."""
         raise NotImplementedError
 
     def hold_state(
         self, inputs: torch.Tensor, weights: list[torch.Tensor], padding: Padding
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Change packed inputs and weights so that padding leaves the tensors after the first of the state as they are."""
+        """Change packed inputs and weights so that padding leaves the state, but for its first tensor, as it is."""
         return inputs, weights
 
     def forward(
@@ -378,14 +176,15 @@ class RecurrentLayer(GradientCheckpointingLayer):
         """
         Args:
             inputs (`torch.Tensor` of shape `(B, T, E)`): Inputs, finite at padded positions.
-            state (`tuple` of `torch.Tensor` of shape `(B, D, P)` and, for an LSTM, `(B, D, H)`, *optional*): Zeros if absent.
+            state (`tuple` of `torch.Tensor`, *optional*): The output before, of shape `(B, D, P)`, and for an LSTM the
+                cell, of shape `(B, D, H)`. Zeros if absent.
             padding ([`Padding`], *optional*): Absent if every position is real.
             return_state (`bool`): Whether the final state is wanted.
             return_steps (`bool`): Whether the state after each step is wanted.
 
         Returns:
-            `tuple`: outputs of shape `(B, T, D * P)`, without meaning at padded positions; the final state, or None; and the
-            states after each step, an empty list if they are not wanted.
+            `tuple`: outputs of shape `(B, T, D * P)`, without meaning at padded positions; the final state, or None;
+            and the states after each step, an empty list if they are not wanted.
         """
         dtype = self._compute_dtype(inputs)
         inputs = inputs.to(dtype)
@@ -395,7 +194,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
             state = tuple(inputs.new_zeros(*shape, size) for size in self.state_sizes)
         else:
             state = tuple(tensor.to(inputs) for tensor in state)
-        # A sequence kernel called for one step is 5 to 20 times slower than the cell; and it keeps no state between steps.
+        # A sequence kernel called for one step is 5 to 20 times slower than the cell, and returns the last state only.
         if inputs.shape[1] == 1 or return_steps:
             return self._run_steps(inputs, state, weights, padding, return_steps)
         if padding is None:
@@ -411,18 +210,21 @@ class RecurrentLayer(GradientCheckpointingLayer):
     def _run_sequence(self, inputs, state, weights):
         """Every position is real: one call of the fused kernel for both directions."""
         state = tuple(tensor.transpose(0, 1).contiguous() for tensor in state)
-        outputs, state = self.kernel(inputs, state, sum(weights, []), self.num_directions == 2)
+        outputs, state = self.kernel(
+            inputs, state, [w for direction in weights for w in direction], self.num_directions == 2
+        )
         return outputs, tuple(tensor.transpose(0, 1) for tensor in state), []
 
     def _run_padded(self, inputs, state, weights, padding, return_state):
-        """Each direction reads its real positions first; what the kernel does on the padding behind them is not used."""
+        """Each direction reads its real positions first; what the kernel does on the padding is not used."""
         outputs, finals = [], []
         for d in range(self.num_directions):
             packed, direction_weights = padding.pack(inputs, d), weights[d]
             if return_state:
                 packed, direction_weights = self.hold_state(packed, direction_weights, padding)
             initial = tuple(tensor[:, d] for tensor in state)
-            packed_outputs, final = self.kernel(packed, tuple(s[None].contiguous() for s in initial), direction_weights, False)
+            before = tuple(tensor[None].contiguous() for tensor in initial)
+            packed_outputs, final = self.kernel(packed, before, direction_weights, False)
             outputs.append(padding.unpack(packed_outputs, d))
             if return_state:
                 finals.append((padding.last(packed_outputs, initial[0]), *(tensor[0] for tensor in final[1:])))
@@ -453,7 +255,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
     @torch.no_grad()
     def init_weights(self, config: RecurrentConfig) -> None:
         """Draw the parameters that were not loaded, as `config.initializer` says."""
-        for name in sum(self._names, []):
+        for name in (name for names in self._names for name in names):
             parameter = getattr(self, name)
             if not getattr(parameter, "_is_hf_initialized", False):
                 init.copy_(parameter, self._initial_value(name, parameter, config))
@@ -470,10 +272,12 @@ class RecurrentLayer(GradientCheckpointingLayer):
         return value
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}, output_size={self.output_size}, directions={self.num_directions}"
+        return (
+            f"{self.input_size}, {self.hidden_size}, output_size={self.output_size}, directions={self.num_directions}"
+        )
 
 
-# ---- Backbone --------------------------------------------------------------------------------------------------------
+# ---- Backbone ------------------------------------------------------------------------------------
 
 
 class RecurrentPreTrainedModel(PreTrainedModel):
@@ -486,7 +290,7 @@ class RecurrentPreTrainedModel(PreTrainedModel):
     layer_class: type[RecurrentLayer]
 
     def __init__(self, config: RecurrentConfig):
-        config.validate_recurrent()  # `from_pretrained(..., field=value)` sets fields after the configuration was checked
+        config.validate_recurrent()  # once more: `from_pretrained(..., field=value)` sets fields after the first check
         super().__init__(config)
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -500,8 +304,8 @@ class RecurrentPreTrainedModel(PreTrainedModel):
         family = type(self).layer_class
         module = family.__module__.rsplit(".", 1)[-1]  # "modeling_lstm"
         prefix = family.__name__.removesuffix("Layer")  # "LSTM"
-        auto_map = {auto: f"{module}.{prefix}{head}" for auto, head in AUTO_CLASSES.items()}
-        self.config.auto_map = {"AutoConfig": f"{module.replace('modeling', 'configuration')}.{prefix}Config"} | auto_map
+        self.config.auto_map = {auto: f"{module}.{prefix}{head}" for auto, head in AUTO_CLASSES.items()}
+        self.config.auto_map["AutoConfig"] = f"{module.replace('modeling', 'configuration')}.{prefix}Config"
         return super().save_pretrained(*args, **kwargs)
 
     def _padding(self, attention_mask: torch.Tensor | None, batch_size: int, length: int, past: int) -> Padding | None:
@@ -510,8 +314,8 @@ class RecurrentPreTrainedModel(PreTrainedModel):
             return None
         if attention_mask.is_floating_point() or attention_mask.is_complex():
             raise ValueError(
-                f"`attention_mask` must be boolean or integer, 1 at real tokens and 0 at padding, got {attention_mask.dtype}. "
-                "Pass `attention_mask.long()` if it holds zeros and ones."
+                "`attention_mask` must be boolean or integer, 1 at real tokens and 0 at padding, got "
+                f"{attention_mask.dtype}. Pass `attention_mask.long()` if it holds zeros and ones."
             )
         # With a cache, `generate` passes the mask of all tokens so far.
         if attention_mask.shape not in {(batch_size, length), (batch_size, past + length)}:
@@ -555,17 +359,20 @@ class RecurrentModel(RecurrentPreTrainedModel):
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(B, T)`): Token ids, smaller than `config.vocab_size`.
-            attention_mask (`torch.Tensor` of shape `(B, T)`, boolean or integer, *optional*): 0 at padding, which may stand
-                anywhere and changes nothing else. With `past_key_values` the mask of all tokens so far is understood too.
+            attention_mask (`torch.Tensor` of shape `(B, T)`, boolean or integer, *optional*): 0 at padding, which may
+                stand anywhere and changes nothing else. With `past_key_values` the mask of all tokens so far is
+                understood too.
             past_key_values ([`RecurrentCache`], *optional*): The state to continue from; it is advanced.
             inputs_embeds (`torch.Tensor` of shape `(B, T, E)`): Embeddings, in place of `input_ids`.
-            use_cache (`bool`, *optional*): Return the final state. Defaults to `config.use_cache`, and False in training.
+            use_cache (`bool`, *optional*): Return the final state. Defaults to `config.use_cache`, and to False in
+                training.
             output_hidden_states (`bool`, *optional*): Return the embeddings and the output of each layer.
             return_dict (`bool`, *optional*): False for a tuple.
 
         Returns:
-            [`~transformers.modeling_outputs.BaseModelOutputWithPast`]: `last_hidden_state` of shape `(B, T, D * P)`, zero at
-            padding; `past_key_values` ([`RecurrentCache`]); `hidden_states`, L + 1 tensors, the first of shape `(B, T, E)`.
+            [`~transformers.modeling_outputs.BaseModelOutputWithPast`]: `last_hidden_state` of shape `(B, T, D * P)`,
+            zero at padding; `past_key_values` ([`RecurrentCache`]); `hidden_states`, L + 1 tensors, the first of shape
+            `(B, T, E)`.
 
         Raises:
             ValueError: for inputs, a mask or a cache that do not fit the model or each other.
@@ -598,7 +405,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
             hidden_states=tuple(all_hidden_states) if output_hidden_states else None,
         )
 
-    def _finish_layer(self, i: int, outputs: torch.Tensor, inputs: torch.Tensor, padding: Padding | None) -> torch.Tensor:
+    def _finish_layer(
+        self, i: int, outputs: torch.Tensor, inputs: torch.Tensor, padding: Padding | None
+    ) -> torch.Tensor:
         """What follows the recurrence of layer i: residual connection, normalisation, zeros at padding."""
         if self.config.residual_connections and i:
             outputs = outputs + inputs
@@ -615,7 +424,11 @@ class RecurrentModel(RecurrentPreTrainedModel):
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
         name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
         expected = "(batch, length)" if inputs_embeds is None else f"(batch, length, {self.config.input_size})"
-        if inputs.ndim != expected.count(",") + 1 or 0 in inputs.shape or inputs.shape[2:] not in {(), (self.config.input_size,)}:
+        if (
+            inputs.ndim != expected.count(",") + 1
+            or 0 in inputs.shape
+            or inputs.shape[2:] not in {(), (self.config.input_size,)}
+        ):
             raise ValueError(f"`{name}` has shape {tuple(inputs.shape)}, expected {expected} with at least one token.")
         if inputs.is_floating_point() == (inputs_embeds is None):
             kind = "whole numbers (`torch.long`)" if inputs_embeds is None else "floating-point numbers"
@@ -627,11 +440,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
         except IndexError:  # asked for afterwards, since looking at every id costs as much as a small layer
             raise ValueError(
                 f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}, but `vocab_size` is "
-                f"{self.embed_tokens.num_embeddings}. Use the model's own tokenizer, or `model.resize_token_embeddings`."
+                f"{self.embed_tokens.num_embeddings}. Use the model's own tokenizer, or `resize_token_embeddings`."
             ) from None
         rate = self.config.embedding_dropout
         if self.training and rate:
-            embeddings = embeddings * dropped_types(input_ids, self.embed_tokens.num_embeddings, rate, embeddings.dtype)
+            vocab_size = self.embed_tokens.num_embeddings
+            embeddings = embeddings * dropped_types(input_ids, vocab_size, rate, embeddings.dtype)
         return embeddings
 
     def _cache(self, cache: RecurrentCache | None, use_cache: bool | None, batch_size: int) -> RecurrentCache | None:
@@ -647,8 +461,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
         check_cache_kind(cache)
         if self.config.bidirectional and cache.get_seq_length():
             raise ValueError(
-                "`past_key_values` cannot continue a bidirectional model, whose backward direction starts at the end. Pass "
-                "the whole sequence at once."
+                "`past_key_values` cannot continue a bidirectional model, whose backward direction starts at the end. "
+                "Pass the whole sequence at once."
             )
         expected = [(batch_size, self.config.num_directions, size) for size in self.layers[0].state_sizes]
         found = [[tuple(state.shape) for state in layer.states or ()] for layer in cache.layers]
@@ -656,10 +470,10 @@ class RecurrentModel(RecurrentPreTrainedModel):
             shapes not in ([], expected) for shapes in found
         ):
             raise ValueError(
-                f"`past_key_values` is the state of a {cache.model_type!r} model with {len(found)} layers and states of shape "
-                f"{next(filter(None, found), None)}, but this {self.config.model_type!r} model has {len(self.layers)} layers "
-                f"and needs {expected} for `batch_size={batch_size}`. Pass the state of this model; "
-                "`past_key_values.batch_repeat_interleave(n)` repeats it for n beams or sequences."
+                f"`past_key_values` is the state of a {cache.model_type!r} model with {len(found)} layers and states "
+                f"of shape {next(filter(None, found), None)}, but this {self.config.model_type!r} model has "
+                f"{len(self.layers)} layers and needs {expected} for a batch of {batch_size}. Pass the state of this "
+                "model; `past_key_values.batch_repeat_interleave(n)` repeats it for n beams or sequences."
             )
 
     def load_torch_weights(self, module: nn.RNNBase) -> None:
@@ -674,19 +488,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
             wanted = {name: name.replace("_l0", f"_l{i}") for name in layer.state_dict()}
             shapes = {name: tuple(given[theirs].shape) for name, theirs in wanted.items() if theirs in given}
             if shapes != {name: tuple(tensor.shape) for name, tensor in layer.state_dict().items()}:
-                raise ValueError(f"`module` {module} does not fit layer {i}, {layer}. Make the sizes and options equal.")
+                raise ValueError(
+                    f"`module` {module} does not fit layer {i}, {layer}. Make the sizes and options equal."
+                )
             layer.load_state_dict({name: given[theirs] for name, theirs in wanted.items()})
         if f"weight_ih_l{len(self.layers)}" in given:
             raise ValueError(f"`module` {module} has more layers than `num_hidden_layers={len(self.layers)}`.")
-
-
-def check_cache_kind(cache: Any) -> None:
-    """Refuse a store of keys and values. Told by its attributes: the code in a saved folder is a copy with its own classes."""
-    if not hasattr(cache, "stop_past_recording"):
-        raise ValueError(
-            f"`past_key_values` is a {type(cache).__name__}, but a recurrent model keeps a state, not keys and values. Leave "
-            "it out, or pass the `past_key_values` of an earlier output or `RecurrentCache(model.config)`."
-        )
 
 
 def refuse_unknown(kwargs: dict[str, Any]) -> None:
@@ -696,11 +503,11 @@ def refuse_unknown(kwargs: dict[str, Any]) -> None:
         raise TypeError(f"`{used[0]}` is no argument of a recurrent model's forward pass. Leave it out.")
 
 
-# ---- Heads -----------------------------------------------------------------------------------------------------------
+# ---- Heads ---------------------------------------------------------------------------------------
 
 
 class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
-    """A backbone with an output layer over the vocabulary, tied to the embedding unless the configuration says otherwise."""
+    """A backbone and an output layer over the vocabulary, tied to the embedding if the configuration says so."""
 
     _auto_class = "AutoModelForCausalLM"
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -715,8 +522,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
     def __init__(self, config: RecurrentConfig):
         if config.bidirectional:
             raise ValueError(
-                "`bidirectional=True` cannot model language from left to right: the backward direction sees the tokens to be "
-                "predicted. Use `bidirectional=False`."
+                "`bidirectional=True` cannot model language from left to right: the backward direction sees the "
+                "tokens to be predicted. Use `bidirectional=False`."
             )
         super().__init__(config)
         self.loss_type = "ForCausalLM"  # whatever the name of a subclass
@@ -746,12 +553,12 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         All arguments that are not described here: [`RecurrentModel.forward`].
 
         Args:
-            labels (`torch.LongTensor` of shape `(B, T)`, *optional*): Usually `input_ids`; each real position is trained to
-                predict the label of the next real one. -100 and padding are left out.
-            logits_to_keep (`int` or `torch.LongTensor`, defaults to 0): Compute logits for the last so many positions, or
-                for the positions given, only; 0 for all.
-            num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the summed loss by this number, which Trainer
-                counts over an accumulated batch, instead of by the number of labels.
+            labels (`torch.LongTensor` of shape `(B, T)`, *optional*): Usually `input_ids`; each real position is
+                trained to predict the label of the next real one. -100 and padding are left out.
+            logits_to_keep (`int` or `torch.LongTensor`, defaults to 0): Compute logits for the last so many positions,
+                or for the positions given, only; 0 for all.
+            num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the summed loss by this number, which
+                Trainer counts over an accumulated batch, instead of by the number of labels.
 
         Returns:
             [`~transformers.modeling_outputs.CausalLMOutputWithPast`]: `loss` (in nats), `logits` of shape `(B, T, V)`,
@@ -787,8 +594,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         """Cross-entropy of the next real token, in nats."""
         if labels.shape != logits.shape[:2]:
             raise ValueError(
-                f"`labels` has shape {tuple(labels.shape)}, expected {tuple(logits.shape[:2])}: a label for each position "
-                "with logits. Leave `logits_to_keep` out when training."
+                f"`labels` has shape {tuple(labels.shape)}, expected {tuple(logits.shape[:2])}: a label for each "
+                "position with logits. Leave `logits_to_keep` out when training."
             )
         past = attention_mask.shape[1] - labels.shape[1] if attention_mask is not None else 0
         padding = self._padding(attention_mask, *labels.shape, past)
@@ -807,11 +614,13 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
     def _supports_default_dynamic_cache(cls) -> bool:
         return False
 
-    def _prepare_cache_for_generation(self, generation_config, model_kwargs, generation_mode=None, *args, **kwargs) -> None:
+    def _prepare_cache_for_generation(
+        self, generation_config, model_kwargs, generation_mode=None, *args, **kwargs
+    ) -> None:
         if generation_config.cache_implementation is not None:
             raise ValueError(
-                f"`cache_implementation={generation_config.cache_implementation!r}` is a store of keys and values, which a "
-                "recurrent model does not have: its state has a fixed size. Leave it out."
+                f"`cache_implementation={generation_config.cache_implementation!r}` is a store of keys and values, "
+                "which a recurrent model does not have: its state has a fixed size. Leave it out."
             )
         assisted = generation_config.is_assistant or generation_mode == GenerationMode.ASSISTED_GENERATION
         cache = model_kwargs.get("past_key_values")
@@ -823,15 +632,31 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         if cache is not None:
             cache.activate_past_recording() if assisted else cache.stop_past_recording()
 
-    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, next_sequence_length: int | None = None, **kwargs):
-        """As in transformers, with an error where a continued prompt is shorter than what the cache has seen."""
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.Tensor,
+        next_sequence_length: int | None = None,
+        past_key_values: RecurrentCache | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """As in transformers, without `position_ids`, which assisted decoding hands from one model to the other."""
         if next_sequence_length is not None and next_sequence_length < 1:
-            seen = kwargs["past_key_values"].get_seq_length()
+            seen = past_key_values.get_seq_length()
             raise ValueError(
-                f"`input_ids` has {seen + next_sequence_length} tokens, but `past_key_values` has seen {seen}. Pass all tokens "
-                "from the beginning; or only the new ones with an `attention_mask` that is as long as both together."
+                f"`input_ids` has {seen + next_sequence_length} tokens, but `past_key_values` has seen {seen}. Pass "
+                "all tokens from the beginning, or only the new ones with an `attention_mask` as long as both."
             )
-        return super().prepare_inputs_for_generation(input_ids, next_sequence_length=next_sequence_length, **kwargs)
+        return super().prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=next_sequence_length,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
 
     def generate_batch(self, *args, **kwargs):
         """Refused: continuous batching pages keys and values.
@@ -840,8 +665,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             NotImplementedError: always.
         """
         raise NotImplementedError(
-            "Continuous batching pages keys and values, which a recurrent model does not have. Use `generate` with a batch "
-            "of left-padded prompts: its memory does not grow with the text."
+            "Continuous batching pages keys and values, which a recurrent model does not have. Use `generate` with a "
+            "batch of left-padded prompts: its memory does not grow with the text."
         )
 
     init_continuous_batching = continuous_batching_context_manager = generate_batch

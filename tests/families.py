@@ -1,0 +1,95 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""The table behind the contract suite, and small models with weights large enough for differences to show."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+import hf_lstm
+
+
+@dataclass(frozen=True)
+class Family:
+    name: str
+    torch_class: type[nn.RNNBase]
+
+    @property
+    def config_class(self):
+        return getattr(hf_lstm, f"{self.name}Config")
+
+    def head(self, suffix: str):
+        return getattr(hf_lstm, self.name + suffix)
+
+    def config(self, **fields):
+        """Sizes that differ from each other, so that a mix-up of dimensions cannot go unnoticed."""
+        sizes = {"vocab_size": 31, "embedding_size": 6, "hidden_size": 10, "num_hidden_layers": 2, "pad_token_id": 0}
+        return self.config_class(**(sizes | {"initializer": "uniform", "initializer_range": 1.0} | fields))
+
+    def build(self, suffix: str, **fields):
+        return self.head(suffix)(self.config(**fields)).eval()
+
+    def __str__(self):
+        return self.name
+
+
+LSTM, GRU, RNN = FAMILIES = (Family("LSTM", nn.LSTM), Family("GRU", nn.GRU), Family("RNN", nn.RNN))
+HEADS = ("Model", "ForCausalLM")
+
+# The variants in which a family can be built: every contract holds for each.
+VARIANTS = {
+    "1 layer": {"num_hidden_layers": 1},
+    "3 layers": {"num_hidden_layers": 3},
+    "residual, norm": {"num_hidden_layers": 3, "residual_connections": True, "layer_norm": True},
+    "no bias": {"bias": False},
+}
+LSTM_VARIANTS = {"projection": {"projection_size": 4}}
+RNN_VARIANTS = {"relu": {"nonlinearity": "relu"}}
+
+
+def variants(family: Family) -> dict[str, dict]:
+    return VARIANTS | {"LSTM": LSTM_VARIANTS, "GRU": {}, "RNN": RNN_VARIANTS}[family.name]
+
+
+each_family = pytest.mark.parametrize("family", FAMILIES, ids=str)
+each_head = pytest.mark.parametrize("head", HEADS)
+each_variant = pytest.mark.parametrize(
+    ("family", "fields"),
+    [
+        pytest.param(family, fields, id=f"{family}, {name}")
+        for family in FAMILIES
+        for name, fields in variants(family).items()
+    ],
+)
+each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both directions"])
+
+MASKS = {
+    "left": [[0, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1]],
+    "right": [[1, 1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 0, 0]],
+    "holes": [[1, 0, 1, 1, 0, 0, 1], [0, 1, 0, 1, 0, 1, 0], [1, 1, 0, 0, 0, 1, 1]],
+    "empty row": [[0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0, 0]],
+}
+each_mask = pytest.mark.parametrize("mask", [torch.tensor(mask) for mask in MASKS.values()], ids=MASKS)
+
+
+def random_ids(batch_size: int = 3, length: int = 7, vocab_size: int = 31) -> torch.Tensor:
+    return torch.randint(1, vocab_size, (batch_size, length))
+
+
+def features(outputs) -> torch.Tensor:
+    """What a model computes for each position, whatever its head."""
+    return outputs.logits if "logits" in outputs else outputs.last_hidden_state
+
+
+def states(outputs) -> list[torch.Tensor]:
+    return [state for layer in outputs.past_key_values.layers for state in layer.states]
+
+
+def assert_close(actual, expected, tolerance: float = 1e-5):
+    if isinstance(actual, (list, tuple)):
+        assert len(actual) == len(expected)
+        for a, b in zip(actual, expected, strict=True):
+            assert_close(a, b, tolerance)
+    else:
+        torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)

@@ -1,0 +1,196 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Layers against the equations, against torch's own modules, and against numerical gradients."""
+
+import pytest
+import torch
+from families import FAMILIES, LSTM, MASKS, assert_close, each_direction, each_family, each_mask, each_variant
+from reference import run_layer, run_model
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from hf_lstm.modeling_recurrent import Padding
+
+
+def torch_twin(family, config):
+    """The module of torch with the sizes of `config`."""
+    fields = {"nonlinearity": config.nonlinearity} if family.name == "RNN" else {}
+    if family.name == "LSTM" and config.projection_size:
+        fields["proj_size"] = config.projection_size
+    return family.torch_class(
+        config.input_size,
+        config.hidden_size,
+        config.num_hidden_layers,
+        bias=config.bias,
+        batch_first=True,
+        bidirectional=config.bidirectional,
+        **fields,
+    )
+
+
+def plain_variants():
+    """The variants that torch's modules have too."""
+    return [
+        pytest.param(family, fields, id=f"{family}, {fields}")
+        for family in FAMILIES
+        for fields in (
+            {"num_hidden_layers": 1},
+            {"num_hidden_layers": 3},
+            {"bias": False},
+            *({"LSTM": [{"projection_size": 4}], "GRU": [], "RNN": [{"nonlinearity": "relu"}]}[family.name]),
+        )
+    ]
+
+
+@each_direction
+@each_variant
+def test_model_equals_the_equations(family, fields, bidirectional):
+    model = family.build("Model", bidirectional=bidirectional, **fields)
+    ids = [3, 1, 4, 1, 5, 9, 2]
+    assert_close(model(torch.tensor([ids])).last_hidden_state[0], run_model(model, ids))
+
+
+@each_direction
+@pytest.mark.parametrize(("family", "fields"), plain_variants())
+def test_outputs_and_gradients_equal_torch(family, fields, bidirectional):
+    model = family.build("Model", bidirectional=bidirectional, **fields)
+    twin = torch_twin(family, model.config)
+    model.load_torch_weights(twin)
+    ours = torch.randn(3, 7, model.config.input_size, requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    outputs = model(inputs_embeds=ours)
+    expected, final = twin(theirs)
+    assert_close(outputs.last_hidden_state, expected)
+    final = final if isinstance(final, tuple) else (final,)
+    for i, layer in enumerate(outputs.past_key_values.layers):
+        d = model.config.num_directions
+        assert_close(list(layer.states), [tensor[i * d : (i + 1) * d].transpose(0, 1) for tensor in final])
+    weight = torch.randn_like(expected)
+    (outputs.last_hidden_state * weight).sum().backward()
+    (expected * weight).sum().backward()
+    assert_close(ours.grad, theirs.grad, 1e-4)
+    assert_gradients_equal(model, twin)
+
+
+def assert_gradients_equal(model, twin):
+    for i, layer in enumerate(model.layers):
+        for name, parameter in layer.named_parameters():
+            assert_close(parameter.grad, getattr(twin, name.replace("_l0", f"_l{i}")).grad, 1e-4)
+
+
+@each_direction
+@pytest.mark.parametrize(("family", "fields"), plain_variants())
+def test_right_padding_equals_packed_sequence(family, fields, bidirectional):
+    model = family.build("Model", bidirectional=bidirectional, **fields)
+    twin = torch_twin(family, model.config)
+    model.load_torch_weights(twin)
+    mask = torch.tensor(MASKS["right"])
+    ours = torch.randn(3, 7, model.config.input_size, requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    outputs = model(inputs_embeds=ours, attention_mask=mask, use_cache=True)
+    packed = pack_padded_sequence(theirs, mask.sum(1), batch_first=True, enforce_sorted=False)
+    expected, final = twin(packed)
+    expected, _ = pad_packed_sequence(expected, batch_first=True, total_length=7)
+    assert_close(outputs.last_hidden_state, expected)
+    final = final if isinstance(final, tuple) else (final,)
+    d = model.config.num_directions
+    for i, layer in enumerate(outputs.past_key_values.layers):
+        assert_close(list(layer.states), [tensor[i * d : (i + 1) * d].transpose(0, 1) for tensor in final])
+    # A loss on everything that comes out: outputs, and the final state of the last layer.
+    weight, state_weight = torch.randn_like(expected), torch.randn_like(final[-1][-d:])
+    ours_loss = (outputs.last_hidden_state * weight).sum()
+    ours_loss += (outputs.past_key_values.layers[-1].states[-1].transpose(0, 1) * state_weight).sum()
+    ours_loss.backward()
+    ((expected * weight).sum() + (final[-1][-d:] * state_weight).sum()).backward()
+    assert_close(ours.grad, theirs.grad, 1e-4)
+    assert not ours.grad[mask == 0].any()
+    assert_gradients_equal(model, twin)
+
+
+@each_mask
+@each_direction
+@each_variant
+def test_layer_under_any_mask_equals_the_loop_over_real_positions(family, fields, bidirectional, mask):
+    """From a state that is not zero, outputs and final state of each row are those of the row without its padding."""
+    config = family.config(bidirectional=bidirectional, **fields)
+    layer = family.head("Model")(config).layers[0]
+    inputs = torch.randn(*mask.shape, config.input_size)
+    state = tuple(torch.randn(len(mask), config.num_directions, size) for size in layer.state_sizes)
+    for return_steps in (False, True) if not bidirectional else (False,):
+        outputs, final, _ = layer(inputs, state, Padding(mask.bool()), True, return_steps)
+        for row, real in enumerate(mask.bool()):
+            xs, before = list(inputs[row][real]), [tensor[row] for tensor in state]
+            if not xs:
+                assert all(torch.equal(tensor[row], old) for tensor, old in zip(final, before, strict=True))
+                continue
+            expected, expected_final = run_layer(layer, xs, config, before)
+            assert_close(outputs[row][real], torch.stack(expected))
+            assert_close(
+                [tensor[row] for tensor in final], [torch.stack(part) for part in zip(*expected_final, strict=True)]
+            )
+
+
+@each_family
+@each_direction
+def test_numerical_gradient(family, bidirectional):
+    config = family.config(bidirectional=bidirectional, hidden_size=3, embedding_size=2)
+    layer = family.head("Model")(config).layers[0].double()
+    padding = Padding(torch.tensor(MASKS["holes"])[:2, :5].bool())
+    inputs = torch.randn(2, 5, 2, dtype=torch.double, requires_grad=True)
+    state = [
+        torch.randn(2, config.num_directions, 3, dtype=torch.double, requires_grad=True) for _ in layer.state_names
+    ]
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(inputs, *rest):
+        parameters = dict(zip(names, rest[len(state) :], strict=True))
+        outputs, final, _ = torch.func.functional_call(layer, parameters, (inputs, rest[: len(state)], padding, True))
+        return outputs * padding.mask[..., None], *final
+
+    assert torch.autograd.gradcheck(run, (inputs, *state, *layer.parameters()))
+
+
+def test_long_padding_leaves_the_lstm_cell_alone():
+    layer = LSTM.head("Model")(LSTM.config()).layers[0]
+    mask = torch.zeros(1, 3000, dtype=torch.bool)
+    mask[:, :5] = True
+    inputs = torch.randn(1, 3000, layer.input_size)
+    _, padded, _ = layer(inputs, None, Padding(mask), True)
+    _, plain, _ = layer(inputs[:, :5], None, None, True)
+    assert_close(list(padded), list(plain), 1e-6)
+
+
+@each_family
+def test_state_dict_of_torch_loads(family):
+    config = family.config(num_hidden_layers=1, bidirectional=True)
+    layer, twin = family.head("Model")(config).layers[0], torch_twin(family, config)
+    assert list(layer.state_dict()) == list(twin.state_dict())
+    layer.load_state_dict(twin.state_dict())
+    assert torch.equal(layer.weight_hh_l0_reverse, twin.weight_hh_l0_reverse)
+
+
+@each_family
+def test_torch_weights_of_another_size_are_refused(family):
+    model = family.build("Model")
+    for module in (
+        family.torch_class(6, 10, 1),
+        family.torch_class(6, 10, 3),
+        family.torch_class(6, 11, 2),
+        family.torch_class(6, 10, 2, bias=False),
+    ):
+        with pytest.raises(ValueError, match="`module`"):
+            model.load_torch_weights(module)
+
+
+@each_family
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_every_dtype_runs_forward_and_backward(family, dtype):
+    model = family.build("ForCausalLM").to(dtype)
+    ids, mask = torch.randint(1, 31, (3, 7)), torch.tensor(MASKS["holes"])
+    reference = family.build("ForCausalLM")
+    reference.load_state_dict(model.state_dict())
+    outputs = model(ids, attention_mask=mask, labels=ids)
+    outputs.loss.backward()
+    assert outputs.logits.dtype == dtype
+    assert outputs.past_key_values.layers[0].states[0].dtype == dtype
+    assert model.model.layers[0].weight_hh_l0.grad.isfinite().all()
+    tolerance = {torch.float64: 1e-5, torch.float32: 0, torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
+    assert_close(outputs.logits.float()[mask == 1], reference(ids, attention_mask=mask).logits[mask == 1], tolerance)
