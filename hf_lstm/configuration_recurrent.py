@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """The fields that LSTM, GRU and RNN configurations share, and the rules that hold between them."""
 
+import dataclasses
 import difflib
 import math
 from typing import Any, ClassVar, Literal
@@ -148,22 +149,27 @@ class RecurrentConfig(PreTrainedConfig):
     @classmethod
     def _undeclared(cls, names) -> list[str]:
         """The names that are neither fields nor known to transformers."""
+        fields = cls._field_names()
         return [
             name
             for name in names
-            if name not in cls.__dataclass_fields__ and name not in _TRANSFORMERS_NAMES and not name.startswith("_")
+            if name not in fields and name not in _TRANSFORMERS_NAMES and not name.startswith("_")
         ]
 
     @classmethod
     def _closest_field(cls, name: str) -> str | None:
-        matches = difflib.get_close_matches(name, cls.__dataclass_fields__, n=1, cutoff=0.8)
+        matches = difflib.get_close_matches(name, cls._field_names(), n=1, cutoff=0.8)
         return matches[0] if matches else None
+
+    @classmethod
+    def _field_names(cls) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls)]
 
     def validate_recurrent(self):
         """The rules between fields; transformers runs it on construction and before saving."""
         for name in ("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"):
             value = getattr(self, name)
-            if value is not None and (value < 1 or isinstance(value, bool)):
+            if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
         for name in ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout"):
             value = getattr(self, name)

@@ -26,9 +26,6 @@ from .cache_recurrent import RecurrentCache, State, check_cache_kind
 from .configuration_recurrent import RecurrentConfig
 
 
-# ---- Padding -------------------------------------------------------------------------------------
-
-
 class Padding:
     """
     Where the real positions of a padded batch are, and how to bring those of each row to the front.
@@ -80,9 +77,6 @@ class Padding:
         return self.unpack(following)
 
 
-# ---- Dropout -------------------------------------------------------------------------------------
-
-
 class SequenceDropout(nn.Module):
     """
     Dropout on a sequence of shape `(B, T, ...)`: a mask for each step, or one for all steps of a sequence
@@ -107,9 +101,6 @@ class SequenceDropout(nn.Module):
 def dropped_types(input_ids: torch.Tensor, vocab_size: int, rate: float, dtype: torch.dtype) -> torch.Tensor:
     """A factor for each token, (B, T, 1), that drops all occurrences of a type together (Merity et al. 2018, 4.3)."""
     return F.dropout(torch.ones(vocab_size, 1, dtype=dtype, device=input_ids.device), rate)[input_ids]
-
-
-# ---- Layer ---------------------------------------------------------------------------------------
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
@@ -275,9 +266,6 @@ class RecurrentLayer(GradientCheckpointingLayer):
         return (
             f"{self.input_size}, {self.hidden_size}, output_size={self.output_size}, directions={self.num_directions}"
         )
-
-
-# ---- Backbone ------------------------------------------------------------------------------------
 
 
 class RecurrentPreTrainedModel(PreTrainedModel):
@@ -501,9 +489,6 @@ def refuse_unknown(kwargs: dict[str, Any]) -> None:
     used = [name for name, value in kwargs.items() if value is not None and value is not False]
     if used:
         raise TypeError(f"`{used[0]}` is no argument of a recurrent model's forward pass. Leave it out.")
-
-
-# ---- Heads ---------------------------------------------------------------------------------------
 
 
 class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):

@@ -19,9 +19,6 @@ from families import (
 from reference import run_language_model
 
 
-# ---- Padding, batching, chunking -----------------------------------------------------------------
-
-
 @each_mask
 @each_head
 @each_variant
@@ -120,9 +117,6 @@ def test_logits_equal_the_equations(family):
         assert_close(model(torch.tensor([ids])).logits[0], run_language_model(model, ids), 1e-4)
 
 
-# ---- Loss ----------------------------------------------------------------------------------------
-
-
 def slow_loss(model, ids, mask, labels):
     """Mean negative log-likelihood, in nats, of each real label after the first of its row."""
     losses = []
@@ -159,9 +153,6 @@ def test_accumulated_gradients_equal_one_big_batch(family):
     for part, part_labels in zip(ids.split([1, 3]), labels.split([1, 3]), strict=True):
         model(part, labels=part_labels, num_items_in_batch=count).loss.backward()
     assert_close([p.grad for p in model.parameters()], expected)
-
-
-# ---- Outputs and options -------------------------------------------------------------------------
 
 
 @each_head
@@ -233,9 +224,6 @@ def test_boolean_and_integer_masks_agree(family, head):
     assert torch.equal(features(model(ids, attention_mask=torch.ones_like(mask))), features(model(ids)))
 
 
-# ---- Training ------------------------------------------------------------------------------------
-
-
 @each_head
 @each_variant
 def test_gradient_checkpointing_changes_no_gradient(family, fields, head):
@@ -303,9 +291,6 @@ def test_dropout(family):
         assert 0.3 < zeros.float().mean() < 0.7
         assert (zeros == zeros[:, :1]).all().item() is variational
         assert not torch.equal(zeros[0], zeros[1])
-
-
-# ---- Weights -------------------------------------------------------------------------------------
 
 
 @each_head

@@ -154,9 +154,6 @@ def test_guidance_equals_its_equation():
         assert out[0, 5 + step] == (2 * with_prompt - without).argmax()
 
 
-# ---- Continuation --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("sizes", [[5, 7], [1, 1, 10], [4, 4, 4]], ids=str)
 @each_family
 def test_continuation_from_a_returned_state(family, sizes):
@@ -237,9 +234,6 @@ def test_one_state_for_several_sequences(family):
     cache.batch_repeat_interleave(3)
     expected = generate(model, ids, do_sample=True, num_return_sequences=3)
     assert torch.equal(generate(model, ids, do_sample=True, num_return_sequences=3, past_key_values=cache), expected)
-
-
-# ---- Assisted decoding ---------------------------------------------------------------------------
 
 
 def assistants(family, model):
@@ -340,9 +334,6 @@ def test_state_after_assisted_decoding(family):
     assert not out.past_key_values.layers[0].past  # nothing is recorded once assistance is over
 
 
-# ---- The cache itself ----------------------------------------------------------------------------
-
-
 @each_family
 def test_crop_goes_back_exactly(family):
     model, ids = build(family), random_ids(2, 9)
@@ -410,9 +401,6 @@ def test_state_has_a_fixed_size(family):
     assert sizes[0] == sizes[1] <= 2 * 2 * 32
 
 
-# ---- Streaming -----------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def tokenizer():
     return LSTMTokenizer.train_from_iterator(["a rose is a rose is a rose", "the cat sat on the mat"], kind="char")
@@ -434,9 +422,6 @@ def test_streaming(family, tokenizer, assisted, capsys):
     text = "".join(streamer)
     thread.join()
     assert "a rose" + text == expected
-
-
-# ---- Refusals ------------------------------------------------------------------------------------
 
 
 @each_family

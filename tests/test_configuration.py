@@ -1,0 +1,192 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Configurations: what they refuse, what they derive, and that they come back from disk as they were."""
+
+import dataclasses
+import json
+
+import pytest
+import transformers
+from families import FAMILIES, GRU, LSTM, RNN, each_family
+from huggingface_hub.errors import StrictDataclassFieldValidationError
+
+
+BAD_VALUES = [
+    ({"vocab_size": 0}, "vocab_size", "0"),
+    ({"hidden_size": -3}, "hidden_size", "-3"),
+    ({"num_hidden_layers": 0}, "num_hidden_layers", "0"),
+    ({"embedding_size": 0}, "embedding_size", "0"),
+    ({"embedding_dropout": 1.0}, "embedding_dropout", "1.0"),
+    ({"input_dropout": -0.1}, "input_dropout", "-0.1"),
+    ({"hidden_dropout": 2}, "hidden_dropout", "2"),
+    ({"output_dropout": float("nan")}, "output_dropout", "nan"),
+    ({"initializer_range": 0.0}, "initializer_range", "0.0"),
+    ({"initializer_range": float("inf")}, "initializer_range", "inf"),
+    ({"layer_norm_eps": -1e-5}, "layer_norm_eps", "-1e-05"),
+    ({"vocab_size": 10, "pad_token_id": 10}, "pad_token_id", "10"),
+    ({"vocab_size": 10, "bos_token_id": -1}, "bos_token_id", "-1"),
+    ({"vocab_size": 10, "eos_token_id": [3, 11]}, "eos_token_id", "[3, 11]"),
+]
+BAD_TYPES = [
+    {"hidden_size": "256"},
+    {"hidden_size": True},
+    {"hidden_size": 256.0},
+    {"input_dropout": "0.1"},
+    {"bidirectional": 1},
+    {"initializer": "xavier"},
+    {"tie_word_embeddings": None},
+    {"variational_dropout": "yes"},
+]
+MISSPELT = {
+    "hiden_size": "hidden_size",
+    "num_layers": None,
+    "hidden_dropuot": "hidden_dropout",
+    "dropout": None,
+    "bidirectionnal": "bidirectional",
+    "vocabsize": "vocab_size",
+    "tie_embeddings": "tie_word_embeddings",
+    "temperature": None,
+}
+
+
+@pytest.mark.parametrize(("fields", "name", "value"), BAD_VALUES, ids=[str(case[0]) for case in BAD_VALUES])
+@each_family
+def test_bad_values_are_refused(family, fields, name, value):
+    with pytest.raises(ValueError) as error:
+        family.config_class(**fields)
+    assert f"`{name}`" in str(error.value) and value in str(error.value)
+
+
+@pytest.mark.parametrize("fields", BAD_TYPES, ids=str)
+@each_family
+def test_bad_types_are_refused(family, fields):
+    with pytest.raises(StrictDataclassFieldValidationError, match=next(iter(fields))):
+        family.config_class(**fields)
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELT.items(), ids=MISSPELT)
+@each_family
+def test_misspelt_names_are_refused(family, name, meant):
+    with pytest.raises(ValueError, match=f"`{name}`") as error:
+        family.config_class(**{name: 1})
+    assert ("Did you mean" in str(error.value)) == (meant is not None)
+    assert meant is None or f"`{meant}`" in str(error.value)
+
+
+def test_fields_of_another_family_are_refused():
+    for family, field in ((GRU, "projection_size"), (RNN, "forget_gate_bias"), (LSTM, "nonlinearity")):
+        with pytest.raises(ValueError, match=f"`{field}`"):
+            family.config_class(**{field: 1})
+
+
+def test_impossible_pairs_are_refused():
+    for projection in (0, 256, 300):
+        with pytest.raises(ValueError, match=r"`projection_size`.*256"):
+            LSTM.config_class(hidden_size=256, projection_size=projection)
+    with pytest.raises(ValueError, match="`forget_gate_bias`"):
+        LSTM.config_class(forget_gate_bias=float("nan"))
+    with pytest.raises(ValueError, match='nonlinearity="relu"'):
+        RNN.config_class(initializer="identity")
+    with pytest.raises(StrictDataclassFieldValidationError, match="initializer"):
+        GRU.config_class(initializer="identity")
+    with pytest.raises(StrictDataclassFieldValidationError, match="nonlinearity"):
+        RNN.config_class(nonlinearity="sigmoid")
+
+
+@each_family
+def test_bidirectional_language_model_is_refused(family):
+    with pytest.raises(ValueError, match="`bidirectional=True`"):
+        family.head("ForCausalLM")(family.config(bidirectional=True))
+
+
+@pytest.mark.parametrize("field", [{"hidden_dropout": 0.5}, {"residual_connections": True}], ids=str)
+def test_options_without_effect_are_pointed_out(field, monkeypatch):
+    from hf_lstm import configuration_recurrent
+
+    messages = []
+    monkeypatch.setattr(configuration_recurrent.logger, "warning_once", messages.append)
+    LSTM.config_class(num_hidden_layers=1, **field)
+    assert messages and all(next(iter(field)) in message for message in messages)
+    messages.clear()
+    LSTM.config_class(num_hidden_layers=2, **field)
+    assert not messages
+
+
+@each_family
+def test_derived_values(family):
+    config = family.config_class(hidden_size=12, bidirectional=True)
+    assert (config.num_directions, config.state_size, config.output_size, config.input_size) == (2, 12, 24, 24)
+    config = family.config_class(hidden_size=12, embedding_size=5)
+    assert (config.num_directions, config.output_size, config.input_size) == (1, 12, 5)
+    if family is LSTM:
+        assert family.config_class(hidden_size=12, projection_size=7, bidirectional=True).output_size == 14
+    assert not {"input_size", "output_size", "num_directions", "state_size"} & config.to_dict().keys()
+
+
+@each_family
+def test_saved_is_loaded(family, tmp_path):
+    fields = {
+        "vocab_size": 77,
+        "hidden_dropout": 0.25,
+        "num_hidden_layers": 3,
+        "eos_token_id": [3, 4],
+        "dtype": "bfloat16",
+    }
+    config = family.config_class(**fields)
+    config.save_pretrained(tmp_path)
+    for loaded in (family.config_class.from_pretrained(tmp_path), transformers.AutoConfig.from_pretrained(tmp_path)):
+        assert type(loaded) is family.config_class
+        ignored = {"transformers_version", "auto_map", "_name_or_path"}
+        ours, theirs = ({k: v for k, v in c.to_dict().items() if k not in ignored} for c in (config, loaded))
+        assert ours == theirs
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == family.name.lower()
+
+
+@each_family
+def test_overrides_on_loading(family, tmp_path):
+    model = family.build("Model")
+    model.save_pretrained(tmp_path)
+    loaded = family.head("Model").from_pretrained(tmp_path, hidden_dropout=0.3)
+    assert loaded.config.hidden_dropout == loaded.hidden_dropout.rate == 0.3
+    with pytest.raises(ValueError, match=r"`hidden_dropout`.*3.0"):
+        family.head("Model").from_pretrained(tmp_path, hidden_dropout=3.0)
+    with pytest.raises(ValueError, match=r"`hidden_dropuot`.*Did you mean `hidden_dropout`"):
+        family.head("Model").from_pretrained(tmp_path, hidden_dropuot=0.3)
+    with pytest.raises(ValueError, match=r"`hidden_dropuot`.*Did you mean `hidden_dropout`"):
+        transformers.AutoConfig.from_pretrained(tmp_path, hidden_dropuot=0.3)
+
+
+@each_family
+def test_foreign_keys_in_a_file(family, tmp_path):
+    """What another tool added is kept; what is all but a field of ours is refused."""
+    family.config_class().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps(saved | {"some_tool_version": "3.1", "_private": 1}))
+    assert family.config_class.from_pretrained(tmp_path).some_tool_version == "3.1"
+    path.write_text(json.dumps(saved | {"hiden_size": 3}))
+    with pytest.raises(ValueError, match="Did you mean `hidden_size`"):
+        family.config_class.from_pretrained(tmp_path)
+
+
+@each_family
+def test_a_value_set_later_is_checked_before_saving(family, tmp_path):
+    config = family.config_class()
+    with pytest.raises(StrictDataclassFieldValidationError):
+        config.hidden_size = "big"
+    config.hidden_dropout = 7.0
+    with pytest.raises(Exception, match="`hidden_dropout`"):
+        config.save_pretrained(tmp_path)
+
+
+@each_family
+def test_every_field_is_documented(family):
+    documented = family.config_class.__doc__ + family.config_class.__mro__[1].__doc__
+    inherited = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)}
+    for field in dataclasses.fields(family.config_class):
+        assert field.name in inherited or f"{field.name} (`" in documented or f"{field.name}, " in documented, field
+
+
+def test_families_have_their_own_types():
+    assert [family.config_class.model_type for family in FAMILIES] == ["lstm", "gru", "rnn"]
+    for family in FAMILIES:
+        assert type(transformers.AutoConfig.for_model(family.name.lower())) is family.config_class
