@@ -147,6 +147,11 @@ class RecurrentCache(Cache):
         layers, seen = len(self.layers), self.get_seq_length()
         return f"RecurrentCache({self.model_type!r}, {layers=}, batch_size={self.batch_size}, seen_tokens={seen})"
 
+    @property
+    def batch_size(self) -> int:
+        """Number of rows, B; -1 before the first token."""
+        return self.layers[0].batch_size
+
     def update(self, states: State, layer_idx: int, num_tokens: int, steps: Sequence[State] = ()) -> State:
         """Replace the state of layer `layer_idx`; see [`RecurrentCacheLayer.update`]."""
         return self.layers[layer_idx].update(states, num_tokens, steps)

@@ -9,6 +9,7 @@ Dimensions, the same everywhere: B batch, T time steps, E embedding, H hidden un
 included.
 """
 
+import sys
 from typing import Any
 
 import torch
@@ -288,12 +289,16 @@ class RecurrentPreTrainedModel(PreTrainedModel):
             super()._init_weights(module)
 
     def save_pretrained(self, *args, **kwargs):
-        """As in transformers; the folder carries the code of the family and names all its Auto classes."""
-        family = type(self).layer_class
+        """As in transformers; the folder carries the code of the class and names all Auto classes of its family."""
+        family = self.layer_class
         module = family.__module__.rsplit(".", 1)[-1]  # "modeling_lstm"
         prefix = family.__name__.removesuffix("Layer")  # "LSTM"
-        self.config.auto_map = {auto: f"{module}.{prefix}{head}" for auto, head in AUTO_CLASSES.items()}
-        self.config.auto_map["AutoConfig"] = f"{module.replace('modeling', 'configuration')}.{prefix}Config"
+        # Transformers adds the configuration and the saved class. A subclass travels with the file that defines it, in
+        # which the other heads are not.
+        at_home = type(self).__module__ == family.__module__ != "__main__"
+        known = vars(sys.modules[family.__module__]) if at_home else {}
+        heads = {auto: prefix + head for auto, head in AUTO_CLASSES.items() if prefix + head in known}
+        self.config.auto_map = {auto: f"{module}.{name}" for auto, name in heads.items()}
         return super().save_pretrained(*args, **kwargs)
 
     def _padding(self, attention_mask: torch.Tensor | None, batch_size: int, length: int, past: int) -> Padding | None:
@@ -588,7 +593,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         return self.loss_function(
             logits,
             labels,
-            vocab_size=self.lm_head.out_features,
+            vocab_size=logits.shape[-1],
             num_items_in_batch=num_items_in_batch,
             shift_labels=following.contiguous(),
         )
@@ -602,7 +607,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
     def _prepare_cache_for_generation(
         self, generation_config, model_kwargs, generation_mode=None, *args, **kwargs
     ) -> None:
-        if generation_config.cache_implementation is not None:
+        # Earlier releases of transformers 5 set "dynamic_full" for every assistant.
+        if generation_config.cache_implementation is not None and not generation_config.is_assistant:
             raise ValueError(
                 f"`cache_implementation={generation_config.cache_implementation!r}` is a store of keys and values, "
                 "which a recurrent model does not have: its state has a fixed size. Leave it out."

@@ -288,7 +288,7 @@ def test_assistant_of_another_family(family):
 
 @each_family
 def test_prompt_lookup_equals_greedy(family):
-    model = build(family, eos_token_id=None)
+    model = build(family)
     for seed in range(5):
         transformers.set_seed(seed)
         ids = random_ids(1, 3).repeat(1, 4)

@@ -1,0 +1,502 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+A saved folder is complete: it loads, computes the same bits, generates and can be saved again where `hf_lstm` is not
+installed; what is pushed to the Hub is that folder. The other process, `without_package.py`, runs once for all tests.
+"""
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+import without_package
+from families import FAMILIES, LSTM, RNN, each_family
+from huggingface_hub import HfApi, RepoUrl
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers.dynamic_module_utils import get_relative_import_files, get_relative_imports
+from without_package import PROMPT, TEXTS, answers, recorded_warnings, save_all, write_text
+
+import hf_lstm
+from hf_lstm.modeling_recurrent import AUTO_CLASSES
+
+
+PACKAGE = Path(hf_lstm.__file__).parent
+TRAVELLING_NAME = r"((configuration|modeling|tokenization)_\w+|\w+_recurrent|crf)\.py"
+TRAVELLING = sorted(file.name for file in PACKAGE.glob("*.py") if re.fullmatch(TRAVELLING_NAME, file.name))
+MODELS = {f"{family}{head}": (family, auto_class) for family in FAMILIES for auto_class, head in AUTO_CLASSES.items()}
+
+each_model = pytest.mark.parametrize("name", MODELS)
+
+
+def code_of(family) -> set[str]:
+    """The files that a model of `family` needs."""
+    own = {f"{kind}_{family.name.lower()}.py" for kind in ("configuration", "modeling")}
+    return own | {file for file in TRAVELLING if file.endswith("_recurrent.py") or file == "crf.py"}
+
+
+def files_of(name: str) -> set[str]:
+    """The files of a folder in which model `name` and a tokenizer were saved."""
+    family, auto_class = MODELS[name]
+    files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "tokenization_lstm.py"}
+    if family.head(AUTO_CLASSES[auto_class]).can_generate():
+        files.add("generation_config.json")
+    return files | code_of(family)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def assert_equal(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]):
+    """Bit for bit."""
+    assert actual.keys() == expected.keys()
+    different = [name for name, tensor in expected.items() if not torch.equal(actual[name], tensor)]
+    assert not different
+
+
+def make_tokenizer():
+    return hf_lstm.LSTMTokenizer.train_from_iterator(TEXTS, "bpe", vocab_size=300, show_progress=False)
+
+
+def make_model(family, head: str, tokenizer, **fields):
+    names = ("pad_token_id", "bos_token_id", "eos_token_id")
+    return family.build(head, vocab_size=len(tokenizer), **{name: getattr(tokenizer, name) for name in names} | fields)
+
+
+# ---- The rules that code must keep to travel ------------------------------------------------------------------------
+
+
+LOADERS_HAVE = {"huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"} | sys.stdlib_module_names
+
+
+def broken_rules(file: Path) -> list[str]:
+    """What in `file` would not work in a saved folder."""
+    broken, found = [], set()
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            broken += [f"imports {a.name}" for a in node.names if a.name.split(".")[0] not in LOADERS_HAVE]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            found.add(node.module)
+            names = {alias.name for alias in node.names}
+            if node.level > 1 or f"{node.module}.py" not in TRAVELLING or "*" in names:
+                broken.append(f"imports {names} from {'.' * node.level}{node.module or ''}")
+        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] not in LOADERS_HAVE:
+            broken.append(f"imports from {node.module}")
+        elif isinstance(node, ast.Try) and any(isinstance(n, ast.ImportFrom) and n.level for n in ast.walk(node)):
+            broken.append("tries a relative import")
+        name = getattr(node, "id", getattr(node, "attr", getattr(node, "name", None)))
+        if name in ("auto_docstring", "__import__", "import_module"):
+            broken.append(f"uses {name}")
+    if set(get_relative_imports(file)) != found:  # transformers looks for lines, wherever they stand
+        broken.append(f"transformers reads the imports {get_relative_imports(file)}")
+    return broken
+
+
+@pytest.mark.parametrize("file", TRAVELLING)
+def test_code_keeps_the_rules(file):
+    assert broken_rules(PACKAGE / file) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from hf_lstm import LSTMConfig",
+        "import hf_lstm.modeling_lstm",
+        "from . import modeling_lstm",
+        "from .. import modeling_lstm",
+        "from ..modeling_lstm import LSTMModel",
+        "from .data import anything",
+        "from .modeling_lstm.part import LSTMModel",
+        "from .modeling_lstm import *",
+        "import datasets",
+        "def late():\n    from evaluate import load",
+        "try:\n    from .modeling_lstm import LSTMModel\nexcept ImportError:\n    pass",
+        'if True:\n    """\n    from .modeling_lstm import LSTMModel\n    """',
+        "from transformers.utils import auto_docstring",
+        "import transformers\ntransformers.utils.auto_docstring",
+        "import importlib\nimportlib.import_module('hf_lstm')",
+    ],
+)
+def test_rules_can_be_broken(source, tmp_path):
+    (tmp_path / "modeling_x.py").write_text(source)
+    assert broken_rules(tmp_path / "modeling_x.py")
+
+
+def test_rules_can_be_kept(tmp_path):
+    source = "import math\nfrom torch import nn\nfrom .modeling_lstm import LSTMModel\n# from .data import anything\n"
+    (tmp_path / "modeling_x.py").write_text(source)
+    assert broken_rules(tmp_path / "modeling_x.py") == []
+
+
+@each_family
+def test_transformers_finds_the_files(family):
+    module = f"modeling_{family.name.lower()}.py"
+    found = {Path(file).name for file in get_relative_import_files(PACKAGE / module)}
+    assert found | {module} == code_of(family)
+    assert get_relative_import_files(PACKAGE / "tokenization_lstm.py") == []
+
+
+# ---- Saved folders, and the process without the package -------------------------------------------------------------
+
+
+class Journey:
+    """Folders saved here, what the models in them computed here, and what the other process made of them."""
+
+    def __init__(self, root: Path):
+        torch.manual_seed(0)
+        self.root, self.tokenizer = root, make_tokenizer()
+        self.expected, self.backbones, self.weights = {}, {}, {}
+        for name, (family, auto_class) in MODELS.items():
+            model = make_model(family, AUTO_CLASSES[auto_class], self.tokenizer)
+            if model.can_generate():
+                model.generation_config.repetition_penalty = 1.3
+            save_all(root / "saved" / name, model, self.tokenizer)
+            self.expected[name] = answers(model, self.tokenizer)
+            self.backbones[name] = answers(model.base_model, self.tokenizer)
+            self.weights[name] = {key: tensor.clone() for key, tensor in model.base_model.state_dict().items()}
+            put_into_hub_cache(root / "saved" / name, root / "home" / "hub", f"acme/{name}")
+        save_own(root / "own", "head", self.tokenizer)
+        self.reports = self.send()
+
+    def send(self) -> dict:
+        (self.root / "results").mkdir()
+        plan = {
+            "folders": {name: auto_class for name, (_, auto_class) in MODELS.items()},
+            "auto_classes": list(AUTO_CLASSES),
+            "num_threads": torch.get_num_threads(),
+        }
+        (self.root / "plan.json").write_text(json.dumps(plan))
+        shutil.copy(without_package.__file__, self.root)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
+        environment |= {"HF_HOME": str(self.root / "home"), "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "without_package.py", str(self.root)]
+        run = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, run.stderr
+        return json.loads((self.root / "report.json").read_text())
+
+    def report(self, name: str) -> dict:
+        report = self.reports[name]
+        assert "error" not in report, report["error"]
+        return report
+
+    def result(self, name: str, how: str) -> dict[str, torch.Tensor]:
+        self.report(name)
+        return load_file(self.root / "results" / f"{name}.{how}.safetensors")
+
+
+def put_into_hub_cache(folder: Path, cache: Path, repo_id: str):
+    """Lay `folder` down as the download of a repository."""
+    repo, commit = cache / f"models--{repo_id.replace('/', '--')}", "0123456789abcdef" + "0" * 24
+    shutil.copytree(folder, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+
+
+@pytest.fixture(scope="module")
+def journey(tmp_path_factory):
+    return Journey(tmp_path_factory.mktemp("journey"))
+
+
+def test_package_was_out_of_reach(journey):
+    assert journey.reports["loaded"] == []
+
+
+@each_model
+def test_bits_are_the_same(journey, name):
+    assert_equal(journey.result(name, "there"), journey.expected[name])
+
+
+@each_model
+def test_bits_are_the_same_after_saving_from_there(journey, name):
+    assert_equal(journey.result(name, "again"), journey.expected[name])
+
+
+@each_model
+def test_bits_are_the_same_under_a_hub_name(journey, name):
+    assert_equal(journey.result(name, "hub"), journey.expected[name])
+
+
+@each_model
+def test_backbone_saved_from_there_travels_alone(journey, name):
+    family, _ = MODELS[name]
+    assert_equal(journey.result(name, "backbone"), journey.backbones[name])
+    assert set(contents(journey.root / "backbone" / name)) == code_of(family) | {"config.json", "model.safetensors"}
+
+
+@each_model
+def test_every_auto_class_loads_the_backbone(journey, name):
+    family, _ = MODELS[name]
+    report = journey.report(name)
+    assert report["config"] == f"{family}Config"
+    for auto_class, head in AUTO_CLASSES.items():
+        assert report[auto_class] == f"{family}{head}"
+        assert_equal(journey.result(name, f"{auto_class}.weights"), journey.weights[name])
+
+
+@each_model
+def test_tokenizer_travels(journey, name):
+    assert journey.report(name)["ids"] == journey.tokenizer(TEXTS)["input_ids"]
+
+
+@each_model
+def test_loading_there_logs_no_warning(journey, name):
+    assert journey.report(name)["warnings"] == []
+
+
+@each_model
+def test_auto_class_builds_a_new_model_there(journey, name):
+    assert journey.report(name)["from_config"] == name
+
+
+@each_model
+def test_foreign_code_needs_consent(journey, name):
+    assert "trust_remote_code=True" in journey.report(name)["refusal"]
+
+
+@each_model
+@pytest.mark.parametrize("origin", ["again", "from_hub"])
+def test_saving_from_there_changes_no_byte(journey, name, origin):
+    journey.report(name)
+    before, after = contents(journey.root / "saved" / name), contents(journey.root / origin / name)
+    assert before.keys() == after.keys()
+    tokenizer_config = json.loads(before.pop("tokenizer_config.json"))
+    assert [file for file in before if before[file] != after[file]] == []
+    saved_there = json.loads(after["tokenizer_config.json"])
+    how_it_was_loaded = {"is_local", "local_files_only"}  # noted there by transformers, and not read again
+    assert {key: saved_there[key] for key in saved_there.keys() - how_it_was_loaded} == tokenizer_config
+
+
+@each_model
+def test_folder_saved_there_loads_here(journey, name):
+    journey.report(name)
+    family, auto_class = MODELS[name]
+    folder = journey.root / "again" / name
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert type(tokenizer) is hf_lstm.LSTMTokenizer
+    model_class = family.head(AUTO_CLASSES[auto_class])
+    for load in (getattr(transformers, auto_class), model_class):
+        with recorded_warnings() as warnings:
+            model = load.from_pretrained(folder)
+        assert type(model) is model_class and warnings == []
+        assert_equal(answers(model, tokenizer), journey.expected[name])
+
+
+@pytest.mark.parametrize("name", [name for name, (_, auto_class) in MODELS.items() if "CausalLM" in auto_class])
+def test_pipeline_writes_the_same_text(journey, name):
+    with recorded_warnings() as warnings:
+        text = write_text(str(journey.root / "saved" / name))
+    assert warnings == []
+    assert text.startswith(PROMPT) and text != PROMPT
+    assert journey.report(name)["text"] == text
+
+
+# ---- What is in a folder --------------------------------------------------------------------------------------------
+
+
+def assert_auto_map_is_true(folder: Path) -> dict[str, str]:
+    """Every class that the configuration in a folder names is defined by code in it."""
+    auto_map = json.loads((folder / "config.json").read_text())["auto_map"]
+    for reference in auto_map.values():
+        module, class_name = reference.split(".")
+        assert f"class {class_name}(" in (folder / f"{module}.py").read_text()
+    return auto_map
+
+
+@each_model
+def test_folder_holds_what_it_needs_and_no_more(journey, name):
+    family, _ = MODELS[name]
+    folder = journey.root / "saved" / name
+    files = contents(folder)
+    assert set(files) == files_of(name)
+    assert sum(len(text) for file, text in files.items() if file.endswith(".py")) < 200_000
+    for file in files:
+        if file.endswith(".py"):
+            assert files[file] == (PACKAGE / file).read_bytes()
+    assert assert_auto_map_is_true(folder) == {"AutoConfig": f"configuration_{family.name.lower()}.{family}Config"} | {
+        auto_class: f"modeling_{family.name.lower()}.{family}{head}" for auto_class, head in AUTO_CLASSES.items()
+    }
+
+
+def test_shards_travel(tmp_path):
+    tokenizer = make_tokenizer()
+    model = make_model(LSTM, "ForCausalLM", tokenizer)
+    model.save_pretrained(tmp_path, max_shard_size="2KB")
+    shards = {file.name for file in tmp_path.glob("model[-.]*")}
+    assert len(shards) > 2 and all(name.endswith((".safetensors", ".safetensors.index.json")) for name in shards)
+    assert_equal(answers(AutoModelForCausalLM.from_pretrained(tmp_path), tokenizer), answers(model, tokenizer))
+
+
+def test_configuration_alone_carries_its_code(tmp_path):
+    RNN.config(nonlinearity="relu").save_pretrained(tmp_path)
+    assert set(contents(tmp_path)) == {"config.json", "configuration_rnn.py", "configuration_recurrent.py"}
+    assert AutoConfig.from_pretrained(tmp_path).nonlinearity == "relu"
+
+
+# ---- Classes of the user's own --------------------------------------------------------------------------------------
+
+
+OWN = {
+    "head": """
+        from hf_lstm import LSTMConfig, LSTMForCausalLM
+
+        class OwnConfig(LSTMConfig):
+            sharpness: float = 2.0
+
+        class OwnLM(LSTMForCausalLM):
+            config: OwnConfig
+
+            def forward(self, input_ids=None, attention_mask=None, **kwargs):
+                outputs = super().forward(input_ids, attention_mask, **kwargs)
+                outputs.logits = outputs.logits * self.config.sharpness
+                return outputs
+    """,
+    "layer": """
+        from hf_lstm.configuration_lstm import LSTMConfig
+        from hf_lstm.modeling_lstm import LSTMForCausalLM, LSTMLayer, LSTMModel
+
+        class OwnConfig(LSTMConfig):
+            sharpness: float = 2.0
+
+        class OwnLayer(LSTMLayer):
+            def forward(self, inputs, *args):
+                return super().forward(inputs.sin(), *args)
+
+        class OwnBackbone(LSTMModel):
+            layer_class = OwnLayer
+
+        class OwnLM(LSTMForCausalLM):
+            layer_class, model_class = OwnLayer, OwnBackbone
+    """,
+}
+each_own = pytest.mark.parametrize("what", OWN)
+
+
+def save_own(folder: Path, what: str, tokenizer):
+    """Save, in `folder / what`, a model whose class stands in a file of its own."""
+    module = f"modeling_own_{what}"
+    folder.mkdir()
+    (folder / f"{module}.py").write_text(textwrap.dedent(OWN[what]))
+    spec = importlib.util.spec_from_file_location(module, folder / f"{module}.py")
+    sys.modules[module] = own = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(own)
+    model = own.OwnLM(own.OwnConfig(vocab_size=len(tokenizer), hidden_size=8, sharpness=0.5, initializer_range=1.0))
+    save_all(folder / what, model.eval(), tokenizer)
+    return model
+
+
+@each_own
+def test_own_class_is_named_and_carried(what, tmp_path):
+    tokenizer = make_tokenizer()
+    model = save_own(tmp_path / "own", what, tokenizer)
+    folder = tmp_path / "own" / what
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["OwnLM"] and config["sharpness"] == 0.5
+    assert config["auto_map"]["AutoModelForCausalLM"] == f"modeling_own_{what}.OwnLM"
+    assert config["auto_map"]["AutoConfig"] == f"modeling_own_{what}.OwnConfig"
+    assert_equal(answers(type(model).from_pretrained(folder), tokenizer), answers(model, tokenizer))
+
+
+@each_own
+def test_own_class_leaves_a_true_auto_map(what, tmp_path):
+    save_own(tmp_path / "own", what, make_tokenizer())
+    assert_auto_map_is_true(tmp_path / "own" / what)
+
+
+def test_class_from_a_notebook_leaves_a_true_auto_map(tmp_path):
+    own_class = type("OwnLM", (hf_lstm.LSTMForCausalLM,), {"__module__": "__main__"})
+    with recorded_warnings() as warnings:
+        own_class(LSTM.config()).save_pretrained(tmp_path)
+    assert "defined in __main__" in warnings[0]
+    assert_auto_map_is_true(tmp_path)
+
+
+@each_own
+def test_pipeline_accepts_an_own_class(what, tmp_path):
+    tokenizer = make_tokenizer()
+    model = save_own(tmp_path / "own", what, tokenizer)
+    with recorded_warnings() as warnings:
+        assert write_text(model, tokenizer=tokenizer).startswith(PROMPT)
+    assert warnings == []
+
+
+def test_own_class_asks_for_the_package_there(journey):
+    assert "pip install hf_lstm" in journey.reports["own"]["refusal"]
+
+
+# ---- Auto classes here ----------------------------------------------------------------------------------------------
+
+
+@each_model
+def test_auto_classes_know_the_names(name):
+    family, auto_class = MODELS[name]
+    config = AutoConfig.for_model(family.name.lower(), vocab_size=20, hidden_size=4)
+    assert type(config) is family.config_class and config.vocab_size == 20
+    assert type(getattr(transformers, auto_class).from_config(config)) is family.head(AUTO_CLASSES[auto_class])
+
+
+@each_model
+@pytest.mark.parametrize("trust_remote_code", [None, False, True])
+def test_installed_code_is_used_for_a_saved_folder(journey, name, trust_remote_code):
+    family, auto_class = MODELS[name]
+    folder = journey.root / "saved" / name
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    assert type(config) is family.config_class
+    model = getattr(transformers, auto_class).from_pretrained(folder, trust_remote_code=trust_remote_code)
+    assert type(model) is family.head(AUTO_CLASSES[auto_class])
+    assert_equal(answers(model, journey.tokenizer), journey.expected[name])
+
+
+# ---- push_to_hub ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path) -> Path:
+    """A folder of repositories in place of the Hub's; all above its last two calls is the real code."""
+
+    def create_repo(self, repo_id, *, exist_ok=False, **kwargs):
+        (tmp_path / "hub" / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+        return RepoUrl(f"https://huggingface.co/{repo_id}")
+
+    def create_commit(self, repo_id, operations, **kwargs):
+        for operation in operations:
+            with operation.as_file() as file:
+                (tmp_path / "hub" / repo_id / operation.path_in_repo).write_bytes(file.read())
+
+    monkeypatch.setattr(HfApi, "create_repo", create_repo)
+    monkeypatch.setattr(HfApi, "create_commit", create_commit)
+    return tmp_path / "hub"
+
+
+@each_model
+def test_pushed_is_saved(journey, hub, name):
+    _, auto_class = MODELS[name]
+    model = getattr(transformers, auto_class).from_pretrained(journey.root / "saved" / name)
+    model.push_to_hub("acme/pushed")
+    journey.tokenizer.push_to_hub("acme/pushed")
+    pushed = contents(hub / "acme" / "pushed")
+    assert pushed.pop("README.md").startswith(b"---")
+    assert pushed == contents(journey.root / "saved" / name)
+
+
+def test_pushed_while_saving(journey, hub, tmp_path):
+    model = AutoModel.from_pretrained(journey.root / "saved" / "GRUModel")
+    model.save_pretrained(tmp_path / "here", push_to_hub=True, repo_id="acme/pushed")
+    assert contents(hub / "acme" / "pushed") == contents(tmp_path / "here")
+    assert set(contents(tmp_path / "here")) >= {"config.json", "model.safetensors", "modeling_gru.py"}
+
+
+def test_pushed_configuration_carries_its_code(hub):
+    LSTM.config().push_to_hub("acme/config")
+    files = {"README.md", "config.json", "configuration_lstm.py", "configuration_recurrent.py"}
+    assert set(contents(hub / "acme" / "config")) == files
