@@ -30,6 +30,8 @@ class GRULayer(RecurrentLayer):
 
 
 class GRUPreTrainedModel(RecurrentPreTrainedModel):
+    """Base of the GRU models: their configuration and layer."""
+
     config: GRUConfig
     layer_class = GRULayer
     _no_split_modules = ["GRULayer"]

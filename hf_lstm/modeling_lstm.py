@@ -55,6 +55,8 @@ class LSTMLayer(RecurrentLayer):
 
 
 class LSTMPreTrainedModel(RecurrentPreTrainedModel):
+    """Base of the LSTM models: their configuration and layer."""
+
     config: LSTMConfig
     layer_class = LSTMLayer
     _no_split_modules = ["LSTMLayer"]

@@ -285,6 +285,10 @@ class RecurrentPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, RecurrentLayer):
             module.init_weights(self.config)
+        elif isinstance(module, nn.Linear) and module is not getattr(self, "lm_head", None):
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
         else:
             super()._init_weights(module)
 

@@ -39,6 +39,8 @@ class RNNLayer(RecurrentLayer):
 
 
 class RNNPreTrainedModel(RecurrentPreTrainedModel):
+    """Base of the RNN models: their configuration and layer."""
+
     config: RNNConfig
     layer_class = RNNLayer
     _no_split_modules = ["RNNLayer"]
