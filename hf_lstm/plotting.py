@@ -28,7 +28,9 @@ def plot_training_curve(
     curves = {"training": "loss", "held out": "eval_loss"}
     points = {name: [(log["step"], log[key]) for log in log_history if key in log] for name, key in curves.items()}
     if not any(points.values()):
-        raise ValueError("`log_history` holds no `loss` and no `eval_loss`: train with `logging_strategy` other than 'no'.")
+        raise ValueError(
+            "`log_history` holds no `loss` and no `eval_loss`: train with `logging_strategy` other than 'no'."
+        )
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot(title=title, xlabel="step", ylabel="loss (nats per token)")

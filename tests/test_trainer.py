@@ -116,11 +116,14 @@ def test_label_smoothing_shifts_the_labels(family, tokenizer, tmp_path):
 
 
 def test_a_subclass_with_another_name_trains_with_the_causal_loss():
-    class SentenceScorer(LSTMForCausalLM):
+    """Transformers chooses a loss by the name of the class; this one it would take for a tagger."""
+
+    class ScorerForTokenClassification(LSTMForCausalLM):
         pass
 
     ids = random_ids()
-    model = SentenceScorer(LSTM.config()).eval()
+    model = ScorerForTokenClassification(LSTM.config()).eval()
+    assert model.loss_type == "ForCausalLM"  # by which Trainer knows that the first label of a row is not counted
     expected = F.cross_entropy(model(ids).logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
     assert_close(model(ids, labels=ids).loss, expected)
 
