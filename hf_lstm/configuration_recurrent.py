@@ -58,9 +58,9 @@ class RecurrentConfig(PreTrainedConfig):
         initializer (`str`, defaults to `"orthogonal"`): `"orthogonal"`: orthogonal recurrent weights (Saxe et al.
             2014), Xavier-uniform input weights, zero biases; `"uniform"`: as `torch.nn.LSTM`, uniform on
             [-1/sqrt(H), 1/sqrt(H)].
-        initializer_range (`float`, defaults to 0.2): Standard deviation of embeddings and of the output layer. Ten times
-            that of transformers, because nothing normalises the inputs of a recurrent layer: with 0.02 they start near
-            zero, and training is slow to begin.
+        initializer_range (`float`, defaults to 0.2): Standard deviation of embeddings and of the output layer. It is
+            ten times that of transformers, because nothing normalises the inputs of a recurrent layer: with 0.02 they
+            start near zero, and training is slow to begin.
         tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf
             2017), through a linear projection where the two sizes differ.
         lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.

@@ -1,14 +1,14 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""On real text: the counts that the data sets publish, and models that learn. Skipped where the data is not at hand."""
+"""On real text: the counts that the data sets publish, and models that learn. Skipped where there is no data."""
 
 import gzip
 import math
 
 import pytest
 import torch
+from families import each_family
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-from families import each_family
 from hf_lstm import LSTMTokenizer
 
 
