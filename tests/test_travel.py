@@ -73,9 +73,6 @@ def make_model(family, head: str, tokenizer, **fields):
     return family.build(head, vocab_size=len(tokenizer), **{name: getattr(tokenizer, name) for name in names} | fields)
 
 
-# ---- The rules that code must keep to travel ------------------------------------------------------------------------
-
-
 LOADERS_HAVE = {"huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"} | sys.stdlib_module_names
 
 
@@ -145,9 +142,6 @@ def test_transformers_finds_the_files(family):
     found = {Path(file).name for file in get_relative_import_files(PACKAGE / module)}
     assert found | {module} == code_of(family)
     assert get_relative_import_files(PACKAGE / "tokenization_lstm.py") == []
-
-
-# ---- Saved folders, and the process without the package -------------------------------------------------------------
 
 
 class Journey:
@@ -301,9 +295,6 @@ def test_pipeline_writes_the_same_text(journey, name):
     assert journey.report(name)["text"] == text
 
 
-# ---- What is in a folder --------------------------------------------------------------------------------------------
-
-
 def assert_auto_map_is_true(folder: Path) -> dict[str, str]:
     """Every class that the configuration in a folder names is defined by code in it."""
     auto_map = json.loads((folder / "config.json").read_text())["auto_map"]
@@ -341,9 +332,6 @@ def test_configuration_alone_carries_its_code(tmp_path):
     RNN.config(nonlinearity="relu").save_pretrained(tmp_path)
     assert set(contents(tmp_path)) == {"config.json", "configuration_rnn.py", "configuration_recurrent.py"}
     assert AutoConfig.from_pretrained(tmp_path).nonlinearity == "relu"
-
-
-# ---- Classes of the user's own --------------------------------------------------------------------------------------
 
 
 OWN = {
@@ -434,9 +422,6 @@ def test_own_class_asks_for_the_package_there(journey):
     assert "pip install hf_lstm" in journey.reports["own"]["refusal"]
 
 
-# ---- Auto classes here ----------------------------------------------------------------------------------------------
-
-
 @each_model
 def test_auto_classes_know_the_names(name):
     family, auto_class = MODELS[name]
@@ -455,9 +440,6 @@ def test_installed_code_is_used_for_a_saved_folder(journey, name, trust_remote_c
     model = getattr(transformers, auto_class).from_pretrained(folder, trust_remote_code=trust_remote_code)
     assert type(model) is family.head(AUTO_CLASSES[auto_class])
     assert_equal(answers(model, journey.tokenizer), journey.expected[name])
-
-
-# ---- push_to_hub ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def save_all(folder: Path, model, tokenizer) -> None:
 def write_text(model, **kwargs) -> str:
     """What the pipeline writes after `PROMPT`, with a model or the name of its folder."""
     write = pipeline("text-generation", model=model, **kwargs)
-    return write(PROMPT, max_new_tokens=5, do_sample=False)[0]["generated_text"]
+    return write(PROMPT, max_new_tokens=5, min_new_tokens=5, do_sample=False)[0]["generated_text"]
 
 
 @contextlib.contextmanager
