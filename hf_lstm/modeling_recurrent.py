@@ -25,6 +25,7 @@ from transformers.utils import can_return_tuple
 
 from .cache_recurrent import RecurrentCache, State, check_cache_kind
 from .configuration_recurrent import RecurrentConfig
+from .loss_recurrent import linear_cross_entropy
 
 
 class Padding:
@@ -541,6 +542,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         output_hidden_states: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         num_items_in_batch: int | torch.Tensor | None = None,
+        output_logits: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         r"""
@@ -553,6 +555,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
                 or for the positions given, only; 0 for all.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the summed loss by this number, which
                 Trainer counts over an accumulated batch, instead of by the number of labels.
+            output_logits (`bool`, *optional*): Whether to return logits beside a loss. Defaults to False in training,
+                where the loss is computed without ever holding the logits of the batch, and to True otherwise.
 
         Returns:
             [`~transformers.modeling_outputs.CausalLMOutputWithPast`]: `loss` (in nats), `logits` of shape `(B, T, V)`,
@@ -573,10 +577,14 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             hidden_states = hidden_states[:, logits_to_keep]
         elif logits_to_keep:
             hidden_states = hidden_states[:, -logits_to_keep:]
-        logits = self.lm_head(self.projection(hidden_states))
-        loss = None
+        hidden_states = self.projection(hidden_states)
+        logits = loss = None
+        if labels is None or not self.training or output_logits or not self._can_fuse_loss():
+            logits = self.lm_head(hidden_states)
         if labels is not None:
-            loss = self._loss(logits, labels, attention_mask, num_items_in_batch)
+            loss = self._loss(hidden_states, logits, labels, attention_mask, num_items_in_batch)
+        if output_logits is False:
+            logits = None
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
@@ -584,16 +592,26 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             hidden_states=outputs.hidden_states,
         )
 
-    def _loss(self, logits, labels, attention_mask, num_items_in_batch) -> torch.Tensor:
-        """Cross-entropy of the next real token, in nats."""
-        if labels.shape != logits.shape[:2]:
+    def _can_fuse_loss(self) -> bool:
+        """Whether loss and output layer can be computed together: nobody has replaced, wrapped or sharded either."""
+        head = self.lm_head
+        hooked = head._forward_hooks or head._forward_pre_hooks or hasattr(head, "_hf_hook")
+        plain = type(head) is nn.Linear and type(head.weight) is nn.Parameter and head.weight.numel() > 0
+        return plain and not hooked and not hasattr(self, "_loss_function")
+
+    def _loss(self, hidden_states, logits, labels, attention_mask, num_items_in_batch) -> torch.Tensor:
+        """Cross-entropy of the next real token, in nats; without logits, from the inputs of the output layer."""
+        if labels.shape != hidden_states.shape[:2]:
             raise ValueError(
-                f"`labels` has shape {tuple(labels.shape)}, expected {tuple(logits.shape[:2])}: a label for each "
-                "position with logits. Leave `logits_to_keep` out when training."
+                f"`labels` has shape {tuple(labels.shape)}, expected {tuple(hidden_states.shape[:2])}: a label for "
+                "each position with logits. Leave `logits_to_keep` out when training."
             )
         past = attention_mask.shape[1] - labels.shape[1] if attention_mask is not None else 0
         padding = self._padding(attention_mask, *labels.shape, past)
         following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
+        if logits is None:
+            weight, bias = self.lm_head.weight, self.lm_head.bias
+            return linear_cross_entropy(hidden_states, weight, bias, following, num_items_in_batch)
         return self.loss_function(
             logits,
             labels,
