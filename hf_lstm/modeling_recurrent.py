@@ -188,6 +188,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
         else:
             state = tuple(tensor.to(inputs) for tensor in state)
         # A sequence kernel called for one step is 5 to 20 times slower than the cell, and returns the last state only.
+        if inputs.shape[1] == 1 and padding is None and self.num_directions == 1:
+            return self._run_step(inputs, state, weights[0])
         if inputs.shape[1] == 1 or return_steps:
             return self._run_steps(inputs, state, weights, padding, return_steps)
         if padding is None:
@@ -223,6 +225,11 @@ class RecurrentLayer(GradientCheckpointingLayer):
                 finals.append((padding.last(packed_outputs, initial[0]), *(tensor[0] for tensor in final[1:])))
         final_state = tuple(torch.stack(tensors, dim=1) for tensors in zip(*finals, strict=True)) if finals else None
         return torch.cat(outputs, dim=-1), final_state, []
+
+    def _run_step(self, inputs, state, weights):
+        """One token of each row: what decoding does."""
+        state = tuple(t[:, None] for t in self.cell(inputs[:, 0], tuple(t[:, 0] for t in state), weights))
+        return state[0], state, [state]
 
     def _run_steps(self, inputs, state, weights, padding, return_steps):
         """The cell, step by step."""
@@ -340,10 +347,10 @@ class RecurrentModel(RecurrentPreTrainedModel):
         self.layers = nn.ModuleList(self.layer_class(config, size) for size in sizes)
         norms = config.num_hidden_layers if config.layer_norm else 0
         self.norms = nn.ModuleList(nn.LayerNorm(config.output_size, eps=config.layer_norm_eps) for _ in range(norms))
+        self.residual_connections = config.residual_connections  # reading a configuration takes microseconds
         self.gradient_checkpointing = False
         self.post_init()
 
-    @can_return_tuple
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
@@ -352,8 +359,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> BaseModelOutputWithPast:
+    ) -> BaseModelOutputWithPast | tuple:
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(B, T)`): Token ids, smaller than `config.vocab_size`.
@@ -365,7 +373,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             use_cache (`bool`, *optional*): Return the final state. Defaults to `config.use_cache`, and to False in
                 training.
             output_hidden_states (`bool`, *optional*): Return the embeddings and the output of each layer.
-            return_dict (`bool`, *optional*): False for a tuple.
+            return_dict (`bool`, *optional*): False for a tuple of what is not None. Defaults to `config.return_dict`.
 
         Returns:
             [`~transformers.modeling_outputs.BaseModelOutputWithPast`]: `last_hidden_state` of shape `(B, T, D * P)`,
@@ -397,17 +405,19 @@ class RecurrentModel(RecurrentPreTrainedModel):
             hidden_states = self._finish_layer(i, outputs, hidden_states, padding)
             all_hidden_states.append(hidden_states)
         hidden_states = all_hidden_states[-1] = self.output_dropout(hidden_states)
-        return BaseModelOutputWithPast(
-            last_hidden_state=hidden_states,
-            past_key_values=cache if use_cache is not False else None,
-            hidden_states=tuple(all_hidden_states) if output_hidden_states else None,
-        )
+        cache = cache if use_cache is not False else None
+        all_hidden_states = tuple(all_hidden_states) if output_hidden_states else None
+        if return_dict is None:
+            return_dict = self.config.return_dict
+        if not return_dict:
+            return tuple(each for each in (hidden_states, cache, all_hidden_states) if each is not None)
+        return BaseModelOutputWithPast(hidden_states, cache, all_hidden_states)
 
     def _finish_layer(
         self, i: int, outputs: torch.Tensor, inputs: torch.Tensor, padding: Padding | None
     ) -> torch.Tensor:
         """What follows the recurrence of layer i: residual connection, normalisation, zeros at padding."""
-        if self.config.residual_connections and i:
+        if self.residual_connections and i:
             outputs = outputs + inputs
         if self.norms:
             outputs = self.norms[i](outputs)
@@ -421,12 +431,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
             given = "neither" if input_ids is None else "both"
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
         name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
-        expected = "(batch, length)" if inputs_embeds is None else f"(batch, length, {self.config.input_size})"
-        if (
-            inputs.ndim != expected.count(",") + 1
-            or 0 in inputs.shape
-            or inputs.shape[2:] not in {(), (self.config.input_size,)}
-        ):
+        sizes = () if inputs_embeds is None else (self.embed_tokens.embedding_dim,)
+        if inputs.ndim != 2 + len(sizes) or inputs.shape[2:] != sizes or 0 in inputs.shape:
+            expected = ", ".join(["(batch", "length", *map(str, sizes)]) + ")"
             raise ValueError(f"`{name}` has shape {tuple(inputs.shape)}, expected {expected} with at least one token.")
         if inputs.is_floating_point() == (inputs_embeds is None):
             kind = "whole numbers (`torch.long`)" if inputs_embeds is None else "floating-point numbers"
@@ -440,8 +447,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}, but `vocab_size` is "
                 f"{self.embed_tokens.num_embeddings}. Use the model's own tokenizer, or `resize_token_embeddings`."
             ) from None
-        rate = self.config.embedding_dropout
-        if self.training and rate:
+        if self.training and (rate := self.config.embedding_dropout):
             vocab_size = self.embed_tokens.num_embeddings
             embeddings = embeddings * dropped_types(input_ids, vocab_size, rate, embeddings.dtype)
         return embeddings
@@ -457,19 +463,20 @@ class RecurrentModel(RecurrentPreTrainedModel):
     def _check_cache(self, cache: Any, batch_size: int) -> None:
         """Refuse a cache of another kind, model or batch size."""
         check_cache_kind(cache)
-        if self.config.bidirectional and cache.get_seq_length():
+        directions, model_type = self.layers[0].num_directions, self.config.model_type
+        if directions == 2 and cache.get_seq_length():
             raise ValueError(
                 "`past_key_values` cannot continue a bidirectional model, whose backward direction starts at the end. "
                 "Pass the whole sequence at once."
             )
-        expected = [(batch_size, self.config.num_directions, size) for size in self.layers[0].state_sizes]
+        expected = [(batch_size, directions, size) for size in self.layers[0].state_sizes]
         found = [[tuple(state.shape) for state in layer.states or ()] for layer in cache.layers]
-        if (cache.model_type, len(found)) != (self.config.model_type, len(self.layers)) or any(
+        if (cache.model_type, len(found)) != (model_type, len(self.layers)) or any(
             shapes not in ([], expected) for shapes in found
         ):
             raise ValueError(
                 f"`past_key_values` is the state of a {cache.model_type!r} model with {len(found)} layers and states "
-                f"of shape {next(filter(None, found), None)}, but this {self.config.model_type!r} model has "
+                f"of shape {next(filter(None, found), None)}, but this {model_type!r} model has "
                 f"{len(self.layers)} layers and needs {expected} for a batch of {batch_size}. Pass the state of this "
                 "model; `past_key_values.batch_repeat_interleave(n)` repeats it for n beams or sequences."
             )
@@ -570,9 +577,11 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
+            return_dict=False,  # an output object costs as much as a small cell
         )
-        hidden_states = outputs.last_hidden_state
+        hidden_states, *rest = outputs
+        all_hidden_states = rest.pop() if rest and isinstance(rest[-1], tuple) else None
+        cache = rest.pop() if rest else None
         if isinstance(logits_to_keep, torch.Tensor):
             hidden_states = hidden_states[:, logits_to_keep]
         elif logits_to_keep:
@@ -588,8 +597,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
+            past_key_values=cache,
+            hidden_states=all_hidden_states,
         )
 
     def _can_fuse_loss(self) -> bool:
@@ -652,24 +661,40 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
         past_key_values: RecurrentCache | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        is_first_iteration: bool = False,
         position_ids: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """As in transformers, without `position_ids`, which assisted decoding hands from one model to the other."""
+        """
+        The inputs of the next forward pass: the tokens that the cache has not seen, and their part of the mask. The
+        method of transformers takes as long as a small model; `position_ids`, which assisted decoding hands from one
+        model to the other, have no meaning here.
+        """
         if next_sequence_length is not None and next_sequence_length < 1:
             seen = past_key_values.get_seq_length()
             raise ValueError(
                 f"`input_ids` has {seen + next_sequence_length} tokens, but `past_key_values` has seen {seen}. Pass "
                 "all tokens from the beginning, or only the new ones with an `attention_mask` as long as both."
             )
-        return super().prepare_inputs_for_generation(
-            input_ids,
-            next_sequence_length=next_sequence_length,
-            past_key_values=past_key_values,
-            attention_mask=attention_mask,
-            inputs_embeds=inputs_embeds,
-            **kwargs,
-        )
+        name, inputs = "input_ids", input_ids
+        if inputs_embeds is not None and is_first_iteration:
+            name, inputs = "inputs_embeds", inputs_embeds
+        if next_sequence_length is not None:
+            inputs = inputs[:, -next_sequence_length:]
+        if attention_mask is not None:
+            attention_mask = attention_mask[:, -inputs.shape[1] :].to(self.device)
+        inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, "past_key_values": past_key_values}
+        return inputs | {name: value for name, value in kwargs.items() if name != "labels"}
+
+    def _update_model_kwargs_for_generation(
+        self, outputs, model_kwargs: dict[str, Any], is_encoder_decoder: bool = False, num_new_tokens: int = 1
+    ) -> dict[str, Any]:
+        """Keep the state, and count the new tokens as real ones in the mask."""
+        if outputs.past_key_values is not None:
+            model_kwargs["past_key_values"] = outputs.past_key_values
+        if (mask := model_kwargs.get("attention_mask")) is not None:
+            model_kwargs["attention_mask"] = F.pad(mask, (0, num_new_tokens), value=1)
+        return model_kwargs
 
     def generate_batch(self, *args, **kwargs):
         """Refused: continuous batching pages keys and values.
