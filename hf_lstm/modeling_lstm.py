@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from .configuration_lstm import LSTMConfig
-from .modeling_recurrent import Padding, RecurrentForCausalLM, RecurrentLayer, RecurrentModel, RecurrentPreTrainedModel
+from .layer_recurrent import RecurrentLayer
+from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
 
 
 class LSTMLayer(RecurrentLayer):
@@ -23,6 +24,7 @@ class LSTMLayer(RecurrentLayer):
 
     num_gates = 4
     state_names = ("h", "c")
+    can_hold = True
 
     def kernel(self, inputs, state, weights, bidirectional):
         train = torch.is_grad_enabled()
@@ -38,14 +40,14 @@ class LSTMLayer(RecurrentLayer):
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return F.linear(o.sigmoid() * c.tanh(), weights[-1]), c
 
-    def hold_state(self, inputs, weights, padding: Padding):
+    def hold_state(self, inputs, weights, padding):
         """
         One more input column, 1 at padding, whose weights close the input gate and open the forget gate: sigmoid(-1e4)
         is 0 and sigmoid(1e4) is 1 in every floating-point type, so that c' = c bit for bit.
         """
-        flag = padding.trailing[..., None].to(inputs.dtype)
-        column = weights[0].new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size)[:, None]
-        return torch.cat([inputs, flag], dim=-1), [torch.cat([weights[0], column], dim=1), *weights[1:]]
+        column = inputs.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size)[:, None]
+        inputs = torch.cat([inputs, padding[..., None].to(inputs.dtype)], dim=-1)
+        return inputs, [[torch.cat([w_ih, column], dim=1), *rest] for w_ih, *rest in weights]
 
     def _initial_value(self, name, parameter, config: LSTMConfig):
         value = super()._initial_value(name, parameter, config)

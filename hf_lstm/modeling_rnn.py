@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from .configuration_rnn import RNNConfig
-from .modeling_recurrent import RecurrentForCausalLM, RecurrentLayer, RecurrentModel, RecurrentPreTrainedModel
+from .layer_recurrent import RecurrentLayer
+from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
 
 
 class RNNLayer(RecurrentLayer):

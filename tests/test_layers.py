@@ -7,7 +7,7 @@ from families import FAMILIES, LSTM, MASKS, assert_close, each_direction, each_f
 from reference import run_layer, run_model
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hf_lstm.modeling_recurrent import Padding
+from hf_lstm.layer_recurrent import Padding
 
 
 def torch_twin(family, config):
