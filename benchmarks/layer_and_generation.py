@@ -4,6 +4,8 @@ What the library costs over the bare kernels, and what a generated token costs:
 
 - the forward pass of a language model without a mask, against `torch.nn.LSTM` (`GRU`, `RNN`) between an `nn.Embedding`
   and an `nn.Linear` with the same weights, on the same padded batch;
+- the same under a mask, of sentences of different lengths, for one and two directions (LSTM);
+- the loss of a language model without holding its logits, against `torch.nn.functional.cross_entropy` on all of them;
 - generating with batch 1, against a bare loop of `torch.lstm_cell` with the same weights, and against a GPT-2 of the
   same number of parameters.
 
@@ -27,6 +29,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import hf_lstm
+from hf_lstm.loss_recurrent import linear_cross_entropy
 
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks.json"
@@ -106,6 +109,84 @@ def bench_forward(rounds: int) -> list[dict]:
     return rows
 
 
+def bench_masked(rounds: int) -> list[dict]:
+    """An LSTM under a mask / `nn.LSTM` on the same padded tensor, which is not exact: what exactness costs."""
+    rows = []
+    for hidden_size, layers, bidirectional in ((256, 1, True), (650, 2, False)):
+        sizes = {"hidden_size": hidden_size, "num_hidden_layers": layers, "bidirectional": bidirectional}
+        model = hf_lstm.LSTMModel(hf_lstm.LSTMConfig(vocab_size=1, embedding_size=hidden_size, **sizes))
+        bare = nn.LSTM(hidden_size, hidden_size, layers, batch_first=True, bidirectional=bidirectional)
+        model.load_torch_weights(bare)
+        inputs, lengths = torch.randn(32, 48, hidden_size), torch.randint(12, 49, (32,))
+        for side in ("right", "left"):
+            mask = (torch.arange(48) < lengths[:, None]).long()
+            mask = mask if side == "right" else mask.flip(1)
+
+            def step(run, train, inputs=inputs):
+                with torch.set_grad_enabled(train):
+                    outputs = run(inputs)
+                    if train:
+                        outputs.sum().backward()
+
+            for train in (False, True):
+                model.train(train), bare.train(train)
+                ours = lambda x, m=model, k=mask: m(inputs_embeds=x, attention_mask=k).last_hidden_state  # noqa: E731
+                theirs = lambda x, m=bare: m(x)[0]  # noqa: E731
+                runs = {"ours": lambda t=train, r=ours: step(r, t), "bare": lambda t=train, r=theirs: step(r, t)}
+                seconds = time_in_turn(runs, rounds)
+                directions = "both directions" if bidirectional else "forward"
+                rows.append(
+                    {
+                        "case": f"LSTM {hidden_size} x {layers}, {directions}, padding on the {side}, "
+                        + ("training step" if train else "inference"),
+                        "ms": 1e3 * statistics.median(seconds["ours"]),
+                        "bare ms": 1e3 * statistics.median(seconds["bare"]),
+                        "ratio": ratio(seconds["ours"], seconds["bare"]),
+                    }
+                )
+                print(rows[-1], flush=True)
+    return rows
+
+
+def bench_loss(rounds: int) -> list[dict]:
+    """Loss and gradients of the output layer, 2,048 tokens: time, and the most bytes allocated beyond the start."""
+    rows = []
+    for vocab_size, size in ((10_000, 256), (33_000, 650)):
+        hidden = torch.randn(2048, size, requires_grad=True)
+        head, targets = nn.Linear(size, vocab_size), torch.randint(vocab_size, (2048,))
+
+        def full(hidden=hidden, head=head, targets=targets):
+            nn.functional.cross_entropy(head(hidden), targets).backward()
+
+        def ours(hidden=hidden, head=head, targets=targets):
+            linear_cross_entropy(hidden, head.weight, head.bias, targets).backward()
+
+        seconds = time_in_turn({"ours": ours, "full": full}, rounds)
+        rows.append(
+            {
+                "case": f"cross-entropy, V {vocab_size}, F {size}, 2048 tokens, forward and backward",
+                "ms": 1e3 * statistics.median(seconds["ours"]),
+                "full ms": 1e3 * statistics.median(seconds["full"]),
+                "ratio": ratio(seconds["ours"], seconds["full"]),
+                "peak memory ratio": peak_bytes(ours) / peak_bytes(full),
+            }
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def peak_bytes(run) -> int:
+    """The most bytes that torch holds at once during a run, beyond those held before it."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        run()
+    held = peak = 0
+    for event in sorted(profile.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
 @torch.no_grad()
 def bare_loop(model, first: int, steps: int) -> list[int]:
     """Greedy decoding with nothing but the cell and the output layer."""
@@ -169,7 +250,7 @@ def bench_generation(rounds: int) -> list[dict]:
     return rows
 
 
-CASES = {"forward": bench_forward, "generation": bench_generation}
+CASES = {"forward": bench_forward, "masked": bench_masked, "loss": bench_loss, "generation": bench_generation}
 
 
 def machine() -> dict:

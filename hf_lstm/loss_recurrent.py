@@ -4,9 +4,15 @@
 import torch
 
 
-# Logits computed at a time, 32 MB in fp32. Fewer would save memory, but the gradient of the whole weight is read and
-# written for each chunk: at V = 33,000 and F = 650 a quarter of it takes 1.4 times as long.
-CHUNK_ELEMENTS = 2**23
+CHUNK_ELEMENTS = 2**21  # logits computed at a time: 8 MB in fp32, which stay in the cache
+
+
+def rows_at_a_time(weight: torch.Tensor) -> int:
+    """
+    Rows of a chunk: few, for the cache and for memory; but at least F / 2 of them, since the gradient of the whole
+    weight, V * F numbers, is read and written for each chunk as its logits are, rows * V numbers, a few times over.
+    """
+    return max(1, CHUNK_ELEMENTS // weight.shape[0], weight.shape[1] // 2)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -16,13 +22,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets):
+    def forward(ctx, hidden, weight, bias, targets, scale):
         precise = torch.promote_types(hidden.dtype, torch.float32)
-        total = hidden.new_zeros((), dtype=precise)
+        total, scale = hidden.new_zeros((), dtype=precise), scale.to(precise)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight, dtype=precise) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias, dtype=precise) if ctx.needs_input_grad[2] else None
-        rows = max(1, min(len(targets), CHUNK_ELEMENTS // weight.shape[0]))
+        rows = max(1, min(len(targets), rows_at_a_time(weight)))
         logits = hidden.new_empty(rows, weight.shape[0])  # buffers, since fresh memory costs as much as the arithmetic
         probabilities = torch.empty_like(logits, dtype=precise)
         for start in range(0, len(targets), rows):
@@ -41,23 +47,35 @@ class _LinearCrossEntropy(torch.autograd.Function):
             p = p.to(chunk.dtype)
             if grad_hidden is not None:
                 torch.mm(p, weight, out=grad_hidden[start : start + rows])
+            chunk = chunk * scale  # the smallest of the factors
             if grad_weight is not None and chunk.dtype == precise:
                 grad_weight.addmm_(p.T, chunk)
             elif grad_weight is not None:
                 grad_weight += p.T @ chunk
+        for gradient in (grad_hidden, grad_bias):
+            if gradient is not None:
+                gradient *= scale
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
-        return total
+        return total * scale
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_total):
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
         weight_dtype, bias_dtype = ctx.dtypes
+        if (
+            grad_total.device.type != "cpu" or grad_total != 1
+        ):  # looking costs little on a CPU, and spares a copy of V * F
+            grad_hidden, grad_weight, grad_bias = (
+                None if gradient is None else gradient * grad_total.to(gradient.dtype)
+                for gradient in (grad_hidden, grad_weight, grad_bias)
+            )
         return (
-            None if grad_hidden is None else grad_hidden * grad_total.to(grad_hidden.dtype),
-            None if grad_weight is None else (grad_weight * grad_total).to(weight_dtype),
-            None if grad_bias is None else (grad_bias * grad_total).to(bias_dtype),
+            grad_hidden,
+            None if grad_weight is None else grad_weight.to(weight_dtype),
+            None if grad_bias is None else grad_bias.to(bias_dtype),
+            None,
             None,
         )
 
@@ -88,10 +106,6 @@ def linear_cross_entropy(
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
     rows = (targets != -100).flatten()
     hidden, targets = hidden.flatten(0, -2)[rows], targets.flatten()[rows]
+    num_items = torch.as_tensor(len(targets) if num_items is None else num_items, device=hidden.device)
     with torch.autocast(device, enabled=False):
-        total = _LinearCrossEntropy.apply(hidden, weight, bias, targets)
-    if num_items is None:
-        num_items = len(targets)
-    elif isinstance(num_items, torch.Tensor):
-        num_items = num_items.to(total.device)
-    return total / num_items
+        return _LinearCrossEntropy.apply(hidden, weight, bias, targets, 1 / num_items.double())

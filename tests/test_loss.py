@@ -28,7 +28,7 @@ def value_and_gradients(loss, hidden, weight, bias):
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("num_items", [None, 7, torch.tensor(40)], ids=str)
 def test_equals_cross_entropy(rows_at_a_time, bias, num_items, monkeypatch):
-    monkeypatch.setattr(loss_recurrent, "CHUNK_ELEMENTS", 11 * rows_at_a_time)
+    monkeypatch.setattr(loss_recurrent, "rows_at_a_time", lambda weight: rows_at_a_time)
     hidden, weight, bias, targets = problem(bias=bias)
     loss = linear_cross_entropy(hidden, weight, bias, targets, num_items)
     logits = F.linear(hidden, weight, bias)
