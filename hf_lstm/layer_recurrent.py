@@ -4,6 +4,8 @@ The recurrent layer that the families share: padding, dropout over sequences, an
 as in `modeling_recurrent.py`.
 """
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -29,17 +31,19 @@ class Padding:
     def __init__(self, mask: torch.Tensor):
         self.mask = mask
         self.lengths = mask.sum(1)
-        real_first = torch.argsort(~mask, dim=1, stable=True)
-        last_first = mask.shape[1] - 1 - torch.argsort(~mask.flip(1), dim=1, stable=True)
-        self.is_front = torch.equal(real_first, torch.arange(mask.shape[1], device=mask.device).expand_as(mask))
-        self._orders = (None if self.is_front else self._rows(real_first), self._rows(last_first))  # forward, backward
         self.trailing = torch.arange(mask.shape[1], device=mask.device) >= self.lengths[:, None]  # (B, T) once moved
-        self.has_holes = bool((mask[:, 1:] & ~mask[:, :-1]).sum(1).gt(~mask[:, 0]).any())
+        self.is_front = torch.equal(mask, ~self.trailing)
+        self.has_holes = not self.is_front and bool((mask[:, 1:] & ~mask[:, :-1]).sum(1).gt(~mask[:, 0]).any())
 
-    def _rows(self, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The order and its inverse as indices into the B * T flattened positions."""
-        offset = torch.arange(order.shape[0], device=order.device)[:, None] * order.shape[1]
-        return (order + offset).flatten(), (torch.argsort(order, dim=1) + offset).flatten()
+    @cached_property
+    def _orders(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """For each direction its order and the inverse of it, as indices into the B * T flattened positions."""
+        real_first = torch.argsort(~self.mask, dim=1, stable=True)
+        last_first = self.mask.shape[1] - 1 - torch.argsort(~self.mask.flip(1), dim=1, stable=True)
+        offset = torch.arange(len(self.mask), device=self.mask.device)[:, None] * self.mask.shape[1]
+        return [
+            ((order + offset).flatten(), (order.argsort(1) + offset).flatten()) for order in (real_first, last_first)
+        ]
 
     def pack(self, values: torch.Tensor, direction: int = 0) -> torch.Tensor:
         """Move real positions to the front, in the order in which `direction` reads them: (B, T, .) -> (B, T, .)."""
@@ -50,7 +54,7 @@ class Padding:
         return self._take(values, direction, 1)
 
     def _take(self, values: torch.Tensor, direction: int, way: int) -> torch.Tensor:
-        if self._orders[direction] is None:
+        if direction == 0 and self.is_front:
             return values
         return values.flatten(0, 1).index_select(0, self._orders[direction][way]).view_as(values)
 

@@ -30,18 +30,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias, dtype=precise) if ctx.needs_input_grad[2] else None
         rows = max(1, min(len(targets), rows_at_a_time(weight)))
         logits = hidden.new_empty(rows, weight.shape[0])  # buffers, since fresh memory costs as much as the arithmetic
-        probabilities = torch.empty_like(logits, dtype=precise)
+        # The softmax on a CPU reads a row before it writes it, and may take the place of the logits.
+        in_place = logits.dtype == precise and logits.device.type == "cpu"
+        probabilities = logits if in_place else torch.empty_like(logits, dtype=precise)
         for start in range(0, len(targets), rows):
             chunk, target = hidden[start : start + rows], targets[start : start + rows, None]
             scores = torch.mm(chunk, weight.T, out=logits[: len(chunk)])
             if bias is not None:
                 scores += bias
+            (highest, most_probable), wanted = scores.max(dim=1, keepdim=True), scores.gather(1, target)
             p = torch.softmax(scores, 1, dtype=precise, out=probabilities[: len(chunk)])
             # log sum exp = max - log p(max): the most probable class cannot underflow.
-            highest, most_probable = scores.max(dim=1, keepdim=True)
-            normaliser = highest - p.gather(1, most_probable).log()
-            total += (normaliser - scores.gather(1, target)).sum()
-            p.scatter_add_(1, target, torch.full_like(normaliser, -1))  # the gradient by the logits
+            total += (highest - p.gather(1, most_probable).log() - wanted).sum()
+            p.scatter_add_(1, target, torch.full_like(target, -1, dtype=precise))  # the gradient by the logits
             if grad_bias is not None:
                 grad_bias += p.sum(0)
             p = p.to(chunk.dtype)
