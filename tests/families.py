@@ -52,6 +52,19 @@ def variants(family: Family) -> dict[str, dict]:
     return VARIANTS | {"LSTM": LSTM_VARIANTS, "GRU": {}, "RNN": RNN_VARIANTS}[family.name]
 
 
+# Arguments of `TrainingArguments` under which a step is plain gradient descent, quiet and without a checkpoint.
+PLAIN_TRAINING = {
+    "learning_rate": 0.1,
+    "report_to": "none",
+    "use_cpu": True,
+    "disable_tqdm": True,
+    "save_strategy": "no",
+    "max_grad_norm": 0.0,
+    "optim": "sgd",
+    "lr_scheduler_type": "constant",
+}
+
+
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=str)
 each_head = pytest.mark.parametrize("head", HEADS)
 each_variant = pytest.mark.parametrize(

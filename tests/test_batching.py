@@ -15,7 +15,7 @@ import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
 from datasets import Dataset
-from families import LSTM, assert_close, each_family
+from families import LSTM, PLAIN_TRAINING, assert_close, each_family
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -218,17 +218,9 @@ def build(family=LSTM, **fields):
 
 
 def trainer_for(model, folder, rows=ROWS, budget=24, max_rows=None, **arguments):
-    defaults = {
+    defaults = PLAIN_TRAINING | {
         "output_dir": str(folder),
         "num_train_epochs": 3,
-        "learning_rate": 0.1,
-        "report_to": "none",
-        "use_cpu": True,
-        "disable_tqdm": True,
-        "save_strategy": "no",
-        "max_grad_norm": 0.0,
-        "optim": "sgd",
-        "lr_scheduler_type": "constant",
         "seed": 3,
     }
     arguments = TrainingArguments(**(defaults | arguments))

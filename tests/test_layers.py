@@ -59,15 +59,21 @@ def test_outputs_and_gradients_equal_torch(family, fields, bidirectional):
     outputs = model(inputs_embeds=ours)
     expected, final = twin(theirs)
     assert_close(outputs.last_hidden_state, expected)
-    final = final if isinstance(final, tuple) else (final,)
-    for i, layer in enumerate(outputs.past_key_values.layers):
-        d = model.config.num_directions
-        assert_close(list(layer.states), [tensor[i * d : (i + 1) * d].transpose(0, 1) for tensor in final])
+    assert_states_equal(outputs, final, model.config.num_directions)
     weight = torch.randn_like(expected)
     (outputs.last_hidden_state * weight).sum().backward()
     (expected * weight).sum().backward()
     assert_close(ours.grad, theirs.grad, 1e-4)
     assert_gradients_equal(model, twin)
+
+
+def assert_states_equal(outputs, final, directions):
+    """Our states against the final state of torch's module, which is returned as a tuple."""
+    final = final if isinstance(final, tuple) else (final,)
+    for i, layer in enumerate(outputs.past_key_values.layers):
+        rows = slice(i * directions, (i + 1) * directions)
+        assert_close(list(layer.states), [tensor[rows].transpose(0, 1) for tensor in final])
+    return final
 
 
 def assert_gradients_equal(model, twin):
@@ -90,10 +96,8 @@ def test_right_padding_equals_packed_sequence(family, fields, bidirectional):
     expected, final = twin(packed)
     expected, _ = pad_packed_sequence(expected, batch_first=True, total_length=7)
     assert_close(outputs.last_hidden_state, expected)
-    final = final if isinstance(final, tuple) else (final,)
     d = model.config.num_directions
-    for i, layer in enumerate(outputs.past_key_values.layers):
-        assert_close(list(layer.states), [tensor[i * d : (i + 1) * d].transpose(0, 1) for tensor in final])
+    final = assert_states_equal(outputs, final, d)
     # A loss on everything that comes out: outputs, and the final state of the last layer.
     weight, state_weight = torch.randn_like(expected), torch.randn_like(final[-1][-d:])
     ours_loss = (outputs.last_hidden_state * weight).sum()

@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from families import LSTM, assert_close, each_family, random_ids
+from families import LSTM, PLAIN_TRAINING, assert_close, each_family, random_ids
 from torch.nn import functional as F
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 from transformers.trainer_pt_utils import LabelSmoother
@@ -20,18 +20,10 @@ def tokenizer():
 
 
 def trainer_for(model, tokenizer, tmp_path, **arguments):
-    defaults = {
+    defaults = PLAIN_TRAINING | {
         "output_dir": str(tmp_path),
         "max_steps": 1,
         "per_device_train_batch_size": 4,
-        "learning_rate": 0.1,
-        "report_to": "none",
-        "use_cpu": True,
-        "disable_tqdm": True,
-        "save_strategy": "no",
-        "max_grad_norm": 0.0,
-        "optim": "sgd",
-        "lr_scheduler_type": "constant",
     }
     collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
     data = [tokenizer(text) for text in CORPUS]
