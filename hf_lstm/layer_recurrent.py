@@ -4,6 +4,7 @@ The recurrent layer that the families share: padding, dropout over sequences, an
 as in `modeling_recurrent.py`.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -243,6 +244,13 @@ class RecurrentLayer(GradientCheckpointingLayer):
         """One token of each row: what decoding does."""
         state = tuple(t[:, None] for t in self.cell(inputs[:, 0], tuple(t[:, 0] for t in state), weights))
         return state[0], state, [state]
+
+    def cell_function(self) -> Callable[[torch.Tensor, State], State]:
+        """The `cell` of the forward direction with its weights at hand, for a loop over single tokens."""
+        weights = [getattr(self, name) for name in self._names[0]]
+        dtype = self._compute_dtype(weights[0])
+        weights = [weight.to(dtype) for weight in weights]
+        return lambda inputs, state: self.cell(inputs.to(dtype), state, weights)
 
     def _run_steps(self, inputs, state, weights, padding, return_steps):
         """The cell, step by step."""

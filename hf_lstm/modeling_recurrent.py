@@ -10,6 +10,8 @@ included.
 """
 
 import sys
+from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -17,13 +19,13 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.generation import GenerationMixin, GenerationMode
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import can_return_tuple
 
-from .cache_recurrent import RecurrentCache, check_cache_kind
+from .cache_recurrent import RecurrentCache, State, check_cache_kind
 from .configuration_recurrent import RecurrentConfig
+from .generation_recurrent import RecurrentGenerationMixin
 from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types
 from .loss_recurrent import linear_cross_entropy
 
@@ -259,7 +261,7 @@ def refuse_unknown(kwargs: dict[str, Any]) -> None:
         raise TypeError(f"`{used[0]}` is no argument of a recurrent model's forward pass. Leave it out.")
 
 
-class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
+class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
     """A backbone and an output layer over the vocabulary, tied to the embedding if the configuration says so."""
 
     _auto_class = "AutoModelForCausalLM"
@@ -380,85 +382,31 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, GenerationMixin):
             shift_labels=following.contiguous(),
         )
 
-    # What `generate` asks of a model.
+    # Single steps, for the loop of `generate`.
 
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False
+    def step_function(self, states: list[State]) -> Callable[[torch.LongTensor], torch.Tensor]:
+        model, embed = self.model, self.model.embed_tokens
+        cells = [layer.cell_function() for layer in model.layers]
+        bare = not (model.norms or model.residual_connections)
 
-    def _prepare_cache_for_generation(
-        self, generation_config, model_kwargs, generation_mode=None, *args, **kwargs
-    ) -> None:
-        # Earlier releases of transformers 5 set "dynamic_full" for every assistant.
-        if generation_config.cache_implementation is not None and not generation_config.is_assistant:
-            raise ValueError(
-                f"`cache_implementation={generation_config.cache_implementation!r}` is a store of keys and values, "
-                "which a recurrent model does not have: its state has a fixed size. Leave it out."
-            )
-        assisted = generation_config.is_assistant or generation_mode == GenerationMode.ASSISTED_GENERATION
-        cache = model_kwargs.get("past_key_values")
-        if cache is not None:
-            check_cache_kind(cache)
-            cache._is_user_defined = True  # read by `generate`
-        elif generation_config.use_cache is not False:
-            cache = model_kwargs["past_key_values"] = RecurrentCache(self.config)
-        if cache is not None:
-            cache.activate_past_recording() if assisted else cache.stop_past_recording()
+        def step(token: torch.LongTensor) -> torch.Tensor:
+            hidden_states = embed(token)
+            for i, cell in enumerate(cells):
+                states[i] = cell(hidden_states, states[i])
+                outputs = states[i][0]
+                hidden_states = outputs if bare else model._finish_layer(i, outputs, hidden_states, None)
+            return self.lm_head(self.projection(hidden_states))
 
-    def prepare_inputs_for_generation(
-        self,
-        input_ids: torch.Tensor,
-        next_sequence_length: int | None = None,
-        past_key_values: RecurrentCache | None = None,
-        attention_mask: torch.Tensor | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        is_first_iteration: bool = False,
-        position_ids: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """
-        The inputs of the next forward pass: the tokens that the cache has not seen, and their part of the mask. The
-        method of transformers takes as long as a small model; `position_ids`, which assisted decoding hands from one
-        model to the other, have no meaning here.
-        """
-        if next_sequence_length is not None and next_sequence_length < 1:
-            seen = past_key_values.get_seq_length()
-            raise ValueError(
-                f"`input_ids` has {seen + next_sequence_length} tokens, but `past_key_values` has seen {seen}. Pass "
-                "all tokens from the beginning, or only the new ones with an `attention_mask` as long as both."
-            )
-        name, inputs = "input_ids", input_ids
-        if inputs_embeds is not None and is_first_iteration:
-            name, inputs = "inputs_embeds", inputs_embeds
-        if next_sequence_length is not None:
-            inputs = inputs[:, -next_sequence_length:]
-        if attention_mask is not None:
-            attention_mask = attention_mask[:, -inputs.shape[1] :].to(self.device)
-        inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, "past_key_values": past_key_values}
-        return inputs | {name: value for name, value in kwargs.items() if name != "labels"}
+        return step
 
-    def _update_model_kwargs_for_generation(
-        self, outputs, model_kwargs: dict[str, Any], is_encoder_decoder: bool = False, num_new_tokens: int = 1
-    ) -> dict[str, Any]:
-        """Keep the state, and count the new tokens as real ones in the mask."""
-        if outputs.past_key_values is not None:
-            model_kwargs["past_key_values"] = outputs.past_key_values
-        if (mask := model_kwargs.get("attention_mask")) is not None:
-            model_kwargs["attention_mask"] = F.pad(mask, (0, num_new_tokens), value=1)
-        return model_kwargs
-
-    def generate_batch(self, *args, **kwargs):
-        """Refused: continuous batching pages keys and values.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError(
-            "Continuous batching pages keys and values, which a recurrent model does not have. Use `generate` with a "
-            "batch of left-padded prompts: its memory does not grow with the text."
-        )
-
-    init_continuous_batching = continuous_batching_context_manager = generate_batch
+    def _has_plain_steps(self) -> bool:
+        layers = ((layer, RecurrentLayer) for layer in self.model.layers)
+        for module, home in ((self, RecurrentForCausalLM), (self.model, RecurrentModel), *layers):
+            hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
+            own = "forward" in vars(module) or unwrap(type(module).forward) is not unwrap(home.forward)
+            if hooked or own:
+                return False
+        return not self.training
 
 
 # Head by Auto class: a saved folder names them all, and `hf_lstm/__init__.py` registers them.
