@@ -292,7 +292,9 @@ def work(folder):
     result = {"seen": trainer.seen, "resumed": resumed.seen, "middle": middle}
     (folder / f"{trainer.args.process_index}.json").write_text(json.dumps(result))
     torch.save([parameters(trainer.model), parameters(resumed.model)], folder / f"{trainer.args.process_index}.pt")
-    torch.distributed.destroy_process_group()
+    # Without taking the process group down: where a wrapped model holds it last, torch 2.13 waits with Python's lock
+    # for a thread of gloo that waits for the lock, once in about ten runs.
+    os._exit(0)
 
 
 def test_two_processes(tmp_path):
