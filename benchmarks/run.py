@@ -15,6 +15,7 @@ import argparse
 import inspect
 import json
 import math
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,17 +36,18 @@ CASES = {
     case.__name__: case
     for case in (forward, masked, ragged, long, gru, decoding, greedy, sampling, gpt2, loss, trainer, bf16)
 }
+QUICK = 100  # seconds, after which no row begins: a row may take 20
 COLUMNS = ("case", "against", "ours", "theirs", "unit", "ratio", "bar", "met")
 
 
-def measure(name: str, settings: Settings) -> dict:
-    """One table, printed as it comes, with the machine that it was measured on."""
+def measure(name: str, settings: Settings, end: float) -> dict:
+    """One table, printed as it comes, with the machine it was measured on; no row begins after `end`."""
     print(f"\n{inspect.getdoc(CASES[name])}\n\n| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}", flush=True)
     torch.manual_seed(0)
     table = {"machine": machine(settings.device), "settings": asdict(settings), "rows": []}
     for comparison in CASES[name](settings):
-        if comparison.slow and settings.quick:
-            print(f"| {comparison.name} | {comparison.against} | left out: too slow for --quick |", flush=True)
+        if (comparison.slow and settings.quick) or time.perf_counter() > end:
+            print(f"| {comparison.name} | {comparison.against} | left out: no time for it in --quick |", flush=True)
             continue
         row = comparison.measure(settings)
         table["rows"].append(row)
@@ -89,8 +91,9 @@ def main():
     results = json.loads(output.read_text()) if output and output.exists() else {}
     results["peers"] = peers()
     print("\n".join(f"{name}: {version}" for name, version in results["peers"].items()))
+    end = time.perf_counter() + (QUICK if args.quick else math.inf)
     for name in args.case:
-        results[name] = measure(name, settings)
+        results[name] = measure(name, settings, end)
         save(results, output)
     if args.plot:
         results["curves"] = {"machine": machine(args.device), **curves(settings)}
