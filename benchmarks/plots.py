@@ -41,19 +41,21 @@ def plot(points: dict[str, list[dict]], path: Path) -> None:
     """
     try:
         from matplotlib.figure import Figure  # not pyplot: a bare figure needs no display
+        from matplotlib.ticker import LogLocator
     except ImportError as error:
         raise ImportError("Pictures need matplotlib: `pip install hf-lstm[plot]`.") from error
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     titles = {"length": ("16 rows", "longest row (steps)"), "batch": ("up to 64 steps", "rows of a batch")}
-    for axes, (kind, (title, label)) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+    for axes, (kind, (title, label)) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
         for name in ("hf_lstm", "PackedSequence"):
             curve = [(point["x"], point[name]) for point in points[kind] if name in point]
             axes.plot(*zip(*curve, strict=True), marker="o", markersize=4, label=name)
         ticks = [point["x"] for point in points[kind]]
         axes.set(title=title, xlabel=label, xscale="log", yscale="log")
         axes.set_xticks(ticks, labels=map(str, ticks))
-        axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("training, µs a real token")
     figure.axes[0].legend(frameon=False)

@@ -15,7 +15,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["forward", "masked", "ragged", "long", "gru", "decoding"]
-CASES = [*LAYERS, "greedy", "sampling", "gpt2", "loss", "trainer", "bf16"]
+CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "bf16", "loss"]
 
 
 @pytest.fixture
