@@ -52,8 +52,8 @@ format: $(STAMP) ## Repair what ruff can repair and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Measure the layers and generation on this machine
-	$(BIN)/python benchmarks/layer_and_generation.py $(ARGS)
+bench: $(STAMP) ## Measure this machine into results/benchmarks.json (ARGS=--quick for two minutes, saved nowhere)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean: ## Remove caches and build outputs (the environment, runs/ and results stay)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,57 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Steps of `Trainer`, against a bare loop over the same model, batches and optimizer."""
+
+import gc
+import tempfile
+from collections.abc import Iterator
+
+import torch
+from models import SHAPES, language_model
+from timing import Comparison, Settings
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
+
+
+def trainer(settings: Settings) -> Iterator[Comparison]:
+    """Training steps with AdamW and clipped gradients, with what `train` does once but for collecting garbage."""
+    rows, length, steps = settings.size(16), settings.size(32), settings.size(10)
+    model = language_model("LSTM", *SHAPES["3 M"], settings).train()
+    ids = torch.randint(model.config.vocab_size, (rows * steps, length))
+    dataset = [{"input_ids": row, "labels": row} for row in ids]
+    loader = DataLoader(dataset, rows, shuffle=True, collate_fn=default_data_collator)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
+
+    def theirs():
+        for batch in loader:
+            optimizer.zero_grad()
+            model(**{name: values.to(settings.device) for name, values in batch.items()}).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+    with tempfile.TemporaryDirectory() as folder:
+        gc.freeze()  # `train` begins by looking through all objects, once, which takes as long as two steps here
+        ours = trainer_of(model, dataset, rows, folder).train
+        name = f"LSTM language model of 3 M, batch {rows} x {length}, {steps} steps"
+        yield Comparison(name, "<= 1.05", "bare loop", ours, theirs, work=(steps, steps))
+
+
+def trainer_of(model, dataset: list[dict], rows: int, folder: str) -> Trainer:
+    """One that does what the bare loop does, and is silent about it."""
+    arguments = TrainingArguments(
+        folder,
+        per_device_train_batch_size=rows,
+        num_train_epochs=1,
+        learning_rate=1e-4,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        optim="adamw_torch_fused",
+        lr_scheduler_type="constant",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=model.device.type == "cpu",
+    )
+    trainer = Trainer(model, arguments, train_dataset=dataset, data_collator=default_data_collator)
+    trainer.remove_callback(PrinterCallback)
+    return trainer

@@ -1,0 +1,122 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""The benchmarks run, at sizes that measure nothing, and judge a ratio by its bar."""
+
+import importlib
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ["forward", "masked", "ragged", "long", "gru", "decoding"]
+CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "bf16", "loss"]
+
+
+@pytest.fixture
+def timing(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("timing")
+
+
+@pytest.fixture
+def ragged(timing):
+    return importlib.import_module("ragged")
+
+
+def run(*options) -> subprocess.CompletedProcess:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), *map(str, options)]
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+
+
+def test_every_table(tmp_path):
+    """One command measures them all, saves them beside the machine, and draws the picture."""
+    saved = tmp_path / "figures.json"
+    saved.write_text(json.dumps({"of an earlier version": {}}))
+    done = run("--largest", 4, "--seconds", 0, "--threads", 1, "--output", saved, "--plot")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(saved.read_text())
+    assert list(results) == ["peers", *CASES, "curves"]
+    assert results["peers"]["transformers (GPT-2)"] and {"pytorch-crf", "flair"} < set(results["peers"])
+    for name in CASES:
+        table = results[name]
+        assert table["machine"]["cpu"] and table["machine"]["torch"] == torch.__version__
+        assert table["machine"]["threads"] == 1 and table["settings"]["largest"] == 4
+        assert table["rows"], name
+        for row in table["rows"]:
+            figures = row["ratio"], row["ours"], row["theirs"]
+            assert all(math.isfinite(figure) and figure > 0 for figure in figures), row
+            assert row["case"] in done.stdout
+            assert (row["bar"], row["met"]) == (None, None)  # they are for the true sizes
+    picture = (tmp_path / "cost_of_a_token.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and 5_000 < len(picture) < 60_000
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_figures_without_the_device(tmp_path):
+    done = run("--device", "cuda", "--output", tmp_path / "figures.json")
+    assert done.returncode == 2 and "no CUDA device" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def wait(timing, seconds):
+    return lambda: timing.time.sleep(seconds)
+
+
+@pytest.mark.parametrize(("bar", "ratio", "met"), [("<= 0.5", 0.2, True), ("<= 0.1", 0.2, False), (">= 3", 5, True)])
+def test_ratio_and_bar(timing, bar, ratio, met):
+    """A bound from above is on our cost over theirs, one from below on how many times cheaper ours is."""
+    comparison = timing.Comparison("name", bar, "theirs", wait(timing, 0.01), wait(timing, 0.05))
+    row = comparison.measure(timing.Settings(seconds=0))
+    assert row["ratio"] == pytest.approx(ratio, rel=0.3)
+    assert (row["bar"], row["met"], row["rounds"]) == (bar, met, 2)
+
+
+def test_a_cost_is_that_of_a_unit_of_work(timing):
+    """Ours takes as long as theirs for ten times the tokens."""
+    runs = wait(timing, 0.02), wait(timing, 0.02)
+    comparison = timing.Comparison("name", ">= 5", "theirs", *runs, "tokens a second", work=(1000, 100))
+    row = comparison.measure(timing.Settings(seconds=0))
+    assert row["ratio"] == pytest.approx(10, rel=0.3) and row["met"]
+    assert row["ours"] == pytest.approx(50_000, rel=0.3) and row["theirs"] == pytest.approx(5_000, rel=0.3)
+
+
+@pytest.mark.parametrize("options", [{"device": "cuda"}, {"largest": 4}])
+def test_bars_are_for_a_cpu_and_true_sizes(timing, options):
+    assert timing.Settings().judges and not timing.Settings(**options).judges
+
+
+def test_the_ratio_pairs_the_rounds(timing):
+    """A round in which the whole machine was slow says as much as any other."""
+    assert timing.paired_ratios([1, 10, 2], [2, 20, 4], "<= 1") == [0.5, 0.5, 0.5]
+    assert timing.paired_ratios([1, 10, 2], [2, 20, 4], ">= 1") == [2, 2, 2]
+
+
+def test_runs_take_turns_and_the_warm_up_is_left_out(timing):
+    order = []
+    runs = [lambda name=name: (order.append(name), timing.time.sleep(0.001)) for name in "ab"]
+    seconds = timing.time_in_turn(runs, timing.Settings(seconds=0.05))
+    assert len(order) > 8 and "".join(order) == ("abba" * len(order))[: len(order)]
+    assert len(seconds[0]) == len(seconds[1]) == len(order) // 2 - 1
+    assert len(timing.time_in_turn(runs, timing.Settings(seconds=0), fewest=1)[0]) == 1
+
+
+def test_peak_memory(timing):
+    """Three tensors of 4 MB: at once, and one after the other."""
+    assert 12e6 <= timing.peak_bytes(lambda: [torch.zeros(1_000_000) for _ in range(3)], "cpu") < 12.1e6
+    assert 4e6 <= timing.peak_bytes(lambda: [torch.zeros(1_000_000).sum() for _ in range(3)], "cpu") < 4.1e6
+
+
+def test_lengths_are_those_of_conll(ragged):
+    """Mean 14.5 and standard deviation 11.8, from 1 to 113."""
+    torch.manual_seed(0)
+    lengths = ragged.sentence_lengths(100_000, 113)
+    assert lengths.min() == 1 and lengths.max() <= 113
+    assert lengths.float().mean() == pytest.approx(14.5, abs=0.2)
+    assert lengths.float().std() == pytest.approx(11.8, abs=0.3)
