@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-Linear-chain conditional random field (Lafferty et al. 2001), to be put on the scores of any encoder as in Lample et al.
-(2016, section 2.2), and the transitions that a tagging scheme allows.
+Linear-chain conditional random field (Lafferty et al. 2001) for the scores of any encoder (Lample et al. 2016, section
+2.2), and the transitions that a tagging scheme allows.
 
 Dimensions: B batch, T time steps, K labels, N entities. In matrices of transitions [i, j] is from label i to label j.
 With s the scores of a sentence, A the transitions, and y_0 = y_{T+1} = "outside the sentence", index K of a matrix of
@@ -12,6 +12,7 @@ K + 1 rows and columns (Lample et al., equation 1):
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -211,17 +212,15 @@ def _scaling_period(scores: torch.Tensor, transitions: torch.Tensor, constrained
     """
     How many steps [`_scaled_messages`] may take without a division, so that what underflows cannot matter; 0 if none.
 
-    With a highest score of 0 at each token, (T, B, K), and transitions within d nats, a step shrinks a sum by at most
-    exp(d), and a label that is lost would by the next step have gained at most exp(d) on the others: scores of tokens
-    play no part. Products of messages from both sides bring 2 p d for a period p. Where transitions are forbidden it may
-    take four steps to change over to another path (E-X, B-Y, I-Y), past scores of tokens, which then count too.
-    20 nats are left for accuracy, and as many for sums that grow by K a step.
+    Let each token's highest score be 0, (T, B, K), and transitions, (K, K), reach from -d to 0. A step then shrinks a
+    sum by at most exp(d), and a label that is lost would by the next step have gained at most exp(d) on the others:
+    scores of tokens play no part. Products of messages from both sides bring 2 p d for a period p. Where transitions
+    are forbidden, it may take four steps to change over to another path (E-X, B-Y, I-Y), past scores of tokens, which
+    then count too. 20 nats are left for accuracy, and p is limited for sums, which grow by up to K a step.
     """
-    if constrained:
-        finite = transitions[transitions > -torch.inf]
-        spread = finite.max() - finite.min() - scores.masked_fill(scores == -torch.inf, 0).min()
-    else:
-        spread = transitions.max() - transitions.min()
+    spread = -transitions.masked_fill(transitions == -torch.inf, 0).min()
+    if constrained and scores.numel():
+        spread = spread - scores.masked_fill(scores == -torch.inf, 0).min()
     room = (-np.log(torch.finfo(scores.dtype).tiny) - 20) / max(float(spread), 1e-3)
     if not room >= (5 if constrained else 2):  # also for NaN
         return 0
@@ -230,8 +229,9 @@ def _scaling_period(scores: torch.Tensor, transitions: torch.Tensor, constrained
 
 class _ScaledLogPartition(torch.autograd.Function):
     """
-    log Z in nats, (B,), from scores (T, B, K) and transitions (K, K) for which [`_scaling_period`] is not 0. Its gradient
-    is the posterior of each label and the expected number of each transition (Lafferty et al. 2001, section 3).
+    log Z in nats, (B,), from scores (T, B, K) and transitions (K, K) for which [`_scaling_period`] is not 0. Its
+    gradient is the posterior of each label, and the expected number of each transition (Lafferty et al. 2001, section
+    3).
     """
 
     @staticmethod
@@ -246,8 +246,11 @@ class _ScaledLogPartition(torch.autograd.Function):
         return _log_partition(after[:, 0].sum(-1).log(), scales[:, 0, :, 0].log(), packing)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
+        if torch.is_grad_enabled():  # `once_differentiable` would drop the second derivative without a word
+            raise RuntimeError(
+                "The loss of a `LinearChainCRF` has no second derivative; leave out `create_graph=True`."
+            )
         (after, before, steps), packing = ctx.saved_tensors, ctx.packing
         weight = (packing.real * grad)[..., None]  # (T, B, 1)
         (alpha, beta), (from_left, from_right) = packing.both_ways(after), packing.both_ways(before)
@@ -260,7 +263,7 @@ class _ScaledLogPartition(torch.autograd.Function):
 
 
 def _log_partition(after: torch.Tensor, scales: torch.Tensor, packing: _Packing) -> torch.Tensor:
-    """log Z, (B,), from the logarithms of the sum over labels of the messages from the left and their divisors (T, B)."""
+    """log Z, (B,), from the logarithms of the messages from the left, summed over labels, and of divisors, (T, B)."""
     return torch.where(packing.real, scales, 0).sum(0) + torch.where(packing.lengths > 0, after[packing.ends], 0)
 
 
@@ -269,7 +272,7 @@ class _Messages(NamedTuple):
 
     alpha: torch.Tensor  # of all paths up to a token, by its label
     beta: torch.Tensor  # of all paths from a token on, by its label
-    following: torch.Tensor  # as beta, without the score of the token
+    through: torch.Tensor  # of all paths through a token, by its label
     emitted: torch.Tensor  # what alpha takes up at a token: its scores, less the divisor of the step
     transitions: torch.Tensor  # (K, K)
 
@@ -290,7 +293,7 @@ class _Chain(NamedTuple):
         return cls(packing, scores, matrix[:-1, :-1], constrained)
 
     def _levelled(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
-        """Scores and transitions with a highest of 0, what whole sentences lost by it (B,), and the period of scaling."""
+        """Scores and transitions with a highest of 0, what sentences lost by it, (B,), and the period of scaling."""
         highest, highest_step = self.scores.detach().amax(-1), self.transitions.detach().max()
         scores, transitions = self.scores - highest[..., None], self.transitions - highest_step
         lost = (highest * self.packing.real).sum(0) + highest_step * (self.packing.lengths - 1).clamp(min=0)
@@ -312,7 +315,30 @@ class _Chain(NamedTuple):
         else:
             after, before, scales = _log_messages(both, steps)
         (alpha, beta), (_, following) = self.packing.both_ways(after), self.packing.both_ways(before)
-        return _Messages(alpha, beta, following, scores - scales[:, 0], transitions)
+        return _Messages(alpha, beta, alpha + following, scores - scales[:, 0], transitions)
+
+
+def _viterbi(chain: _Chain) -> tuple[torch.LongTensor, torch.Tensor]:
+    """The best path, (T, B), K at padding, and its score, (B,)."""
+    best = chain.scores.transpose(1, 2).contiguous()  # (T, K, B): maxima over the first dimension are fastest
+    leaving = chain.transitions[..., None]  # (K, K, 1)
+    paths = best.new_empty(*leaving.shape[:2], best.shape[2])  # from a label to a label, (K, K, B)
+    steps = best.unbind()
+    for previous, score in pairwise(steps):
+        score += torch.add(previous[:, None], leaving, out=paths).amax(0)
+    best = best.transpose(1, 2).contiguous()  # of the paths that end with each label, (T, B, K)
+    value = torch.where(chain.packing.lengths > 0, best[chain.packing.ends].amax(-1), 0)
+
+    # The way back is walked on the host, where many small steps cost less than half of those of torch. Each is worked
+    # out for the one label that counts: the maxima above would cost three times more with their positions.
+    best, arriving, real = (each.cpu().numpy() for each in (best, chain.transitions.T, chain.packing.real))
+    outside = len(arriving)  # label K stands behind the end, and to come from there costs nothing
+    arriving = np.concatenate((arriving, np.zeros_like(arriving[:1])))  # (K + 1, K)
+    padding = np.where(real, 0, outside)
+    path, label = np.empty_like(padding), np.full_like(padding[0], outside)
+    for t in range(len(best) - 1, -1, -1):
+        label = path[t] = np.maximum((best[t] + arriving.take(label, 0)).argmax(1), padding[t])
+    return torch.from_numpy(path).to(value.device), value
 
 
 class LinearChainCRF(nn.Module):
@@ -326,8 +352,8 @@ class LinearChainCRF(nn.Module):
 
     Positions where `mask` is False, and in the loss those labelled -100, are left out exactly wherever they are: the
     chain goes from the real token before to the one after. All is computed in fp32 or better, also under autocast, and
-    scores are cut at one million, so that scores of minus infinity do no harm. The parameters bear the names and shapes
-    of pytorch-crf. The loss cannot be differentiated twice; a try raises a `RuntimeError`.
+    scores are cut at one million, so that minus infinity does no harm. The parameters bear the names and shapes of
+    pytorch-crf. The loss cannot be differentiated twice; a try raises a `RuntimeError`.
 
     Args:
         num_labels (`int`): Number of labels, K.
@@ -335,8 +361,8 @@ class LinearChainCRF(nn.Module):
         scheme (`str`, defaults to `"auto"`): Of the names, as in [`allowed_transitions`].
 
     Raises:
-        ValueError: for a number of labels below 1 or other than that of the names, or an unknown scheme; in the methods
-            for tensors whose shapes do not fit.
+        ValueError: for a number of labels below 1 or other than that of the names, or an unknown scheme; by the
+            methods, for tensors that do not fit.
 
     Example:
 
@@ -407,13 +433,11 @@ class LinearChainCRF(nn.Module):
                 outside = torch.full_like(labels[:1], self.num_labels)
                 steps = torch.cat((outside, labels)) * len(matrix) + torch.cat((labels, outside))  # (T + 1, B)
                 return everything.log_partition() - matrix.flatten()[steps].sum(0)  # A[K, K] is 0
-            excluded = ~packing.pack(allowed.bool() | ~allowed.bool().any(-1, keepdim=True))
+            excluded = ~packing.pack(allowed.bool() | ~allowed.bool().any(-1, keepdim=True), True)
             scores = scores - scores.detach().amax(-1, keepdim=True)
-            everything = _Chain.of(packing, scores, matrix, False).log_partition()
-            return (
-                everything
-                - _Chain.of(packing, scores.masked_fill(excluded, -torch.inf), matrix, False).log_partition()
-            )
+            chains = (_Chain.of(packing, s, matrix, False) for s in (scores, scores.masked_fill(excluded, -torch.inf)))
+            everything, permitted = (chain.log_partition() for chain in chains)
+            return everything - permitted
 
     @torch.no_grad()
     def decode(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.LongTensor, torch.Tensor]:
@@ -429,36 +453,8 @@ class LinearChainCRF(nn.Module):
             score of the sequence, the sum at the top of this file.
         """
         chain = self._legal_chain(scores, mask)
-        best = self._best_scores(chain)
-        path = chain.packing.unpack(self._best_path(best, chain), -100)
-        values = torch.where(chain.packing.lengths > 0, best[chain.packing.ends].amax(-1), 0)
-        return path, values.to(self._dtype(scores))
-
-    @staticmethod
-    def _best_scores(chain: _Chain) -> torch.Tensor:
-        """Of the paths that end with each label at each token, (T, B, K)."""
-        best = chain.scores.transpose(1, 2).contiguous()  # (T, K, B): maxima over the first dimension are fastest
-        leaving = chain.transitions[..., None]  # (K, K, 1)
-        paths = best.new_empty(*leaving.shape[:2], best.shape[2])  # from a label to a label, (K, K, B)
-        steps = best.unbind()
-        for previous, score in zip(steps, steps[1:], strict=False):
-            score += torch.add(previous[:, None], leaving, out=paths).amax(0)
-        return best.transpose(1, 2).contiguous()
-
-    @staticmethod
-    def _best_path(best: torch.Tensor, chain: _Chain) -> torch.LongTensor:
-        """
-        The way back, (T, B), on the host, where its many small steps cost less than half of those of torch. Each step is
-        worked out for the one label that counts: above, maxima with their positions would cost three times more. Behind
-        the end is label K, and to come from there costs nothing.
-        """
-        best, arriving, real = (each.cpu().numpy() for each in (best, chain.transitions.T, chain.packing.real))
-        arriving = np.concatenate((arriving, np.zeros_like(arriving[:1])))  # (K + 1, K)
-        padding = np.where(real, 0, len(arriving) - 1)
-        path, label = np.empty_like(padding), np.full_like(padding[0], len(arriving) - 1)
-        for t in range(len(best) - 1, -1, -1):
-            label = path[t] = np.maximum((best[t] + arriving.take(label, 0)).argmax(1), padding[t])
-        return torch.from_numpy(path).to(chain.scores.device)
+        path, values = _viterbi(chain)
+        return chain.packing.unpack(path, -100), values.to(self._dtype(scores))
 
     @torch.no_grad()
     def decode_nbest(
@@ -499,8 +495,7 @@ class LinearChainCRF(nn.Module):
     def marginals(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """The posterior of each label at each token, given the whole sentence: `(B, T, K)`, 0 where `mask` is 0."""
         chain = self._legal_chain(scores, mask)
-        messages = chain.messages()
-        return chain.packing.unpack((messages.alpha + messages.following).softmax(-1)).to(self._dtype(scores))
+        return chain.packing.unpack(chain.messages().through.softmax(-1)).to(self._dtype(scores))
 
     @torch.no_grad()
     def posterior_logits(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -510,11 +505,10 @@ class LinearChainCRF(nn.Module):
         there the softmax is not the posterior. At least -10,000, whose softmax is 0; and 0 where `mask` is 0.
         """
         chain = self._legal_chain(scores, mask)
-        messages = chain.messages()
-        logits = (messages.alpha + messages.following).log_softmax(-1).clamp(min=LOG_ZERO).to(self._dtype(scores))
-        best = chain.packing.pack(self.decode(scores, mask)[0])[..., None]
+        logits = chain.messages().through.log_softmax(-1).clamp(min=LOG_ZERO).to(self._dtype(scores))
+        path = (_viterbi(chain)[0] % self.num_labels)[..., None]
         highest, most_probable = logits.max(-1, keepdim=True)
-        logits = logits.scatter(2, best, torch.where(most_probable == best, highest, highest + 1e-6))
+        logits = logits.scatter(2, path, torch.where(most_probable == path, highest, highest + 1e-6))
         return chain.packing.unpack(logits)
 
     @torch.no_grad()
@@ -546,7 +540,7 @@ class LinearChainCRF(nn.Module):
         last = (tagged & ~goes_on).T.nonzero()[:, 1]
         probabilities = self._span_probabilities(chain, messages, row, first, last, labels[first, row])
 
-        posterior = (messages.alpha + messages.following).softmax(-1).gather(2, labels[..., None]).squeeze(-1).T
+        posterior = messages.through.softmax(-1).gather(2, labels[..., None]).squeeze(-1).T
         number = begins.T.flatten().cumsum(0).view(posterior.shape) - 1
         posterior = torch.where(tagged.T, torch.cat((probabilities, posterior.new_zeros(1)))[number], posterior)
         return chain.packing.unpack(posterior.T).to(self._dtype(scores))
@@ -565,7 +559,7 @@ class LinearChainCRF(nn.Module):
             path = torch.where((first + t <= last)[:, None], further, path)
         after = (messages.beta[(last + 1).clamp(max=len(messages.beta) - 1), row][:, None] + apart).logsumexp(2)
         after = torch.where((last + 1 == chain.packing.lengths[row])[:, None], 0, after)
-        every_path = (messages.alpha + messages.following)[last, row].logsumexp(-1)
+        every_path = messages.through[last, row].logsumexp(-1)
         return ((path + after).logsumexp(-1) - every_path).exp()
 
     def _dtype(self, scores: torch.Tensor) -> torch.dtype:
@@ -600,7 +594,7 @@ class LinearChainCRF(nn.Module):
         return packing, scores, matrix
 
     def _legal_chain(self, scores, mask=None, labels=None) -> _Chain:
-        """For prediction, in fp64 where there is one: nearly no scores then need the slower recursion, see below."""
+        """For prediction, in fp64 where there is one: hardly any scores then need logarithms ([`_scaling_period`])."""
         dtype = torch.float32 if scores.device.type == "mps" else torch.float64
         packing, scores, matrix = self._packed(scores, mask, labels, dtype)
         forbidden = torch.from_numpy(~self._tagging.allowed).to(matrix.device)
