@@ -423,21 +423,20 @@ class LinearChainCRF(nn.Module):
             raise ValueError(
                 f"`allowed` has shape {tuple(allowed.shape)}, expected that of `scores`, {(*scores.shape,)}."
             )
-        with torch.autocast(scores.device.type, enabled=False):
-            packing, scores, matrix = self._packed(scores, mask, labels, self._dtype(scores))
-            if labels is not None:
-                labels = packing.pack(labels, self.num_labels)  # (T, B), K at padding
-                at_labels = scores.gather(2, labels.clamp(max=self.num_labels - 1)[..., None])
-                # Sums of differences, not differences of sums, which would be inexact for large scores.
-                everything = _Chain.of(packing, scores - at_labels, matrix, False)
-                outside = torch.full_like(labels[:1], self.num_labels)
-                steps = torch.cat((outside, labels)) * len(matrix) + torch.cat((labels, outside))  # (T + 1, B)
-                return everything.log_partition() - matrix.flatten()[steps].sum(0)  # A[K, K] is 0
-            excluded = ~packing.pack(allowed.bool() | ~allowed.bool().any(-1, keepdim=True), True)
-            scores = scores - scores.detach().amax(-1, keepdim=True)
-            chains = (_Chain.of(packing, s, matrix, False) for s in (scores, scores.masked_fill(excluded, -torch.inf)))
-            everything, permitted = (chain.log_partition() for chain in chains)
-            return everything - permitted
+        packing, scores, matrix = self._packed(scores, mask, labels, self._dtype(scores))
+        if labels is not None:
+            labels = packing.pack(labels, self.num_labels)  # (T, B), K at padding
+            at_labels = scores.gather(2, labels.clamp(max=self.num_labels - 1)[..., None])
+            # Sums of differences, not differences of sums, which would be inexact for large scores.
+            everything = _Chain.of(packing, scores - at_labels, matrix, False)
+            outside = torch.full_like(labels[:1], self.num_labels)
+            steps = torch.cat((outside, labels)) * len(matrix) + torch.cat((labels, outside))  # (T + 1, B)
+            return everything.log_partition() - matrix.flatten()[steps].sum(0)  # A[K, K] is 0
+        excluded = ~packing.pack(allowed.bool() | ~allowed.bool().any(-1, keepdim=True), True)
+        scores = scores - scores.detach().amax(-1, keepdim=True)
+        chains = (_Chain.of(packing, s, matrix, False) for s in (scores, scores.masked_fill(excluded, -torch.inf)))
+        everything, permitted = (chain.log_partition() for chain in chains)
+        return everything - permitted
 
     @torch.no_grad()
     def decode(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.LongTensor, torch.Tensor]:
