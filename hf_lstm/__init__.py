@@ -8,10 +8,28 @@ from .configuration_gru import GRUConfig
 from .configuration_lstm import LSTMConfig
 from .configuration_recurrent import RecurrentConfig
 from .configuration_rnn import RNNConfig
-from .modeling_gru import GRUForCausalLM, GRUModel, GRUPreTrainedModel
-from .modeling_lstm import LSTMForCausalLM, LSTMModel, LSTMPreTrainedModel
+from .modeling_gru import (
+    GRUForCausalLM,
+    GRUForSequenceClassification,
+    GRUForTokenClassification,
+    GRUModel,
+    GRUPreTrainedModel,
+)
+from .modeling_lstm import (
+    LSTMForCausalLM,
+    LSTMForSequenceClassification,
+    LSTMForTokenClassification,
+    LSTMModel,
+    LSTMPreTrainedModel,
+)
 from .modeling_recurrent import AUTO_CLASSES
-from .modeling_rnn import RNNForCausalLM, RNNModel, RNNPreTrainedModel
+from .modeling_rnn import (
+    RNNForCausalLM,
+    RNNForSequenceClassification,
+    RNNForTokenClassification,
+    RNNModel,
+    RNNPreTrainedModel,
+)
 from .tokenization_lstm import LSTMTokenizer
 
 
@@ -20,15 +38,21 @@ __version__ = "0.1.0"
 __all__ = [
     "GRUConfig",
     "GRUForCausalLM",
+    "GRUForSequenceClassification",
+    "GRUForTokenClassification",
     "GRUModel",
     "GRUPreTrainedModel",
     "LSTMConfig",
     "LSTMForCausalLM",
+    "LSTMForSequenceClassification",
+    "LSTMForTokenClassification",
     "LSTMModel",
     "LSTMPreTrainedModel",
     "LSTMTokenizer",
     "RNNConfig",
     "RNNForCausalLM",
+    "RNNForSequenceClassification",
+    "RNNForTokenClassification",
     "RNNModel",
     "RNNPreTrainedModel",
     "RecurrentCache",

@@ -41,7 +41,8 @@ class RecurrentConfig(PreTrainedConfig):
         embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output,
             so that input and output embeddings can be tied without a projection.
         num_hidden_layers (`int`, defaults to 1): Number of layers, L.
-        bidirectional (`bool`, defaults to `False`): Read the sequence in both directions; outputs are concatenated.
+        bidirectional (`bool`, *optional*): Read the sequence in both directions; outputs are concatenated. `None`
+            means what suits the head: True for token classification, False for all others.
         bias (`bool`, defaults to `True`): Give the layers the two bias vectors of `torch.nn.LSTM`.
         embedding_dropout (`float`, defaults to 0.0): Rate at which whole token types are dropped from a batch, all
             their occurrences together (Gal & Ghahramani 2016, section 4.2; Merity et al. 2018, section 4.3).
@@ -65,21 +66,42 @@ class RecurrentConfig(PreTrainedConfig):
             2017), through a linear projection where the two sizes differ.
         lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
         use_cache (`bool`, defaults to `True`): Return the final states, outside training.
-        pad_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens, smaller than `vocab_size`.
+        char_vocab_size (`int`, defaults to 0): Number of characters, 0 for the padding of a word included. Above 0,
+            the models read `char_ids` beside the tokens: `tokenizer.char_vocab_size`.
+        char_embedding_size (`int`, defaults to 30): Size of a character embedding.
+        char_hidden_size (`int`, defaults to 50): Features of a word from its characters.
+        char_encoder (`str`, defaults to `"cnn"`): `"cnn"`: the maxima of convolution filters (Ma & Hovy 2016);
+            `"recurrent"`: the final states of a layer of the model's own family in both directions (Lample et al.
+            2016).
+        char_kernel_size (`int`, defaults to 3): Characters that a filter sees, an odd number.
+        char_dropout (`float`, defaults to 0.0): Dropout rate on the character embeddings.
+        shape_vocab_size (`int`, defaults to 0): Number of word shapes. Above 0, the models read `shape_ids` beside the
+            tokens: `tokenizer.shape_vocab_size`.
+        shape_embedding_size (`int`, defaults to 10): Size of the embedding of a word shape.
+        word_dropout (`float`, defaults to 0.0): Rate at which tokens become `unk_token_id` in training, so that the
+            model learns to do without the embedding of a word.
+        use_crf (`bool`, defaults to `False`): Put a linear-chain CRF over the labels of a token classifier.
+        tag_scheme (`str`, defaults to `"auto"`): The scheme of the label names, whose rules the CRF keeps when it
+            decodes: see [`LinearChainCRF`].
+        pooling (`str`, defaults to `"concat"`): How a sequence classifier makes one vector of a sequence: `"last"`,
+            `"mean"`, `"max"`, `"concat"` or `"attention"`. See [`SequencePooler`].
+        pad_token_id, unk_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens, smaller than
+            `vocab_size`.
 
     Raises:
         ValueError: for a value out of range, a pair of values that cannot work, or a misspelt name.
         huggingface_hub.errors.StrictDataclassFieldValidationError: for a value of the wrong type.
     """
 
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "predictions", "marginals"]
     _auto_class: ClassVar[str | None] = "AutoConfig"  # saved configurations carry their code
 
     vocab_size: int = 10000
     hidden_size: int = 256
     embedding_size: int | None = None
     num_hidden_layers: int = 1
-    bidirectional: bool = False
+    bidirectional: bool | None = None
     bias: bool = True
 
     embedding_dropout: float | int = 0.0
@@ -98,7 +120,23 @@ class RecurrentConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
     lm_head_bias: bool = True
     use_cache: bool = True
+
+    char_vocab_size: int = 0
+    char_embedding_size: int = 30
+    char_hidden_size: int = 50
+    char_encoder: Literal["cnn", "recurrent"] = "cnn"
+    char_kernel_size: int = 3
+    char_dropout: float | int = 0.0
+    shape_vocab_size: int = 0
+    shape_embedding_size: int = 10
+    word_dropout: float | int = 0.0
+
+    use_crf: bool = False
+    tag_scheme: str = "auto"
+    pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
+
     pad_token_id: int | None = None
+    unk_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
 
@@ -121,6 +159,13 @@ class RecurrentConfig(PreTrainedConfig):
     def input_size(self) -> int:
         """Size of a token embedding, E."""
         return self.output_size if self.embedding_size is None else self.embedding_size
+
+    @property
+    def feature_size(self) -> int:
+        """Size of what the first layer reads: the token embedding, with characters and shape where there are any."""
+        char_size = self.char_hidden_size if self.char_vocab_size else 0
+        shape_size = self.shape_embedding_size if self.shape_vocab_size else 0
+        return self.input_size + char_size + shape_size
 
     def __post_init__(self, **kwargs: Any):
         for name in self._undeclared(kwargs):
@@ -173,7 +218,8 @@ class RecurrentConfig(PreTrainedConfig):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
-        for name in ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout"):
+        layers = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout")
+        for name in (*layers, "char_dropout", "word_dropout"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(f"`{name}` is a probability and must be at least 0 and less than 1, got {value!r}.")
@@ -182,6 +228,7 @@ class RecurrentConfig(PreTrainedConfig):
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
         self._validate_special_tokens()
+        self._validate_word_features()
         for name in ("hidden_dropout", "residual_connections"):
             if self.num_hidden_layers == 1 and getattr(self, name):
                 logger.warning_once(
@@ -190,7 +237,7 @@ class RecurrentConfig(PreTrainedConfig):
                 )
 
     def _validate_special_tokens(self):
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        for name in ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)
             for token_id in value if isinstance(value, list) else [value]:
                 if token_id is not None and not 0 <= token_id < self.vocab_size:
@@ -198,6 +245,26 @@ class RecurrentConfig(PreTrainedConfig):
                         f"`{name}` must lie between 0 and vocab_size - 1 = {self.vocab_size - 1}, got {value!r}. "
                         f"Raise `vocab_size`, or set `{name}=None` if there is no such token."
                     )
+
+    def _validate_word_features(self):
+        for name in ("char_embedding_size", "char_hidden_size", "char_kernel_size", "shape_embedding_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be a whole number of at least 1, got {getattr(self, name)!r}.")
+        for name in ("char_vocab_size", "shape_vocab_size"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}. Use 0 for none.")
+        if self.char_kernel_size % 2 == 0:
+            raise ValueError(f"`char_kernel_size` must be odd, got {self.char_kernel_size!r}.")
+        if self.char_encoder == "recurrent" and self.char_hidden_size % 2:
+            raise ValueError(
+                f"`char_hidden_size` must be even, half for each direction, with `char_encoder='recurrent'`, got "
+                f"{self.char_hidden_size!r}."
+            )
+        if self.word_dropout and self.unk_token_id is None:
+            raise ValueError(
+                f"`word_dropout={self.word_dropout!r}` turns tokens into `unk_token_id`, which is None. Set it to "
+                "`tokenizer.unk_token_id`."
+            )
 
 
 __all__ = ["RecurrentConfig"]

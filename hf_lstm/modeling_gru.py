@@ -4,6 +4,7 @@
 import torch
 import torch.nn.functional as F
 
+from .classification_recurrent import RecurrentForSequenceClassification, RecurrentForTokenClassification
 from .configuration_gru import GRUConfig
 from .layer_recurrent import RecurrentLayer
 from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
@@ -192,4 +193,51 @@ class GRUForCausalLM(GRUPreTrainedModel, RecurrentForCausalLM):
     model_class = GRUModel
 
 
-__all__ = ["GRUForCausalLM", "GRUModel", "GRUPreTrainedModel"]
+class GRUForTokenClassification(GRUPreTrainedModel, RecurrentForTokenClassification):
+    r"""
+    GRU tagger. Arguments and outputs: [`RecurrentForTokenClassification.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import GRUConfig, GRUForTokenClassification
+
+    >>> labels = ["O", "B-PER", "I-PER"]
+    >>> config = GRUConfig(vocab_size=100, hidden_size=8, use_crf=True, id2label=dict(enumerate(labels)))
+    >>> model = GRUForTokenClassification(config).eval()
+    >>> model(torch.tensor([[5, 6, 7]])).predictions.shape
+    torch.Size([1, 3])
+    ```
+    """
+
+    model_class = GRUModel
+
+
+class GRUForSequenceClassification(GRUPreTrainedModel, RecurrentForSequenceClassification):
+    r"""
+    GRU classifier of texts. Arguments and outputs: [`RecurrentForSequenceClassification.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import GRUConfig, GRUForSequenceClassification
+
+    >>> config = GRUConfig(vocab_size=100, hidden_size=8, bidirectional=True, num_labels=4)
+    >>> model = GRUForSequenceClassification(config).eval()
+    >>> model(torch.tensor([[5, 6, 7]])).logits.shape
+    torch.Size([1, 4])
+    ```
+    """
+
+    model_class = GRUModel
+
+
+__all__ = [
+    "GRUForCausalLM",
+    "GRUForSequenceClassification",
+    "GRUForTokenClassification",
+    "GRUModel",
+    "GRUPreTrainedModel",
+]

@@ -4,6 +4,7 @@
 import torch
 import torch.nn.functional as F
 
+from .classification_recurrent import RecurrentForSequenceClassification, RecurrentForTokenClassification
 from .configuration_lstm import LSTMConfig
 from .layer_recurrent import RecurrentLayer
 from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
@@ -101,4 +102,51 @@ class LSTMForCausalLM(LSTMPreTrainedModel, RecurrentForCausalLM):
     model_class = LSTMModel
 
 
-__all__ = ["LSTMForCausalLM", "LSTMModel", "LSTMPreTrainedModel"]
+class LSTMForTokenClassification(LSTMPreTrainedModel, RecurrentForTokenClassification):
+    r"""
+    LSTM tagger. Arguments and outputs: [`RecurrentForTokenClassification.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import LSTMConfig, LSTMForTokenClassification
+
+    >>> labels = ["O", "B-PER", "I-PER"]
+    >>> config = LSTMConfig(vocab_size=100, hidden_size=8, use_crf=True, id2label=dict(enumerate(labels)))
+    >>> model = LSTMForTokenClassification(config).eval()
+    >>> model(torch.tensor([[5, 6, 7]])).predictions.shape
+    torch.Size([1, 3])
+    ```
+    """
+
+    model_class = LSTMModel
+
+
+class LSTMForSequenceClassification(LSTMPreTrainedModel, RecurrentForSequenceClassification):
+    r"""
+    LSTM classifier of texts. Arguments and outputs: [`RecurrentForSequenceClassification.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import LSTMConfig, LSTMForSequenceClassification
+
+    >>> config = LSTMConfig(vocab_size=100, hidden_size=8, bidirectional=True, num_labels=4)
+    >>> model = LSTMForSequenceClassification(config).eval()
+    >>> model(torch.tensor([[5, 6, 7]])).logits.shape
+    torch.Size([1, 4])
+    ```
+    """
+
+    model_class = LSTMModel
+
+
+__all__ = [
+    "LSTMForCausalLM",
+    "LSTMForSequenceClassification",
+    "LSTMForTokenClassification",
+    "LSTMModel",
+    "LSTMPreTrainedModel",
+]

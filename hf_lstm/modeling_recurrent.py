@@ -9,6 +9,7 @@ Dimensions, the same everywhere: B batch, T time steps, E embedding, H hidden un
 included.
 """
 
+import copy
 import sys
 from collections.abc import Callable
 from inspect import unwrap
@@ -25,6 +26,8 @@ from transformers.utils import can_return_tuple
 
 from .cache_recurrent import RecurrentCache, State, check_cache_kind
 from .configuration_recurrent import RecurrentConfig
+from .crf import LinearChainCRF
+from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
 from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types
 from .loss_recurrent import linear_cross_entropy
@@ -37,16 +40,22 @@ class RecurrentPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]
+    bidirectional_by_default = False
     layer_class: type[RecurrentLayer]
 
     def __init__(self, config: RecurrentConfig):
         config.validate_recurrent()  # once more: `from_pretrained(..., field=value)` sets fields after the first check
+        if config.bidirectional is None:
+            config = copy.deepcopy(config)  # for another head of the same configuration
+            config.bidirectional = self.bidirectional_by_default
         super().__init__(config)
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, RecurrentLayer):
             module.init_weights(self.config)
-        elif isinstance(module, nn.Linear) and module is not getattr(self, "lm_head", None):
+        elif isinstance(module, LinearChainCRF):
+            module.init_weights()
+        elif isinstance(module, (nn.Linear, nn.Conv1d)) and module is not getattr(self, "lm_head", None):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -93,10 +102,14 @@ class RecurrentModel(RecurrentPreTrainedModel):
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size, padding_idx=config.pad_token_id)
+        self.char_encoder = CharacterEncoder(config, self.layer_class) if config.char_vocab_size else None
+        self.embed_shapes = None
+        if config.shape_vocab_size:
+            self.embed_shapes = nn.Embedding(config.shape_vocab_size, config.shape_embedding_size, padding_idx=0)
         self.input_dropout = SequenceDropout(config.input_dropout, config.variational_dropout)
         self.hidden_dropout = SequenceDropout(config.hidden_dropout, config.variational_dropout)
         self.output_dropout = SequenceDropout(config.output_dropout, config.variational_dropout)
-        sizes = [config.input_size] + [config.output_size] * (config.num_hidden_layers - 1)
+        sizes = [config.feature_size] + [config.output_size] * (config.num_hidden_layers - 1)
         self.layers = nn.ModuleList(self.layer_class(config, size) for size in sizes)
         norms = config.num_hidden_layers if config.layer_norm else 0
         self.norms = nn.ModuleList(nn.LayerNorm(config.output_size, eps=config.layer_norm_eps) for _ in range(norms))
@@ -113,6 +126,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        char_ids: torch.LongTensor | None = None,
+        shape_ids: torch.LongTensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast | tuple:
         r"""
@@ -127,17 +142,21 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 training.
             output_hidden_states (`bool`, *optional*): Return the embeddings and the output of each layer.
             return_dict (`bool`, *optional*): False for a tuple of what is not None. Defaults to `config.return_dict`.
+            char_ids (`torch.LongTensor` of shape `(B, T, C)`): The characters of each token, 0 behind the last one;
+                for a model with `char_vocab_size`.
+            shape_ids (`torch.LongTensor` of shape `(B, T)`): The shape of each token; for a model with
+                `shape_vocab_size`.
 
         Returns:
             [`~transformers.modeling_outputs.BaseModelOutputWithPast`]: `last_hidden_state` of shape `(B, T, D * P)`,
             zero at padding; `past_key_values` ([`RecurrentCache`]); `hidden_states`, L + 1 tensors, the first of shape
-            `(B, T, E)`.
+            `(B, T, E)`, E with the features of characters and shapes.
 
         Raises:
             ValueError: for inputs, a mask or a cache that do not fit the model or each other.
         """
         refuse_unknown(kwargs)
-        hidden_states = self._embed(input_ids, inputs_embeds)
+        hidden_states = self._with_word_features(self._embed(input_ids, inputs_embeds), char_ids, shape_ids)
         batch_size, length = hidden_states.shape[:2]
         cache = self._cache(past_key_values, use_cache, batch_size)
         padding = self._padding(attention_mask, batch_size, length, cache.get_seq_length() if cache is not None else 0)
@@ -193,6 +212,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
             raise ValueError(f"`{name}` must hold {kind}, got {inputs.dtype}.")
         if inputs_embeds is not None:
             return inputs_embeds
+        if self.training and (rate := self.config.word_dropout):
+            input_ids = replace_at_random(input_ids, self.config.unk_token_id, rate)
         try:
             embeddings = self.embed_tokens(input_ids)
         except IndexError:  # asked for afterwards, since looking at every id costs as much as a small layer
@@ -204,6 +225,36 @@ class RecurrentModel(RecurrentPreTrainedModel):
             vocab_size = self.embed_tokens.num_embeddings
             embeddings = embeddings * dropped_types(input_ids, vocab_size, rate, embeddings.dtype)
         return embeddings
+
+    def _with_word_features(self, embeddings, char_ids, shape_ids) -> torch.Tensor:
+        """Append what characters and shapes tell, where the model reads them: (B, T, E) -> (B, T, feature_size)."""
+        features = [embeddings]
+        for name, ids, size, encoder in (
+            ("char", char_ids, "(batch, length, characters)", self.char_encoder),
+            ("shape", shape_ids, "(batch, length)", self.embed_shapes),
+        ):
+            if (ids is None) != (encoder is None):
+                state = "are missing" if ids is None else "were given"
+                raise ValueError(
+                    f"`{name}_ids` {state}, but `{name}_vocab_size` is {getattr(self.config, f'{name}_vocab_size')}. "
+                    "Build model and tokenizer with the same options: `LSTMTokenizer.train_from_iterator` has "
+                    "`characters` and `word_shapes`, which it keeps."
+                )
+            if encoder is None:
+                continue
+            if ids.ndim != size.count(",") + 1 or ids.shape[:2] != embeddings.shape[:2] or ids.is_floating_point():
+                raise ValueError(
+                    f"`{name}_ids` has shape {tuple(ids.shape)} and type {ids.dtype}, expected whole numbers of shape "
+                    f"{size} with batch and length {tuple(embeddings.shape[:2])}."
+                )
+            try:
+                features.append(encoder(ids))
+            except IndexError:
+                raise ValueError(
+                    f"`{name}_ids` holds ids from {ids.min()} to {ids.max()}, but `{name}_vocab_size` is "
+                    f"{getattr(self.config, f'{name}_vocab_size')}. Use the model's own tokenizer."
+                ) from None
+        return torch.cat(features, dim=-1) if len(features) > 1 else embeddings
 
     def _cache(self, cache: RecurrentCache | None, use_cache: bool | None, batch_size: int) -> RecurrentCache | None:
         """The cache to continue from and to advance; a new one if the final state is wanted; else None."""
@@ -280,8 +331,15 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                 "`bidirectional=True` cannot model language from left to right: the backward direction sees the "
                 "tokens to be predicted. Use `bidirectional=False`."
             )
+        for name in ("char_vocab_size", "shape_vocab_size"):
+            if size := getattr(config, name):
+                raise ValueError(
+                    f"`{name}={size}` gives the model features of whole words, which tokens that are being generated "
+                    f"do not have. Use `{name}=0`; a model of characters is one whose tokens are characters."
+                )
         super().__init__(config)
         self.loss_type = "ForCausalLM"  # whatever the name of a subclass
+        config = self.config
         self.model = self.model_class(config)
         features = config.input_size if config.tie_word_embeddings else config.output_size
         self.projection = nn.Identity()
@@ -410,4 +468,9 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
 
 
 # Head by Auto class: a saved folder names them all, and `hf_lstm/__init__.py` registers them.
-AUTO_CLASSES = {"AutoModel": "Model", "AutoModelForCausalLM": "ForCausalLM"}
+AUTO_CLASSES = {
+    "AutoModel": "Model",
+    "AutoModelForCausalLM": "ForCausalLM",
+    "AutoModelForSequenceClassification": "ForSequenceClassification",
+    "AutoModelForTokenClassification": "ForTokenClassification",
+}

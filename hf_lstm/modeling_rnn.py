@@ -4,6 +4,7 @@
 import torch
 from torch import nn
 
+from .classification_recurrent import RecurrentForSequenceClassification, RecurrentForTokenClassification
 from .configuration_rnn import RNNConfig
 from .layer_recurrent import RecurrentLayer
 from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
@@ -84,4 +85,51 @@ class RNNForCausalLM(RNNPreTrainedModel, RecurrentForCausalLM):
     model_class = RNNModel
 
 
-__all__ = ["RNNForCausalLM", "RNNModel", "RNNPreTrainedModel"]
+class RNNForTokenClassification(RNNPreTrainedModel, RecurrentForTokenClassification):
+    r"""
+    Plain recurrent tagger. Arguments and outputs: [`RecurrentForTokenClassification.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import RNNConfig, RNNForTokenClassification
+
+    >>> labels = ["O", "B-PER", "I-PER"]
+    >>> config = RNNConfig(vocab_size=100, hidden_size=8, use_crf=True, id2label=dict(enumerate(labels)))
+    >>> model = RNNForTokenClassification(config).eval()
+    >>> model(torch.tensor([[5, 6, 7]])).predictions.shape
+    torch.Size([1, 3])
+    ```
+    """
+
+    model_class = RNNModel
+
+
+class RNNForSequenceClassification(RNNPreTrainedModel, RecurrentForSequenceClassification):
+    r"""
+    Plain recurrent classifier of texts. Arguments and outputs: [`RecurrentForSequenceClassification.forward`].
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import RNNConfig, RNNForSequenceClassification
+
+    >>> config = RNNConfig(vocab_size=100, hidden_size=8, bidirectional=True, num_labels=4)
+    >>> model = RNNForSequenceClassification(config).eval()
+    >>> model(torch.tensor([[5, 6, 7]])).logits.shape
+    torch.Size([1, 4])
+    ```
+    """
+
+    model_class = RNNModel
+
+
+__all__ = [
+    "RNNForCausalLM",
+    "RNNForSequenceClassification",
+    "RNNForTokenClassification",
+    "RNNModel",
+    "RNNPreTrainedModel",
+]

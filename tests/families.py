@@ -35,7 +35,8 @@ class Family:
 
 
 LSTM, GRU, RNN = FAMILIES = (Family("LSTM", nn.LSTM), Family("GRU", nn.GRU), Family("RNN", nn.RNN))
-HEADS = ("Model", "ForCausalLM")
+STATEFUL_HEADS = ("Model", "ForCausalLM")  # those that return their state and continue from it
+HEADS = (*STATEFUL_HEADS, "ForSequenceClassification", "ForTokenClassification")
 
 # The variants in which a family can be built: every contract holds for each.
 VARIANTS = {
@@ -67,6 +68,7 @@ PLAIN_TRAINING = {
 
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=str)
 each_head = pytest.mark.parametrize("head", HEADS)
+each_stateful_head = pytest.mark.parametrize("head", STATEFUL_HEADS)
 each_variant = pytest.mark.parametrize(
     ("family", "fields"),
     [

@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from families import GRU, LSTM, RNN, assert_close, each_family, each_head, features, random_ids
+from families import GRU, LSTM, RNN, assert_close, each_family, each_head, each_stateful_head, features, random_ids
 from transformers import DynamicCache
 
 
@@ -33,11 +33,10 @@ BAD = {
     "mask too long": ({"input_ids": IDS, "attention_mask": IDS.repeat(1, 2)}, r"`attention_mask` has shape \(2, 10\)"),
     "mask of another batch": ({"input_ids": IDS, "attention_mask": IDS[:1]}, r"`attention_mask` has shape \(1, 5\)"),
     "four-dimensional mask": ({"input_ids": IDS, "attention_mask": IDS[:, None, None]}, "`attention_mask` has shape"),
-    "store of keys and values": (
-        {"input_ids": IDS, "past_key_values": DynamicCache()},
-        "`past_key_values` is a DynamicCache",
-    ),
-    "tuple as cache": ({"input_ids": IDS, "past_key_values": ((IDS,),)}, "`past_key_values` is a tuple"),
+}
+BAD_CACHES = {
+    "`past_key_values` is a DynamicCache": DynamicCache(),
+    "`past_key_values` is a tuple": ((IDS,),),
 }
 
 
@@ -48,6 +47,14 @@ def test_bad_input_is_refused(family, head, inputs, message):
     model = family.build(head)
     with pytest.raises(ValueError, match=message):
         model(**inputs)
+
+
+@pytest.mark.parametrize(("message", "cache"), BAD_CACHES.items(), ids=["store of keys and values", "tuple"])
+@each_stateful_head
+@each_family
+def test_bad_cache_is_refused(family, head, message, cache):
+    with pytest.raises(ValueError, match=message):
+        family.build(head)(IDS, past_key_values=cache)
 
 
 @pytest.mark.parametrize("argument", ["position_ids", "token_type_ids", "output_attentions", "input_idss"])
@@ -96,7 +103,7 @@ def test_labels_of_the_wrong_shape_are_refused(family):
         model(IDS, labels=IDS, logits_to_keep=1)
 
 
-@each_head
+@each_stateful_head
 @each_family
 def test_nan_embeddings_stay_in_their_row(family, head):
     """The right answer to NaN is NaN from there on in that row, and nothing in the others."""
