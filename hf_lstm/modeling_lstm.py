@@ -42,11 +42,14 @@ class LSTMLayer(RecurrentLayer):
 
     def hold_state(self, inputs, weights, padding):
         """
-        One more input column, 1 at padding, whose weights close the input gate and open the forget gate: sigmoid(-1e4)
-        is 0 and sigmoid(1e4) is 1 in every floating-point type, so that c' = c bit for bit.
+        One more input column, 1 at padding, whose weights open the forget gate and close the other two: sigmoid(-1e4)
+        is 0 and sigmoid(1e4) is 1 in every floating-point type, so that c' = c and h' = 0 bit for bit, and no gradient
+        comes from a padded position or goes to it.
         """
-        column = inputs.new_tensor([-1e4, 1e4, 0, 0]).repeat_interleave(self.hidden_size)[:, None]
-        inputs = torch.cat([inputs, padding[..., None].to(inputs.dtype)], dim=-1)
+        column = inputs.new_tensor([-1e4, 1e4, 0, -1e4]).repeat_interleave(self.hidden_size)[:, None]
+        flags = padding[..., None].to(inputs.dtype)
+        # Time first, as the kernel wants it, which then makes no copy of its own.
+        inputs = torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
         return inputs, [[torch.cat([w_ih, column], dim=1), *rest] for w_ih, *rest in weights]
 
     def _initial_value(self, name, parameter, config: LSTMConfig):

@@ -162,6 +162,29 @@ def test_long_padding_leaves_the_lstm_cell_alone():
     assert_close(list(padded), list(plain), 1e-6)
 
 
+@each_mask
+@each_direction
+@each_variant
+@pytest.mark.parametrize("given_state", [False, True], ids=["fresh", "from a state"])
+def test_padding_may_hold_any_finite_value(family, fields, bidirectional, mask, given_state):
+    """Padded inputs change nothing, bit for bit; outputs and gradients there are exact zeros."""
+    config = family.config(bidirectional=bidirectional, **fields)
+    layer, padding = family.head("Model")(config).layers[0], Padding(mask.bool())
+    state = tuple(torch.randn(len(mask), config.num_directions, size) for size in layer.state_sizes)
+    real, results = torch.randn(*mask.shape, config.input_size), []
+    factor = torch.randn(*mask.shape, config.output_size)
+    for filling in (0.0, 300 * torch.randn_like(real)):
+        inputs = torch.where(padding.mask[..., None], real, filling).requires_grad_()
+        outputs, final, _ = layer(inputs, state if given_state else None, padding, True)
+        loss = (outputs * factor).sum() + sum(tensor.sum() for tensor in final)
+        gradients = torch.autograd.grad(loss, [inputs, *layer.parameters()])
+        assert not outputs[~padding.mask].any()
+        assert not gradients[0][~padding.mask].any()
+        results.append([outputs, *final, *gradients])
+    for zeros, anything in zip(*results, strict=True):
+        assert torch.equal(zeros, anything)
+
+
 @each_family
 def test_state_dict_of_torch_loads(family):
     config = family.config(num_hidden_layers=1, bidirectional=True)
