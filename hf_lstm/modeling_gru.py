@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from .classification_recurrent import RecurrentForSequenceClassification, RecurrentForTokenClassification
 from .configuration_gru import GRUConfig
-from .layer_recurrent import RecurrentLayer
+from .layer_recurrent import RecurrentLayer, is_captured
 from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
 
 
@@ -129,7 +129,7 @@ class GRULayer(RecurrentLayer):
             and any(tensor.requires_grad for tensor in tensors)
             and tensors[0].device.type == "cpu"
             # Neither graphs nor the transforms of torch.func take such a function.
-            and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+            and not is_captured()
             and not torch._C._are_functorch_transforms_active()
             and tensors[0].shape[1] >= 8
         )

@@ -160,12 +160,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
         batch_size, length = hidden_states.shape[:2]
         cache = self._cache(past_key_values, use_cache, batch_size)
         padding = self._padding(attention_mask, batch_size, length, cache.get_seq_length() if cache is not None else 0)
-        if padding is not None:  # padding may hold anything, even NaN
-            hidden_states = hidden_states.masked_fill(~padding.mask[..., None], 0)
-        hidden_states = self.input_dropout(hidden_states)
-
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
+        if padding is not None and (inputs_embeds is not None or output_hidden_states):
+            hidden_states = padding.clear(hidden_states)  # given embeddings may hold anything at padding, even NaN
+        hidden_states = self.input_dropout(hidden_states)
+
         all_hidden_states = [hidden_states]
         for i, layer in enumerate(self.layers):
             inputs = self.hidden_dropout(hidden_states) if i else hidden_states
@@ -193,8 +193,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             outputs = outputs + inputs
         if self.norms:
             outputs = self.norms[i](outputs)
-        if padding is not None:
-            outputs = outputs.masked_fill(~padding.mask[..., None], 0)
+            outputs = outputs if padding is None else padding.clear(outputs)
         return outputs
 
     def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:

@@ -132,24 +132,123 @@ def test_layer_under_any_mask_equals_the_loop_over_real_positions(family, fields
             )
 
 
-@each_family
+# What the layer is given, and the way it is to take: for an LSTM forward, for one in both directions, for the others.
+SEQUENCE, STEPS, HELD, PADDED = "_run_sequence", "_run_steps", "_run_held", "_run_padded"
+BRANCHES = {
+    "one step": (torch.ones(3, 1), True, ("_run_step", STEPS, "_run_step or steps")),
+    "one step, padded": (torch.tensor([[1], [0], [1]]), True, (STEPS, STEPS, STEPS)),
+    "few positions": (torch.ones(1, 4), True, (SEQUENCE, SEQUENCE, SEQUENCE)),
+    "few positions, padded": (torch.tensor([[0, 1], [1, 1]]), False, (HELD, HELD, PADDED)),
+    "fresh": (torch.ones(2, 9), False, (SEQUENCE, SEQUENCE, SEQUENCE)),
+    "from a state": (torch.ones(2, 9), True, (SEQUENCE, SEQUENCE, SEQUENCE)),
+    "right": (torch.tensor(MASKS["right"]), False, (HELD, HELD, PADDED)),
+    "right, from a state": (torch.tensor(MASKS["right"]), True, (HELD, PADDED, PADDED)),
+    "left": (torch.tensor(MASKS["left"]), False, (HELD, HELD, PADDED)),
+    "left, from a state": (torch.tensor(MASKS["left"]), True, (PADDED, PADDED, PADDED)),
+    "both sides": (torch.tensor([[0, 1, 1, 1, 0], [0] * 5, [1, 1, 1, 0, 0]]), False, (HELD, HELD, PADDED)),
+    "empty row, from a state": (torch.tensor([[0] * 5, [1] * 5, [1, 1, 1, 0, 0]]), True, (HELD, PADDED, PADDED)),
+    "holes": (torch.tensor(MASKS["holes"]), False, (PADDED, PADDED, PADDED)),
+    "holes, from a state": (torch.tensor(MASKS["holes"]), True, (PADDED, PADDED, PADDED)),
+}
+each_branch = pytest.mark.parametrize("branch", BRANCHES)
+each_plain_variant = pytest.mark.parametrize(
+    ("family", "fields"),
+    [pytest.param(family, {"bias": False} if family.name == "GRU" else {}, id=family.name) for family in FAMILIES]
+    + [pytest.param(LSTM, {"projection_size": 2}, id="LSTM, projection")],
+)
+
+
+def build_branch(branch, family, fields, bidirectional, dtype):
+    """A small layer of the family and the tensors to differentiate: inputs, state, parameters."""
+    mask, given_state, _ = BRANCHES[branch]
+    config = family.config(hidden_size=3, embedding_size=2, bidirectional=bidirectional, **fields)
+    layer = family.head("Model")(config).layers[0].to(dtype)
+    sizes = layer.state_sizes if given_state else ()
+    state = [torch.randn(len(mask), layer.num_directions, size, dtype=dtype, requires_grad=True) for size in sizes]
+    inputs = torch.randn(*mask.shape, 2, dtype=dtype, requires_grad=True)
+    return config, layer, mask.bool(), inputs, state
+
+
+def run_branch(layer, mask, inputs, state):
+    padding = None if mask.all() else Padding(mask)
+    outputs, final, _ = layer(inputs, tuple(state) or None, padding, True)
+    return outputs, *final
+
+
+def run_by_the_loop(layer, config, mask, inputs, state):
+    """As `run_branch`, by the reference, row by row over the real positions."""
+    outputs, finals = [], []
+    for row, real in enumerate(mask):
+        before = [tensor[row] for tensor in state] or [
+            inputs.new_zeros(layer.num_directions, size) for size in layer.state_sizes
+        ]
+        ys, final = run_layer(layer, list(inputs[row][real]), config, before)
+        ys = iter(ys)
+        outputs.append(torch.stack([next(ys) if r else inputs.new_zeros(config.output_size) for r in real]))
+        finals.append([torch.stack(part) for part in zip(*final, strict=True)])
+    return torch.stack(outputs), *(torch.stack(part) for part in zip(*finals, strict=True))
+
+
+@each_branch
 @each_direction
-def test_numerical_gradient(family, bidirectional):
-    config = family.config(bidirectional=bidirectional, hidden_size=3, embedding_size=2)
-    layer = family.head("Model")(config).layers[0].double()
-    padding = Padding(torch.tensor(MASKS["holes"])[:2, :5].bool())
-    inputs = torch.randn(2, 5, 2, dtype=torch.double, requires_grad=True)
-    state = [
-        torch.randn(2, config.num_directions, 3, dtype=torch.double, requires_grad=True) for _ in layer.state_names
+@each_plain_variant
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float64, 1e-12)], ids=str)
+def test_values_and_gradients_of_each_branch_equal_the_loop(
+    branch, family, fields, bidirectional, dtype, tolerance, monkeypatch
+):
+    config, layer, *arguments = build_branch(branch, family, fields, bidirectional, dtype)
+    taken = []
+    for name in ("_run_step", STEPS, SEQUENCE, HELD, PADDED):
+        method = getattr(type(layer), name)
+        monkeypatch.setattr(type(layer), name, lambda *args, n=name, m=method: taken.append(n) or m(*args))
+    values, expected = run_branch(layer, *arguments), run_by_the_loop(layer, config, *arguments)
+    way = expected_way(branch, family, bidirectional)
+    assert taken[0] == way
+    assert_close(values, expected, tolerance)
+    factors = [torch.randn_like(tensor) for tensor in values]
+    wanted = [arguments[1], *arguments[2], *layer.parameters()]
+    gradients = [
+        torch.autograd.grad(sum((v * f).sum() for v, f in zip(each, factors, strict=True)), wanted)
+        for each in (values, expected)
     ]
+    assert_close(*gradients, 10 * tolerance)
+    taken.clear()
+    with torch.no_grad():
+        assert_close(run_branch(layer, *arguments), expected, tolerance)
+    short = branch.startswith("few") and family.name == "LSTM" and not fields and not bidirectional
+    assert taken[0] == (STEPS if short else way)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit.trace:DeprecationWarning")
+def test_a_trace_of_few_positions_serves_other_lengths():
+    """The choice for the length of the example must not be recorded."""
+    model = LSTM.build("Model")
+    inputs = torch.randn(2, 9, model.config.input_size)
+    with torch.no_grad():
+        layer = model.layers[0].requires_grad_(False)
+        traced = torch.jit.trace(lambda inputs: layer(inputs)[0], inputs[:, :2])
+        assert_close(traced(inputs), layer(inputs)[0])
+
+
+def expected_way(branch, family, bidirectional):
+    way = BRANCHES[branch][2][bidirectional if family.name == "LSTM" else 2]
+    return (STEPS if bidirectional else "_run_step") if way == "_run_step or steps" else way
+
+
+@each_branch
+@each_direction
+@each_plain_variant
+def test_numerical_gradient_of_each_branch(branch, family, fields, bidirectional):
+    _, layer, mask, inputs, state = build_branch(branch, family, fields, bidirectional, torch.double)
     names = [name for name, _ in layer.named_parameters()]
 
     def run(inputs, *rest):
         parameters = dict(zip(names, rest[len(state) :], strict=True))
-        outputs, final, _ = torch.func.functional_call(layer, parameters, (inputs, rest[: len(state)], padding, True))
-        return outputs * padding.mask[..., None], *final
+        arguments = (inputs, rest[: len(state)] or None, None if mask.all() else Padding(mask), True)
+        outputs, final, _ = torch.func.functional_call(layer, parameters, arguments)
+        return outputs, *final
 
-    assert torch.autograd.gradcheck(run, (inputs, *state, *layer.parameters()))
+    assert torch.autograd.gradcheck(run, (inputs, *state, *layer.parameters()), fast_mode=True)
 
 
 def test_long_padding_leaves_the_lstm_cell_alone():
@@ -160,6 +259,29 @@ def test_long_padding_leaves_the_lstm_cell_alone():
     _, padded, _ = layer(inputs, None, Padding(mask), True)
     _, plain, _ = layer(inputs[:, :5], None, None, True)
     assert_close(list(padded), list(plain), 1e-6)
+
+
+@each_mask
+@each_direction
+@each_variant
+@pytest.mark.parametrize("given_state", [False, True], ids=["fresh", "from a state"])
+def test_padding_may_hold_any_finite_value(family, fields, bidirectional, mask, given_state):
+    """Padded inputs change nothing, bit for bit; outputs and gradients there are exact zeros."""
+    config = family.config(bidirectional=bidirectional, **fields)
+    layer, padding = family.head("Model")(config).layers[0], Padding(mask.bool())
+    state = tuple(torch.randn(len(mask), config.num_directions, size) for size in layer.state_sizes)
+    real, results = torch.randn(*mask.shape, config.input_size), []
+    factor = torch.randn(*mask.shape, config.output_size)
+    for filling in (0.0, 300 * torch.randn_like(real)):
+        inputs = torch.where(padding.mask[..., None], real, filling).requires_grad_()
+        outputs, final, _ = layer(inputs, state if given_state else None, padding, True)
+        loss = (outputs * factor).sum() + sum(tensor.sum() for tensor in final)
+        gradients = torch.autograd.grad(loss, [inputs, *layer.parameters()])
+        assert not outputs[~padding.mask].any()
+        assert not gradients[0][~padding.mask].any()
+        results.append([outputs, *final, *gradients])
+    for zeros, anything in zip(*results, strict=True):
+        assert torch.equal(zeros, anything)
 
 
 @each_family
