@@ -190,6 +190,24 @@ def match_vectors(
     Raises:
         `ValueError`: If the vocabulary is empty, has a negative id, the file shares no word with it, or for the
             reasons of [`read_vectors`].
+
+    Example:
+
+    ```python
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from hf_lstm import LSTMConfig, LSTMModel
+    >>> from hf_lstm.vectors import match_vectors
+
+    >>> _ = Path("glove.txt").write_text("the 0.5 1.0\\ncat 0.25 2.0\\n")
+    >>> vocab = {"<pad>": 0, "The": 1}
+    >>> matrix, found, extra_words, coverage = match_vectors(vocab, "glove.txt", extra_words=1, progress=False)
+    >>> extra_words, found.tolist()
+    (['the'], [False, True, True])
+    >>> model = LSTMModel(LSTMConfig(vocab_size=len(matrix), embedding_size=matrix.shape[1], hidden_size=4))
+    >>> with torch.no_grad():
+    ...     _ = model.get_input_embeddings().weight.copy_(matrix)
+    ```
     """
     if not vocab or min(vocab.values()) < 0:
         raise ValueError(f"`vocab` has {len(vocab)} words: give at least one, and ids from 0.")
