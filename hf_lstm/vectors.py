@@ -317,7 +317,7 @@ class _VectorFile:
 
     def _text_record(self, number: int, line: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         """The record of a line, if it is not damaged."""
-        line = line.rstrip(b" \r\n")
+        line = line.rstrip()
         word, _, numbers = line.partition(b" ")
         spaces = line.count(b" ")
         if spaces > self.size:  # in the word: GloVe 840B has some like that
