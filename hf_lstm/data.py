@@ -1,26 +1,33 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Text for language models: where it comes from, and how it is cut into blocks.
+"""Text for language models, where it comes from and how it is cut into blocks; and tagged text, in columns.
 
 Glossary: B blocks, T predicted tokens a block.
 """
 
 import ast
+import gzip
 import os
 import random
 import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_dataset
+from datasets import Sequence as SequenceFeature
 from transformers import PreTrainedTokenizerBase
+
+from .tag_schemes import convert_tags, entity_types, infer_scheme, tag_names
 
 
 # The loaders of `datasets`, by the extension of a file.
 LOADERS = {"txt": "text", "json": "json", "jsonl": "json", "csv": "csv", "parquet": "parquet"}
 
 HELD_OUT = 0.1  # share of the documents that are held out where no validation data is given
+
+# The columns of CoNLL-U, https://universaldependencies.org/format.html
+CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
 _NOT_DOCUMENTATION = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
 # A paragraph of prose: 40 characters and more, from a capital or a quotation mark to the end of a sentence.
@@ -147,6 +154,235 @@ def make_blocks(documents: Dataset, tokenizer: PreTrainedTokenizerBase, block_si
         )
     blocks = np.lib.stride_tricks.sliding_window_view(stream, block_size + 1)[::block_size]  # (B, T + 1)
     return Dataset.from_dict({"input_ids": blocks, "labels": blocks})
+
+
+def load_tagged(
+    files: str | os.PathLike | Mapping[str, str | os.PathLike],
+    columns: Mapping[str, int | str] | None = None,
+    *,
+    column_names: Sequence[str] | None = None,
+    separator: str | None = None,
+    comment: str | None = None,
+    encoding: str = "utf-8",
+) -> DatasetDict:
+    """
+    Tagged sentences from files with a token a line and a column a tag: the files of the CoNLL shared tasks, CoNLL-U,
+    and their like. A blank line ends a sentence; lines that begin with `-DOCSTART-` are left out. Plain or gzipped.
+
+    In CoNLL-U, which is known by `.conllu` in the name of the file, comments, the ranges of multiword tokens (id
+    `8-9`) and empty nodes (`8.1`) are left out.
+
+    Args:
+        files (`str`, `os.PathLike` or `Mapping`): File of the split `"train"`, or a file for each split by its name.
+        columns (`Mapping[str, int | str]`, *optional*):
+            What to read: the column of the file, by its index (negative from the right) or its name, for each column
+            of the dataset. `"tokens"` has to be among them. `{"tokens": 0, "tags": -1}` by default, in CoNLL-U
+            `{"tokens": "form", "tags": "upos"}`.
+        column_names (`Sequence[str]`, *optional*): Names of the file's columns; those of CoNLL-U are known.
+        separator (`str`, *optional*): What separates columns: a tab in a line that has one, else any number of spaces.
+        comment (`str`, *optional*):
+            How lines to leave out begin. Only CoNLL-U has comments by default: elsewhere `#` may be a token.
+        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of the files.
+
+    Returns:
+        `DatasetDict`: The splits, with the column `"tokens"` and for each other column a sequence of `ClassLabel`. All
+        splits share the names of the labels, `O` first and the others sorted.
+
+    Raises:
+        `ValueError`: If a file is missing or holds no sentence, a column does not exist, or lines differ in the number
+            of columns.
+
+    Example:
+
+    ```python
+    >>> from pathlib import Path
+    >>> from hf_lstm.data import load_tagged
+
+    >>> _ = Path("train.txt").write_text("Ada NNP B-PER\\nsang VBD O\\n\\nBerlin NNP B-LOC\\n")
+    >>> train = load_tagged("train.txt", {"tokens": 0, "ner_tags": 2})["train"]
+    >>> train[0]
+    {'tokens': ['Ada', 'sang'], 'ner_tags': [2, 0]}
+    >>> train.features["ner_tags"].feature.names
+    ['O', 'B-LOC', 'B-PER']
+    ```
+    """
+    files = files if isinstance(files, Mapping) else {"train": files}
+    if columns is not None and "tokens" not in columns:
+        raise ValueError(f'`columns` is {dict(columns)}: it has to name the column of the "tokens".')
+    splits = {
+        name: _read_columns(Path(path), columns, column_names, separator, comment, encoding)
+        for name, path in files.items()
+    }
+    names = {column: _label_names(split[column] for split in splits.values()) for column in _tag_columns(splits)}
+    return DatasetDict({name: _tagged_dataset(split, names) for name, split in splits.items()})
+
+
+def convert_tag_column(splits: DatasetDict, column: str, target: str, source: str | None = None) -> DatasetDict:
+    """
+    Tagged sentences with one column of tags in another scheme.
+
+    Args:
+        splits (`DatasetDict`): The splits, for instance from [`load_tagged`].
+        column (`str`): A column of `ClassLabel` sequences.
+        target (`str`): The scheme to write, one of `tag_schemes.SCHEMES`.
+        source (`str`, *optional*): The scheme of the tags; read off all splits by default. Tags that are not well
+            formed are read leniently.
+
+    Returns:
+        `DatasetDict`: The same, but for that column and the names of its labels, which the target has for all types.
+
+    Raises:
+        `ValueError`: If the column holds no tags of entities.
+    """
+    feature = getattr(next(iter(splits.values())).features.get(column), "feature", None)
+    if not isinstance(feature, ClassLabel):
+        raise ValueError(f"`column` is {column!r}, which has to be a column of `ClassLabel` sequences.")
+    old = feature.names
+    tags = {name: [[old[i] for i in row] for row in split[column]] for name, split in splits.items()}
+    source = source or infer_scheme((row for split in tags.values() for row in split), more=[old])
+    if source is None:
+        raise ValueError(f"`column` is {column!r}, whose labels {old[:5]} are no tags of entities: give another one.")
+    names = tag_names(entity_types(old), target)
+    converted = {}
+    for name, split in splits.items():
+        columns = {other: split[other][:] for other in split.column_names}
+        columns[column] = [[names.index(tag) for tag in convert_tags(row, source, target)] for row in tags[name]]
+        features = Features(split.features | {column: SequenceFeature(ClassLabel(names=names))})
+        converted[name] = Dataset.from_dict(columns, features=features)
+    return DatasetDict(converted)
+
+
+def write_tagged(
+    path: str | os.PathLike,
+    tokens: Iterable[Sequence[str]],
+    *tags: Iterable[Sequence[str]],
+    separator: str = " ",
+) -> None:
+    """
+    Write sentences with a token a line and a column a tag. With true tags and then predicted ones conlleval reads it.
+
+    Args:
+        path (`str` or `os.PathLike`): The file to write, in UTF-8.
+        tokens (`Iterable[Sequence[str]]`): Tokens of the sentences.
+        tags (`Iterable[Sequence[str]]`): Columns of tags of the sentences, in their order.
+        separator (`str`, *optional*, defaults to `" "`): What separates columns; conlleval has the option `-d`.
+
+    Raises:
+        `ValueError`: If a sentence has a tag too many or too few, or a token is empty or holds the separator.
+    """
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for i, columns in enumerate(zip(tokens, *tags, strict=True)):
+            lengths = [len(column) for column in columns]
+            if len(set(lengths)) > 1:
+                raise ValueError(
+                    f"`tags` of sentence {i} has {lengths[1:]} tags for {lengths[0]} tokens: give one each."
+                )
+            for row in zip(*columns, strict=True):
+                if not all(row) or any(mark in field for field in row for mark in (separator, "\n", "\r")):
+                    raise ValueError(
+                        f"`tokens` has {row[0]!r} in sentence {i}: no field of {row} may be empty, or hold a line "
+                        f"break or the separator {separator!r}. Replace it, or give another `separator`."
+                    )
+                file.write(separator.join(row) + "\n")
+            file.write("\n")
+
+
+def _read_columns(
+    path: Path,
+    columns: Mapping[str, int | str] | None,
+    column_names: Sequence[str] | None,
+    separator: str | None,
+    comment: str | None,
+    encoding: str,
+) -> dict[str, list[list[str]]]:
+    """For each column of the dataset its sentences, lists of fields."""
+    conllu = ".conllu" in path.suffixes
+    if conllu:
+        column_names = column_names or CONLLU_COLUMNS
+        columns = columns or {"tokens": "form", "tags": "upos"}
+        separator, comment = separator or "\t", comment or "#"
+    columns = columns or {"tokens": 0, "tags": -1}
+    indices = {name: _column_index(column, column_names) for name, column in columns.items()}
+    sentences = {name: [] for name in columns}
+    for rows in _sentences(path, separator, comment, encoding):
+        if conllu:
+            rows = [row for row in rows if row[0].isdecimal()]
+        if not rows:
+            continue
+        width = len(rows[0])
+        for name, index in indices.items():
+            if not -width <= index < width:
+                raise ValueError(f"`columns` names {columns[name]!r}, but {str(path)!r} has {width} columns.")
+            sentences[name].append([row[index] for row in rows])
+    if not sentences["tokens"]:
+        raise ValueError(f"`files` has {str(path)!r}, which holds no sentence: check the file.")
+    return sentences
+
+
+def _sentences(path: Path, separator: str | None, comment: str | None, encoding: str) -> Iterator[list[list[str]]]:
+    """Sentences as lists of rows of fields."""
+    if not path.is_file():
+        raise ValueError(f"`files` has {str(path)!r}, which is not a file: check the path.")
+    rows, width = [], None
+    for number, line in enumerate(_lines(path, encoding), start=1):
+        if number == 1:
+            line = line.removeprefix("\ufeff")  # a byte order mark
+        if not line.strip(" \t"):
+            if rows:
+                yield rows
+            rows = []
+        elif not line.startswith("-DOCSTART-") and not (comment and line.startswith(comment)):
+            fields = line.split(separator) if separator else _fields(line)
+            width = width or len(fields)
+            if len(fields) != width:
+                raise ValueError(
+                    f"{str(path)!r} has {len(fields)} columns in line {number} and {width} before: correct the line, "
+                    "or give the right `separator`."
+                )
+            rows.append(fields)
+    if rows:
+        yield rows
+
+
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+    """Lines end at a line feed only: other characters that Python takes for one, as U+0085, may be tokens."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    with (gzip.open if zipped else open)(path, "rt", encoding=encoding, newline="\n") as file:
+        for line in file:
+            yield line.removesuffix("\n").removesuffix("\r")
+
+
+def _fields(line: str) -> list[str]:
+    """Not `line.split()`: a token may be a space of another kind, such as U+3000."""
+    return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
+
+
+def _column_index(column: int | str, column_names: Sequence[str] | None) -> int:
+    if isinstance(column, int):
+        return column
+    if column_names is None or column not in column_names:
+        known = "no `column_names` are given" if column_names is None else f"`column_names` is {list(column_names)}"
+        raise ValueError(f"`columns` names {column!r}, but {known}: give an index, or the names of all columns.")
+    return list(column_names).index(column)
+
+
+def _tag_columns(splits: Mapping[str, Mapping[str, list]]) -> list[str]:
+    return [column for column in next(iter(splits.values())) if column != "tokens"]
+
+
+def _label_names(splits: Iterable[list[list[str]]]) -> list[str]:
+    names = {tag for split in splits for tags in split for tag in tags}
+    return sorted(names, key=lambda name: (name != "O", name))
+
+
+def _tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) -> Dataset:
+    ids = {column: {name: i for i, name in enumerate(labels)} for column, labels in names.items()}
+    columns = {column: [[ids[column][tag] for tag in tags] for tags in split[column]] for column in names}
+    features = {column: SequenceFeature(ClassLabel(names=labels)) for column, labels in names.items()}
+    return Dataset.from_dict(
+        {"tokens": split["tokens"], **columns}, features=Features(tokens=SequenceFeature(Value("string")), **features)
+    )
 
 
 def _read(path: str | os.PathLike, argument: str, sample_by: str) -> Dataset:
