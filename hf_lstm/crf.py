@@ -367,10 +367,16 @@ class LinearChainCRF(nn.Module):
     Example:
 
     ```python
+    >>> import torch
+    >>> from hf_lstm.crf import LinearChainCRF
+
     >>> crf = LinearChainCRF(3, ["O", "B-PER", "I-PER"])
     >>> scores, labels = torch.randn(2, 4, 3), torch.tensor([[0, 1, 2, 0], [1, 0, -100, -100]])
     >>> loss = crf(scores, labels).sum()
     >>> labels, score = crf.decode(scores)
+    >>> labels.shape
+    torch.Size([2, 4])
+
     ```
     """
 
