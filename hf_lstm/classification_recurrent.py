@@ -265,7 +265,7 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
         self.num_labels = config.num_labels
         self.model = self.model_class(self.config)
         self.pooler = SequencePooler(self.config)
-        self.classifier = nn.Linear(self.pooler.output_size, config.num_labels)
+        self.score = nn.Linear(self.pooler.output_size, config.num_labels)
         self.post_init()
 
     @can_return_tuple
@@ -304,7 +304,7 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
             return_dict=True,
         )
         features = outputs.last_hidden_state
-        logits = self.classifier(self.pooler(features, real_positions(features, attention_mask)))
+        logits = self.score(self.pooler(features, real_positions(features, attention_mask)))
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)

@@ -86,7 +86,7 @@ def test_padded_classifier_equals_unpadded(family, pooling, mask):
         ids = random_ids()
         together = model(ids, attention_mask=mask).logits
         for row, real in enumerate(mask.bool()):
-            alone = model(ids[row : row + 1, real]).logits[0] if real.any() else model.classifier.bias
+            alone = model(ids[row : row + 1, real]).logits[0] if real.any() else model.score.bias
             assert_close(together[row], alone)
 
 

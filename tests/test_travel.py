@@ -31,7 +31,7 @@ from hf_lstm.modeling_recurrent import AUTO_CLASSES
 
 
 PACKAGE = Path(hf_lstm.__file__).parent
-TRAVELLING_NAME = r"((configuration|modeling|tokenization)_\w+|\w+_recurrent|crf)\.py"
+TRAVELLING_NAME = r"((configuration|modeling|tokenization)_\w+|\w+_recurrent|crf|characters)\.py"
 TRAVELLING = sorted(file.name for file in PACKAGE.glob("*.py") if re.fullmatch(TRAVELLING_NAME, file.name))
 MODELS = {f"{family}{head}": (family, auto_class) for family in FAMILIES for auto_class, head in AUTO_CLASSES.items()}
 
@@ -47,7 +47,8 @@ def code_of(family) -> set[str]:
 def files_of(name: str) -> set[str]:
     """The files of a folder in which model `name` and a tokenizer were saved."""
     family, auto_class = MODELS[name]
-    files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "tokenization_lstm.py"}
+    files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    files |= {"tokenization_lstm.py", "characters.py"}
     if family.head(AUTO_CLASSES[auto_class]).can_generate():
         files.add("generation_config.json")
     return files | code_of(family)
@@ -70,10 +71,18 @@ def make_tokenizer():
 
 def make_model(family, head: str, tokenizer, **fields):
     names = ("pad_token_id", "bos_token_id", "eos_token_id")
+    fields = {"bidirectional": False, **fields}  # a folder that every head loads
     return family.build(head, vocab_size=len(tokenizer), **{name: getattr(tokenizer, name) for name in names} | fields)
 
 
-LOADERS_HAVE = {"huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"} | sys.stdlib_module_names
+LOADERS_HAVE = {
+    "huggingface_hub",
+    "numpy",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+} | sys.stdlib_module_names
 
 
 def broken_rules(file: Path) -> list[str]:
@@ -141,7 +150,9 @@ def test_transformers_finds_the_files(family):
     module = f"modeling_{family.name.lower()}.py"
     found = {Path(file).name for file in get_relative_import_files(PACKAGE / module)}
     assert found | {module} == code_of(family)
-    assert get_relative_import_files(PACKAGE / "tokenization_lstm.py") == []
+    assert [Path(file).name for file in get_relative_import_files(PACKAGE / "tokenization_lstm.py")] == [
+        "characters.py"
+    ]
 
 
 class Journey:
