@@ -71,8 +71,9 @@ def make_tokenizer():
 
 def make_model(family, head: str, tokenizer, **fields):
     names = ("pad_token_id", "bos_token_id", "eos_token_id")
-    fields = {"bidirectional": False, **fields}  # a folder that every head loads
-    return family.build(head, vocab_size=len(tokenizer), **{name: getattr(tokenizer, name) for name in names} | fields)
+    defaults = {name: getattr(tokenizer, name) for name in names}
+    defaults["bidirectional"] = False  # a folder that every head loads
+    return family.build(head, vocab_size=len(tokenizer), **(defaults | fields))
 
 
 LOADERS_HAVE = {
