@@ -27,6 +27,7 @@ from loss import loss
 from machine import machine, peers
 from plots import curves, plot
 from ragged import long, ragged
+from tagging import crf, tagger
 from timing import Settings
 from trainer import trainer
 
@@ -34,7 +35,22 @@ from trainer import trainer
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 CASES = {
     case.__name__: case
-    for case in (forward, masked, ragged, long, gru, decoding, greedy, sampling, gpt2, trainer, bf16, loss)
+    for case in (
+        forward,
+        masked,
+        ragged,
+        long,
+        gru,
+        decoding,
+        greedy,
+        sampling,
+        gpt2,
+        trainer,
+        bf16,
+        loss,
+        crf,
+        tagger,
+    )
 }
 QUICK = 90  # seconds, after which no row begins: a row may take 20
 COLUMNS = ("case", "against", "ours", "theirs", "unit", "ratio", "bar", "met")
