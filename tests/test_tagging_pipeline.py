@@ -1,0 +1,119 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""`pipeline("token-classification")` over a tagger with characters, shapes and a CRF says what the decoder says."""
+
+import gc
+import resource
+
+import pytest
+import torch
+from families import LSTM, each_family
+from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+
+from hf_lstm import LSTMTokenizer
+from hf_lstm.tag_schemes import read_spans
+
+
+LABELS = ["O", *(f"{prefix}-{kind}" for kind in ("PER", "LOC") for prefix in "BI")]
+TEXTS = ["Ada Lovelace met Charles Babbage in London .", "Nobody was there .", "Paris", "in Rome and Paris , 1833"]
+
+
+def saved_tagger(family, folder, tokenizer=None):
+    """Random weights, large enough for entities of more than one word."""
+    tokenizer = tokenizer or LSTMTokenizer.train_from_iterator(
+        TEXTS, "word", split_punctuation=False, lowercase=True, characters=True, word_shapes=True, show_progress=False
+    )
+    model = family.build(
+        "ForTokenClassification",
+        vocab_size=len(tokenizer),
+        char_vocab_size=tokenizer.char_vocab_size,
+        shape_vocab_size=tokenizer.shape_vocab_size,
+        use_crf=True,
+        id2label=dict(enumerate(LABELS)),
+        label2id={name: i for i, name in enumerate(LABELS)},
+    )
+    torch.nn.init.normal_(model.classifier.weight, std=2)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def decoded(folder, text) -> list[str]:
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForTokenClassification.from_pretrained(folder)
+    path = model(**tokenizer(text, return_tensors="pt")).predictions[0].tolist()
+    return [model.config.id2label[label] for label in path]
+
+
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+@each_family
+def test_every_aggregation_strategy_agrees_with_the_decoder(family, strategy, tmp_path):
+    folder, found = saved_tagger(family, tmp_path), 0
+    tagger = pipeline("token-classification", model=folder, aggregation_strategy=strategy, ignore_labels=[])
+    for text, entities in zip(TEXTS, tagger(TEXTS), strict=True):
+        tags, words = decoded(folder, text), text.split()
+        found += sum(tag != "O" for tag in tags)
+        if strategy == "none":
+            assert [entity["entity"] for entity in entities] == tags
+            assert [text[entity["start"] : entity["end"]] for entity in entities] == words
+        else:
+            spans = {(span.type, " ".join(words[span.start : span.end])) for span in read_spans(tags, "BIO")}
+            groups = {
+                (entity["entity_group"], text[entity["start"] : entity["end"]])
+                for entity in entities
+                if entity["entity_group"] != "O"
+            }
+            assert groups == spans
+        assert all(0 <= entity["score"] <= 1 for entity in entities)
+    assert found > 3
+
+
+def test_scores_are_posteriors(tmp_path):
+    """Where the label of the path is also the most probable one."""
+    folder = saved_tagger(LSTM, tmp_path)
+    model, tokenizer = AutoModelForTokenClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    tagger, compared = pipeline("token-classification", model=folder, ignore_labels=[]), 0
+    for text in TEXTS:
+        out = model(**tokenizer(text, return_tensors="pt"), output_marginals=True)
+        best = out.marginals[0].max(-1)
+        for entity, label, likeliest, posterior in zip(
+            tagger(text), out.predictions[0], best.indices, best.values, strict=True
+        ):
+            if label == likeliest:
+                compared += 1
+                assert entity["score"] == pytest.approx(posterior.item(), abs=1e-5)
+    assert compared > 5
+
+
+def test_a_text_gets_the_same_tags_in_any_batch(tmp_path):
+    tagger = pipeline("token-classification", model=saved_tagger(LSTM, tmp_path), ignore_labels=[])
+    one_by_one = [[entity["entity"] for entity in tagger(text)] for text in TEXTS]
+    for batch_size in (2, 4):
+        assert [[entity["entity"] for entity in row] for row in tagger(TEXTS, batch_size=batch_size)] == one_by_one
+
+
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece", "char"])
+def test_pieces_of_words(kind, tmp_path):
+    """The label of a word is that of its first piece: the other pieces have none, and the CRF leaves them out."""
+    tokenizer = LSTMTokenizer.train_from_iterator(TEXTS, kind, vocab_size=300, show_progress=False)
+    model = LSTM.build("ForTokenClassification", vocab_size=len(tokenizer), use_crf=True, num_labels=5)
+    words = TEXTS[0].split()
+    inputs = tokenizer([words], is_split_into_words=True, return_tensors="pt")
+    of_word = inputs.word_ids()
+    firsts = [i for i, word in enumerate(of_word) if i == 0 or of_word[i - 1] != word]
+    labels = torch.full_like(inputs["input_ids"], -100)
+    labels[0, firsts] = torch.randint(0, 5, (len(words),))
+    out = model(**inputs, labels=labels)
+    assert (out.predictions[0] != -100).nonzero().flatten().tolist() == firsts
+    mask = (labels != -100).long()
+    assert torch.equal(model(**inputs, tag_mask=mask).predictions, out.predictions)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat(tmp_path):
+    tagger = pipeline("token-classification", model=saved_tagger(LSTM, tmp_path), aggregation_strategy="simple")
+    used = []
+    for call in range(10_000):
+        tagger(f"{TEXTS[call % 4]} word{call} {'x' * (call % 50)}")
+        if call % 2_500 == 2_499:
+            gc.collect()
+            used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert used[-1] - used[0] < 4 * 1024  # KiB
