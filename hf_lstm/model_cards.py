@@ -58,9 +58,14 @@ _NO_HYPERPARAMETERS = {
     "model_type",
     "problem_type",
     "transformers_version",
+    "use_cache",  # which Trainer turns off
 }
-# Training arguments that change no weight: where things are written, and what is told about them.
+# How the names of training arguments begin that change no weight: where things are written, what is told about them.
 _NO_EFFECT = (
+    "dataloader_num_workers",
+    "dataloader_persistent_workers",
+    "dataloader_pin_memory",
+    "dataloader_prefetch_factor",
     "disable_tqdm",
     "do_",
     "hub_",
@@ -250,18 +255,21 @@ def write_model_card(
 
 def _check_saved(folder: Path, model: PreTrainedModel) -> None:
     """Raise ValueError unless `folder` holds the configuration, the weights and the code of a model of this class."""
-    config = folder / "config.json"
-    if not config.is_file() or not any(folder.glob("*.safetensors")) or not any(folder.glob("*.py")):
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")) or not any(folder.glob("*.py")):
         raise ValueError(
             f"`folder` is {os.fspath(folder)!r}, which does not hold a model, its weights and its code. Save it there "
             "first: `model.save_pretrained(folder)`."
         )
-    saved = json.loads(config.read_text(encoding="utf-8")).get("architectures")
+    saved = _saved_config(folder).get("architectures")
     if saved != [type(model).__name__]:
         raise ValueError(
             f"`folder` is {os.fspath(folder)!r} and holds {saved!r}, but `model` is a {type(model).__name__}. Give "
             "the folder that this model was saved in."
         )
+
+
+def _saved_config(folder: Path) -> dict:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 
 def _task(model: PreTrainedModel) -> str:
@@ -295,8 +303,7 @@ def _summary(folder: Path, model, tokenizer, task: str, data: TrainingData) -> s
     lines = [
         f"`{type(model).__name__}` for {task.replace('-', ' ')}, trained on {data.name} with "
         f"[hf_lstm]({HOMEPAGE}): {_architecture(model)}.",
-        f"It has {model.num_parameters():,} parameters, {_size(weights)} of "
-        f"{str(model.dtype).removeprefix('torch.')} weights.",
+        f"It has {model.num_parameters():,} parameters, {_size(weights)} of {_saved_config(folder)['dtype']} weights.",
     ]
     if tokenizer is not None:
         kind = tokenizer.init_kwargs.get("kind")

@@ -76,8 +76,13 @@ RESULTS = [
 ]
 
 
+WITHOUT_EFFECT = {"use_cpu": True, "report_to": "none", "logging_steps": 3, "dataloader_num_workers": 2}
+
+
 def write_full(folder: Path, task: str, **changes) -> ModelCard:
     model, tokenizer = make(folder, task)
+    model.config.use_cache = False  # as in Trainer
+    model.half()  # after saving
     arguments = {
         "tokenizer": tokenizer,
         "data": DATA,
@@ -90,12 +95,7 @@ def write_full(folder: Path, task: str, **changes) -> ModelCard:
         "tags": ["ner"],
         "example": EXAMPLE,
         "training_args": TrainingArguments(
-            str(folder / "run"),
-            learning_rate=8e-3,
-            num_train_epochs=7,
-            logging_steps=3,
-            use_cpu=True,
-            report_to="none",
+            str(folder / "run"), learning_rate=8e-3, num_train_epochs=7, **WITHOUT_EFFECT
         ),
         "procedure": "The best of seven epochs.",
         "command": "python examples/train.py --seed 1",
