@@ -1,0 +1,555 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""The `README.md` of a saved model: what the Hub reads of it, and what a person should know before using it.
+
+All that a card says is read off the saved folder, the model and its tokenizer, or was handed in by whoever measured
+it. What nobody knows is left out.
+"""
+
+import ast
+import dataclasses
+import json
+import math
+import os
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import transformers
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+from . import __version__
+
+
+HOMEPAGE = "https://github.com/hf-lstm/hf-lstm"
+
+TASKS = {
+    "AutoModelForCausalLM": "text-generation",
+    "AutoModelForSequenceClassification": "text-classification",
+    "AutoModelForTokenClassification": "token-classification",
+}
+
+FAMILIES = {"lstm": "an LSTM", "gru": "a gated recurrent unit network (GRU)", "rnn": "a plain recurrent network"}
+
+PAPERS = {
+    "lstm": "Hochreiter and Schmidhuber (1997). Long Short-Term Memory. Neural Computation 9(8).",
+    "gru": "Cho et al. (2014). Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine "
+    "Translation. EMNLP.",
+    "rnn": "Elman (1990). Finding Structure in Time. Cognitive Science 14(2).",
+    "cnn": "Ma and Hovy (2016). End-to-end Sequence Labeling via Bi-directional LSTM-CNNs-CRF. ACL.",
+    "recurrent": "Lample et al. (2016). Neural Architectures for Named Entity Recognition. NAACL.",
+    "crf": "Lafferty, McCallum and Pereira (2001). Conditional Random Fields: Probabilistic Models for Segmenting and "
+    "Labeling Sequence Data. ICML.",
+}
+
+PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}  # files whose loading can run code
+MOST_LABELS = 40  # of which the card gives the names
+
+# Fields of the configuration that say what a model is, not how it was made.
+_NO_HYPERPARAMETERS = {
+    "architectures",
+    "auto_map",
+    "dtype",
+    "id2label",
+    "label2id",
+    "model_type",
+    "problem_type",
+    "transformers_version",
+    "use_cache",  # which Trainer turns off
+}
+# How the names of training arguments begin that change no weight: where things are written, what is told about them.
+_NO_EFFECT = (
+    "dataloader_num_workers",
+    "dataloader_persistent_workers",
+    "dataloader_pin_memory",
+    "dataloader_prefetch_factor",
+    "disable_tqdm",
+    "do_",
+    "hub_",
+    "log",
+    "output_dir",
+    "project",
+    "push_to_hub",
+    "report_to",
+    "resume_from_checkpoint",
+    "run_name",
+    "save_",
+    "trackio",
+    "use_cpu",
+)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """
+    The data that a model was trained and measured on.
+
+    Args:
+        name (`str`): What people call it.
+        splits (`Mapping[str, Mapping[str, int]]`, *optional*): How much of what is in each split, as counted:
+            `{"train": {"sentences": 14041, "tokens": 203621}}`.
+        hub_id (`str`, *optional*): Its id on the Hub, where it is there.
+        config (`str`, *optional*): The configuration of `load_dataset`.
+        revision (`str`, *optional*): The commit on the Hub.
+        license (`str`, *optional*): The licence of the data, which need not be that of the model.
+        description (`str`, *optional*): Sentences in Markdown: where it comes from, how it was prepared.
+        citation (`str`, *optional*): The paper that describes it.
+    """
+
+    name: str
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    hub_id: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    license: str | None = None
+    description: str | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """
+    A measured value.
+
+    Args:
+        metric (`str`): Id of the metric as on the Hub, such as `"f1"` or `"perplexity"`.
+        value (`float`): The value of the saved model.
+        split (`str`): The split that it was measured on.
+        name (`str`, *optional*): What people call it, such as `"F1 of entities"`.
+        over_seeds (`Sequence[float]`, *optional*): The values of at least two runs that differ in their seed alone, of
+            which the card gives mean and standard deviation.
+        of (`str`, *optional*): The baseline whose value this is, if it is not the model's: stands in the table of the
+            card and not in its metadata.
+
+    Raises:
+        ValueError: for a value that is not a finite number, and for a single seed.
+    """
+
+    metric: str
+    value: float
+    split: str
+    name: str | None = None
+    over_seeds: Sequence[float] = ()
+    of: str | None = None
+
+    def __post_init__(self):
+        for argument, value in [("value", self.value), *(("over_seeds", value) for value in self.over_seeds)]:
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"`{argument}` of {self.metric!r} must be a finite number, got {value!r}. Leave it out."
+                )
+        if len(self.over_seeds) == 1:
+            raise ValueError(
+                f"`over_seeds` of {self.metric!r} must hold at least two values, got {self.over_seeds!r}: one has no "
+                "spread. Leave it out."
+            )
+
+    @property
+    def label(self) -> str:
+        return self.name or self.metric
+
+
+def write_model_card(
+    folder: str | os.PathLike,
+    *,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    data: TrainingData,
+    results: Iterable[Measurement] = (),
+    reports: Mapping[str, Mapping] | None = None,
+    task: str | None = None,
+    name: str | None = None,
+    repo_id: str | None = None,
+    language: str | list[str] | None = None,
+    license: str | None = None,
+    tags: Iterable[str] = (),
+    example: str | None = None,
+    training_args: TrainingArguments | None = None,
+    procedure: str | None = None,
+    command: str | None = None,
+    seconds: float | None = None,
+    device: str | None = None,
+    limitations: Iterable[str] = (),
+) -> ModelCard:
+    """
+    Write `README.md` into the folder of a saved model. Call it last, after `save_model` and all measurements.
+
+    `Trainer.push_to_hub` would put a README of its own in its place: push the folder with
+    `huggingface_hub.upload_folder`.
+
+    Args:
+        folder (`str` or `os.PathLike`): Where the model, and the tokenizer if there is one, were saved.
+        model ([`PreTrainedModel`]): The saved model.
+        tokenizer ([`PreTrainedTokenizerBase`], *optional*): The saved tokenizer.
+        data ([`TrainingData`]): What it was trained on.
+        results (iterable of [`Measurement`], *optional*): What was measured, baselines included.
+        reports (`Mapping[str, dict]`, *optional*): Tables of [`~metrics.entity_report`] or
+            [`~metrics.token_report`], each under what it is about: `{"Entities of the test split": report}`.
+        task (`str`, *optional*): The task as on the Hub. By default what the head is for.
+        name (`str`, *optional*): Name of the model; by default that of the folder.
+        repo_id (`str`, *optional*): Where the snippets load from, `"user/name"`; by default the name of the folder.
+        language (`str` or `list[str]`, *optional*): ISO 639 codes.
+        license (`str`, *optional*): Licence of the weights, as on the Hub: `"apache-2.0"`.
+        tags (iterable of `str`, *optional*): More tags.
+        example (`str`, *optional*): A text for the snippets to read, or to go on from.
+        training_args ([`TrainingArguments`], *optional*): The card says what differs from the defaults.
+        procedure (`str`, *optional*): Sentences in Markdown about what the arguments cannot say.
+        command (`str`, *optional*): The shell command that trained and measured.
+        seconds (`float`, *optional*): How long training took.
+        device (`str`, *optional*): What it took that long on: `"one thread of a CPU"`.
+        limitations (iterable of `str`, *optional*): Sentences, one for each known limit.
+
+    Returns:
+        [`~huggingface_hub.ModelCard`]: The card, which `card.save(path)` copies elsewhere.
+
+    Raises:
+        ValueError: if the folder does not hold the model as safetensors, or the task is unknown.
+
+    Example:
+
+    ```python
+    >>> import tempfile
+    >>> from hf_lstm import LSTMConfig, LSTMForCausalLM
+    >>> from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
+
+    >>> model, folder = LSTMForCausalLM(LSTMConfig(vocab_size=100)), tempfile.mkdtemp()
+    >>> model.save_pretrained(folder)
+    >>> results = [Measurement("perplexity", 43.21, "validation")]
+    >>> card = write_model_card(folder, model=model, data=TrainingData("My diary"), results=results, name="diary")
+    >>> card.data.pipeline_tag
+    'text-generation'
+    ```
+    """
+    folder, results = Path(folder), list(results)
+    _check_saved(folder, model)
+    task = task or _task(model)
+    name, repo_id = name or folder.resolve().name, repo_id or folder.resolve().name
+    header = ModelCardData(
+        language=language,
+        license=license,
+        library_name="transformers",  # the one whose snippets the Hub shows; `custom_code` adds trust_remote_code
+        pipeline_tag=task,
+        tags=["hf_lstm", model.config.model_type, *(["crf"] if _has_crf(model) else []), "custom_code", *tags],
+        datasets=[data.hub_id] if data.hub_id else None,
+        metrics=list(dict.fromkeys(result.metric for result in results if result.of is None)) or None,
+        widget=[{"text": example}] if example else None,
+        **_eval_results(name, task, data, results),
+    )
+    sections = [
+        f"# {name}",
+        _summary(folder, model, tokenizer, task, data),
+        _usage(folder, model, task, repo_id, example),
+        _data(data),
+        _training(model, training_args, procedure, command, seconds, device),
+        _results(name, results, reports or {}),
+        _section("Limits", _bullets(limitations)),
+        _citation(model, data),
+    ]
+    card = ModelCard(f"---\n{header.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, sections)) + "\n")
+    card.save(folder / "README.md")
+    return card
+
+
+def _check_saved(folder: Path, model: PreTrainedModel) -> None:
+    """Raise ValueError unless `folder` holds the configuration, the weights and the code of a model of this class."""
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")) or not any(folder.glob("*.py")):
+        raise ValueError(
+            f"`folder` is {os.fspath(folder)!r}, which does not hold a model, its weights and its code. Save it there "
+            "first: `model.save_pretrained(folder)`."
+        )
+    saved = _saved_config(folder).get("architectures")
+    if saved != [type(model).__name__]:
+        raise ValueError(
+            f"`folder` is {os.fspath(folder)!r} and holds {saved!r}, but `model` is a {type(model).__name__}. Give "
+            "the folder that this model was saved in."
+        )
+
+
+def _saved_config(folder: Path) -> dict:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def _task(model: PreTrainedModel) -> str:
+    if model._auto_class not in TASKS:
+        raise ValueError(f"`task` of a {type(model).__name__} is not known. Give one, such as 'feature-extraction'.")
+    return TASKS[model._auto_class]
+
+
+def _eval_results(name: str, task: str, data: TrainingData, results: list[Measurement]) -> dict:
+    """The arguments of `ModelCardData` from which it makes the model index; none without results."""
+    own = [
+        EvalResult(
+            task_type=task,
+            dataset_type=data.hub_id or data.name,
+            dataset_name=data.name,
+            dataset_config=data.config,
+            dataset_revision=data.revision,
+            dataset_split=result.split,
+            metric_type=result.metric,
+            metric_name=result.name,
+            metric_value=float(result.value),  # YAML knows no numbers of NumPy
+        )
+        for result in results
+        if result.of is None
+    ]
+    return {"model_name": name, "eval_results": own} if own else {}
+
+
+def _summary(folder: Path, model, tokenizer, task: str, data: TrainingData) -> str:
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    lines = [
+        f"`{type(model).__name__}` for {task.replace('-', ' ')}, trained on {data.name} with "
+        f"[hf_lstm]({HOMEPAGE}): {_architecture(model)}.",
+        f"It has {model.num_parameters():,} parameters, {_size(weights)} of {_saved_config(folder)['dtype']} weights.",
+    ]
+    if tokenizer is not None:
+        kind = tokenizer.init_kwargs.get("kind")
+        of_kind = f" of kind `{kind}`" if kind else ""
+        lines.append(f"Its tokenizer is `{type(tokenizer).__name__}`{of_kind} with {len(tokenizer):,} tokens.")
+    return " ".join(lines)
+
+
+def _architecture(model: PreTrainedModel) -> str:
+    config = model.config
+    layers = "1 layer" if config.num_hidden_layers == 1 else f"{config.num_hidden_layers} layers"
+    parts = [f"{FAMILIES.get(config.model_type, 'a recurrent network')} of {layers}, {config.hidden_size} units"]
+    if config.num_directions == 2:
+        parts[0] += " in each of two directions"
+    if getattr(config, "projection_size", None):
+        parts.append(f"projected to {config.projection_size}")
+    parts.append(f"on token embeddings of size {config.input_size}")
+    if config.char_vocab_size:
+        encoder = {"cnn": "a convolution over", "recurrent": "a recurrent layer over"}[config.char_encoder]
+        parts.append(f"with {config.char_hidden_size} features of each token from {encoder} its characters")
+    if config.shape_vocab_size:
+        parts.append(f"with embeddings of size {config.shape_embedding_size} of {config.shape_vocab_size} word shapes")
+    if _has_crf(model):
+        parts.append("with a linear-chain CRF over the labels")
+    return ", ".join(parts) + _labels(model)
+
+
+def _has_crf(model: PreTrainedModel) -> bool:
+    return getattr(model, "crf", None) is not None  # `use_crf` has no effect on other heads
+
+
+def _labels(model: PreTrainedModel) -> str:
+    """How many labels a classifier has, and which."""
+    if model._auto_class not in ("AutoModelForSequenceClassification", "AutoModelForTokenClassification"):
+        return ""
+    names = list(model.config.id2label.values())
+    listed = ": " + ", ".join(f"`{label}`" for label in names) if len(names) <= MOST_LABELS else ""
+    return f"; {len(names)} labels{listed}"
+
+
+def _usage(folder: Path, model, task: str, repo_id: str, example: str | None) -> str:
+    files = [(f"`{file.name}`", _first_sentence(file)) for file in sorted(folder.glob("*.py"))]
+    weights = ", ".join(f"`{file.name}`" for file in sorted(folder.glob("*.safetensors")))
+    pickles = ", ".join(f"`{file.name}`" for file in sorted(folder.iterdir()) if file.suffix in PICKLES)
+    safety = f"Weights are safetensors ({weights}): data without code."
+    if pickles:
+        safety += f" The model needs nothing of {pickles}; to load such a file can run code."
+    return _section(
+        "How to use it",
+        f"With hf_lstm (`pip install git+{HOMEPAGE}`), whose import registers the classes; no code of this repository "
+        "runs:",
+        _snippet(model, task, repo_id, example, trust=False),
+        "Without it, with transformers and torch alone:",
+        _snippet(model, task, repo_id, example, trust=True),
+        "`trust_remote_code=True` lets transformers fetch these files from this repository and run them with your own "
+        'rights. Read them first, and pass `revision="..."` with the commit that you have read, so that nothing newer '
+        "runs:",
+        _table(("file", "what it holds"), files),
+        safety,
+    )
+
+
+def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | None, trust: bool) -> str:
+    options = ""
+    if task == "token-classification" and _has_plain_prefixes(model.config.id2label.values()):
+        options += ', aggregation_strategy="simple"'
+    if trust:
+        options += ", trust_remote_code=True"
+    lines = ["from transformers import pipeline", ""]
+    if not trust:
+        lines.insert(0, "import hf_lstm  # noqa: F401")
+    lines.append(f'pipe = pipeline("{task}", model={_literal(repo_id)}{options})')
+    if example is not None:
+        length = ", max_new_tokens=40" if task == "text-generation" else ""
+        lines.append(f"print(pipe({_literal(example)}{length}))")
+    return _code("python", "\n".join(lines))
+
+
+def _has_plain_prefixes(labels: Iterable[str]) -> bool:
+    """Whether the labels are those of entities in the two prefixes that the pipeline joins: B and I."""
+    labels = set(labels) - {"O"}
+    return bool(labels) and all(label.startswith(("B-", "I-")) for label in labels)
+
+
+def _first_sentence(file: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return re.split(r"(?<=\.) (?=[A-Z])", " ".join(docstring.split("\n\n")[0].split()))[0]
+
+
+def _data(data: TrainingData) -> str:
+    name = f"[{data.name}](https://huggingface.co/datasets/{data.hub_id})" if data.hub_id else data.name
+    facts = {"configuration": data.config, "revision": data.revision, "licence": data.license}
+    known = [f"{fact} `{value}`" for fact, value in facts.items() if value]
+    units = list(dict.fromkeys(unit for sizes in data.splits.values() for unit in sizes))
+    rows = [(split, *(sizes.get(unit, "") for unit in units)) for split, sizes in data.splits.items()]
+    return _section("Data", ", ".join([name, *known]) + ".", data.description, _table(("split", *units), rows))
+
+
+def _training(model, training_args, procedure, command, seconds, device) -> str:
+    return _section(
+        "Training",
+        procedure,
+        _code("bash", command) if command else None,
+        _cost(model, seconds, device),
+        _table((f"`{type(model.config).__name__}`", "value"), _code_rows(_changed_fields(model.config))),
+        *(_arguments(training_args) if training_args is not None else ()),
+        f"Card written with hf_lstm {__version__}, transformers {transformers.__version__} and torch "
+        f"{torch.__version__}.",
+    )
+
+
+def _cost(model: PreTrainedModel, seconds: float | None, device: str | None) -> str:
+    if seconds is None:
+        return f"Trained on {device}." if device else ""
+    took = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"
+    on = f" on {device}" if device else ""
+    return f"Training {model.num_parameters():,} parameters took {took} seconds{on}."
+
+
+def _arguments(training_args: TrainingArguments) -> tuple[str, str]:
+    changed = _changed_arguments(training_args)
+    rest = "All others that shape training have" if changed else "All training arguments have"
+    return (
+        _table(("`TrainingArguments`", "value"), _code_rows(changed)),
+        f"{rest} the defaults of transformers {transformers.__version__}.",
+    )
+
+
+def _changed_fields(config) -> dict:
+    """The fields of a configuration that differ from their defaults."""
+    changed = {}
+    for declared in dataclasses.fields(config):
+        value, default = getattr(config, declared.name), declared.default
+        if declared.default_factory is not dataclasses.MISSING:
+            default = declared.default_factory()
+        if declared.name not in _NO_HYPERPARAMETERS and value != default:
+            changed[declared.name] = value
+    return changed
+
+
+def _changed_arguments(training_args: TrainingArguments) -> dict:
+    """The training arguments that differ from their defaults and have an effect on the weights."""
+    default = TrainingArguments(output_dir=training_args.output_dir, use_cpu=training_args.use_cpu).to_dict()
+    return {
+        key: value
+        for key, value in training_args.to_dict().items()
+        if not key.startswith(_NO_EFFECT) and (key not in default or value != default[key])
+    }
+
+
+def _results(name: str, results: list[Measurement], reports: Mapping[str, Mapping]) -> str:
+    seeds = any(result.over_seeds for result in results)
+    models = any(result.of for result in results)
+    header = (*(["model"] if models else []), "metric", "split", "value", *(["over seeds"] if seeds else []))
+    rows = [
+        (
+            *([result.of or f"**{name}**"] if models else []),
+            result.label,
+            result.split,
+            float(result.value),
+            *([_spread(result.over_seeds)] if seeds else []),
+        )
+        for result in results
+    ]
+    tables = [f"### {title}\n\n{_report(report)}" for title, report in reports.items()]
+    return _section("Results", _table(header, rows), *tables)
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    return f"{_cell(statistics.fmean(values))} ± {_cell(statistics.stdev(values))} ({len(values)} seeds)"
+
+
+def _report(report: Mapping) -> str:
+    """A report of precision, recall and so on, a row a tag; single numbers, as an accuracy, follow as sentences."""
+    rows = {name: row for name, row in report.items() if isinstance(row, Mapping)}
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    numbers = [f"{name}: {_cell(value)}" for name, value in report.items() if name not in rows]
+    lines = [(name, *(row.get(column, "") for column in columns)) for name, row in rows.items()]
+    return "\n\n".join(filter(None, [_table(("", *columns), lines), *numbers]))
+
+
+def _citation(model: PreTrainedModel, data: TrainingData) -> str:
+    config = model.config
+    used = [config.model_type]
+    if config.char_vocab_size:
+        used.append(config.char_encoder)
+    if _has_crf(model):
+        used.append("crf")
+    entry = (
+        "@software{hf_lstm,\n"
+        "  author = {{The hf_lstm authors}},\n"
+        "  title = {hf_lstm: recurrent networks as first-class Hugging Face models},\n"
+        f"  url = {{{HOMEPAGE}}}\n"
+        "}"
+    )
+    papers = [PAPERS.get(part) for part in used] + [data.citation]
+    return _section("Citation", _code("bibtex", entry), _bullets(filter(None, papers)))
+
+
+def _section(title: str, *parts: str | None) -> str:
+    """A section of the parts that there are; empty without any."""
+    there = [part for part in parts if part]
+    return "\n\n".join([f"## {title}", *there]) if there else ""
+
+
+def _size(number_of_bytes: int) -> str:
+    """In the decimal units of the Hub."""
+    if number_of_bytes < 1e6:
+        return f"{number_of_bytes / 1e3:.1f} kB"
+    return f"{number_of_bytes / 1e6:,.1f} MB"
+
+
+def _bullets(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _code(language: str, code: str) -> str:
+    return f"```{language}\n{code}\n```"
+
+
+def _code_rows(values: Mapping) -> list[tuple[str, str]]:
+    return [(f"`{name}`", f"`{value}`") for name, value in values.items()]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """A table in Markdown; empty without rows."""
+    if not rows:
+        return ""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value) -> str:
+    """Counts in full, other numbers with four digits behind the point or, from 10, with two; text on one line."""
+    if isinstance(value, str):
+        return value.replace("|", "\\|").replace("\n", " ")
+    if float(value).is_integer() and not isinstance(value, float):
+        return f"{int(value):,}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def _literal(text: str) -> str:
+    """The text as a literal of Python, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+__all__ = ["Measurement", "TrainingData", "write_model_card"]
