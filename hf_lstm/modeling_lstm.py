@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from .classification_recurrent import RecurrentForSequenceClassification, RecurrentForTokenClassification
 from .configuration_lstm import LSTMConfig
-from .layer_recurrent import RecurrentLayer
+from .layer_recurrent import RecurrentLayer, mark
 from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
 
 
@@ -66,10 +66,7 @@ class LSTMLayer(RecurrentLayer):
         comes from these positions or goes to them.
         """
         column = inputs.new_tensor(gates).repeat_interleave(self.hidden_size)[:, None]
-        flags = where[..., None].to(inputs.dtype)
-        # Time first, as the kernel wants it, which then makes no copy of its own.
-        inputs = torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
-        return inputs, [[torch.cat([w_ih, column], dim=1), *rest] for w_ih, *rest in weights]
+        return mark(inputs, where), [[torch.cat([w_ih, column], dim=1), *rest] for w_ih, *rest in weights]
 
     def _initial_value(self, name, parameter, config: LSTMConfig):
         value = super()._initial_value(name, parameter, config)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from families import FAMILIES, LSTM, MASKS, assert_close, each_direction, each_family, each_mask, each_variant
+from families import FAMILIES, GRU, LSTM, MASKS, assert_close, each_direction, each_family, each_mask, each_variant
 from reference import run_layer, run_model
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -275,6 +275,8 @@ each_resetting_variant = pytest.mark.parametrize(
         pytest.param(LSTM, {}, id="LSTM"),
         pytest.param(LSTM, {"projection_size": 2}, id="LSTM, projection"),
         pytest.param(LSTM, {"bias": False}, id="LSTM, no bias"),
+        pytest.param(GRU, {}, id="GRU"),
+        pytest.param(GRU, {"bias": False}, id="GRU, no bias"),
     ],
 )
 
