@@ -4,6 +4,7 @@ The recurrent layer that the families share: padding, dropout over sequences, an
 as in `modeling_recurrent.py`.
 """
 
+import heapq
 from collections.abc import Callable
 from functools import cached_property
 
@@ -77,11 +78,85 @@ class Padding:
         """Zero at padding, whatever stands there: (B, T, .) -> (B, T, .). Half the time of `masked_fill`."""
         return values.flatten(0, 1).index_fill(0, self._padded, 0).view_as(values)
 
+    @cached_property
+    def joined(self) -> "Joined | None":
+        """The sequences end to end in fewer rows, or None where that would save less than 5 % of the time."""
+        lengths, before = self.lengths.tolist(), cost_of(*self.mask.shape)
+        if sum(lengths) + cost_of(0, max(lengths)) >= 0.95 * before:  # no way of joining them could save more
+            return None
+        cost, steps, places = join_rows(lengths)
+        return Joined(self.mask, steps, places, before - cost) if cost < 0.95 * before else None
+
     def next_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """The label of the next real position at each real position, -100 elsewhere: (B, T) -> (B, T)."""
         following = self.pack(labels).masked_fill(self.trailing, -100)
         following = F.pad(following[:, 1:], (0, 1), value=-100)
         return self.unpack(following)
+
+
+def cost_of(rows: int, steps: int) -> int:
+    """
+    Time of a kernel, in units of a row's step: a step has a cost of its own, which is that of 0 to 8 rows (fp32 and
+    fp64, H 128 to 1024, one thread of an AMD EPYC).
+    """
+    return steps * (rows + 4)
+
+
+def join_rows(lengths: list[int]) -> tuple[int, int, list[tuple[int, int]]]:
+    """
+    Lay sequences of these lengths end to end in rows, with a gap after each: the longest first, each in the row that
+    is shortest so far (Graham 1969), for several numbers of rows. 0.1 to 0.4 ms for 32 sequences.
+
+    Returns:
+        `tuple`: of the cheapest way its cost, its steps, and the row and the first step of each sequence.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    fitting = (sum(lengths) + len(lengths)) // (lengths[order[0]] + 1)  # rows that are no longer than the longest
+    ways = []
+    for rows in {min(rows, fitting) for rows in (8, 16, 24, 32, fitting)} | {min(fitting + 1, len(lengths))}:
+        ends = [(0, row) for row in range(rows)]
+        places = [(0, 0)] * len(lengths)
+        for sequence in order:
+            start, row = ends[0]
+            places[sequence] = row, start
+            heapq.heapreplace(ends, (start + lengths[sequence] + 1, row))
+        # The gap at the end is not needed, as long as there is another.
+        steps = max(ends)[0] - (rows < len(lengths))
+        ways.append((cost_of(rows, steps), steps, places))
+    return min(ways)
+
+
+class Joined:
+    """
+    The real positions of a padded batch, sequence after sequence in fewer rows, R, of S steps, with gaps between them.
+
+    Args:
+        mask (`torch.BoolTensor` of shape `(B, T)`): True at real positions.
+        steps (`int`): S.
+        places (`list` of pairs of `int`): Row and first step of each sequence.
+        saved (`int`): The cost saved, see `cost_of`.
+    """
+
+    def __init__(self, mask: torch.Tensor, steps: int, places: list[tuple[int, int]], saved: int):
+        self.saved = saved
+        self.shape, rows = mask.shape, 1 + max(row for row, _ in places)
+        row, start = torch.tensor(places, device=mask.device)[..., None].unbind(1)  # (B, 1)
+        slots = ((start + mask.cumsum(1) - 1) * rows + row)[mask]  # of each real position, time first
+        positions = mask.flatten().nonzero()[:, 0]
+        gaps = torch.ones(steps * rows, dtype=torch.bool, device=mask.device).index_fill_(0, slots, False)
+        self.gaps = gaps.view(steps, rows).t()  # (R, S)
+        self._empty = gaps.nonzero()[:, 0]
+        self._positions = positions.new_zeros(steps * rows).index_copy_(0, slots, positions)  # any at a gap
+        self._slots = self._empty[:1].repeat(mask.numel()).index_copy_(0, positions, slots)
+
+    def join(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, T, .) -> (R, S, .), time first in memory, zero at the gaps."""
+        values = values.flatten(0, 1).index_select(0, self._positions).index_fill_(0, self._empty, 0)
+        return values.unflatten(0, self.gaps.t().shape).transpose(0, 1)
+
+    def split(self, values: torch.Tensor) -> torch.Tensor:
+        """The inverse of [`~Joined.join`], with the values of a gap at padding."""
+        return values.transpose(0, 1).flatten(0, 1).index_select(0, self._slots).unflatten(0, self.shape)
 
 
 class SequenceDropout(nn.Module):
@@ -115,6 +190,13 @@ def is_captured() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def mark(inputs: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """Append a column, 1 at the positions `where`, (B, T), else 0: (B, T, E) -> (B, T, E + 1)."""
+    flags = where[..., None].to(inputs.dtype)
+    # Time first, as the kernels want it, which then make no copy of their own.
+    return torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
+
+
 class RecurrentLayer(GradientCheckpointingLayer):
     """
     One recurrent layer in one or two directions. Parameters have the names, shapes and gate order of a
@@ -129,6 +211,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
     num_gates: int
     state_names: tuple[str, ...] = ("h",)
     can_hold = False  # whether there is a `hold_state`
+    can_reset = False  # whether there is a `reset_state`
+    least_saved = 20_000_000  # multiplications, for sequences to be laid end to end
     uses_onednn = False  # whether the kernel is oneDNN's on a CPU
 
     def __init__(self, config: RecurrentConfig, input_size: int):
@@ -170,6 +254,12 @@ class RecurrentLayer(GradientCheckpointingLayer):
         """Change inputs and weights so that at `padding`, (B, T), outputs are zero and the cell stays as it is."""
         return inputs, weights
 
+    def reset_state(
+        self, inputs: torch.Tensor, weights: list[list[torch.Tensor]], gaps: torch.Tensor
+    ) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+        """Change inputs, zero at `gaps`, (B, T), and weights so that outputs and state are zero there."""
+        raise NotImplementedError
+
     def forward(
         self,
         inputs: torch.Tensor,
@@ -206,6 +296,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
             return self._run_steps(inputs, state, weights, padding, return_steps)
         if padding is None:
             return self._run_sequence(inputs, state, weights)
+        if fresh and not return_state and self._joins(inputs, padding):
+            return self._run_joined(inputs, weights, padding.joined)
         # Held, a batch of 32 x 48 takes 0.99 to 1.09 times as long as were it not padded; moved, 0.99 to 1.26 times.
         holds = self.can_hold and not padding.has_holes
         if holds and (fresh or (padding.is_front and self.num_directions == 1)):
@@ -228,6 +320,21 @@ class RecurrentLayer(GradientCheckpointingLayer):
             return False
         return inputs.device.type == "cpu" and inputs.shape[0] * inputs.shape[1] <= 4
 
+    def _joins(self, inputs: torch.Tensor, padding: Padding) -> bool:
+        """
+        Whether to run the sequences end to end, which saves as much of the time as there is padding. Random batches of
+        32 sentences, 7 tenths padding, take 2.6 to 2.8 times as long otherwise in training and 2.4 to 2.7 times in
+        inference (LSTM and GRU of H 256, both directions, fp32, one thread of an AMD EPYC). Laying them so costs 0.2
+        to 0.5 ms, the time of 20 million multiplications: with fewer saved, it takes 1.0 to 2 times as long as not. On
+        a GPU, only the number of steps counts.
+        """
+        if not self.can_reset or inputs.device.type != "cpu" or is_captured():
+            return False
+        weights = self.num_directions * self.num_gates * self.hidden_size * (self.input_size + self.output_size)
+        if weights * cost_of(*padding.mask.shape) < self.least_saved:  # not even worth planning
+            return False
+        return padding.joined is not None and weights * padding.joined.saved >= self.least_saved
+
     def _weights(self, dtype: torch.dtype) -> list[list[torch.Tensor]]:
         """The weights of each direction; to look up attributes would add a tenth to a step of a small cell."""
         own = self._parameters  # a parametrised weight is not among them
@@ -241,6 +348,14 @@ class RecurrentLayer(GradientCheckpointingLayer):
             inputs, state, [w for direction in weights for w in direction], self.num_directions == 2
         )
         return outputs, tuple(tensor.transpose(0, 1) for tensor in state), []
+
+    def _run_joined(self, inputs, weights, joined):
+        """One call of the fused kernel over the sequences end to end, whose state is reset between them."""
+        inputs, weights = self.reset_state(joined.join(inputs), weights, joined.gaps)
+        shape = (inputs.shape[0], self.num_directions)
+        state = tuple(inputs.new_zeros(*shape, size) for size in self.state_sizes)
+        outputs, _, _ = self._run_sequence(inputs, state, weights)
+        return joined.split(outputs), None, []
 
     def _run_held(self, inputs, state, weights, padding, return_state):
         """

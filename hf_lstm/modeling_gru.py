@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from .classification_recurrent import RecurrentForSequenceClassification, RecurrentForTokenClassification
 from .configuration_gru import GRUConfig
-from .layer_recurrent import RecurrentLayer, is_captured
+from .layer_recurrent import RecurrentLayer, is_captured, mark
 from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
 
 
@@ -109,6 +109,7 @@ class GRULayer(RecurrentLayer):
     """
 
     num_gates = 3
+    can_reset = True
 
     def kernel(self, inputs, state, weights, bidirectional):
         if self._by_hand((inputs, *state, *weights)):
@@ -144,6 +145,19 @@ class GRULayer(RecurrentLayer):
             outputs.append(GRUSequence.apply(inputs, state[0][d], *own, *[None] * (4 - size), d == 1))
         final = torch.stack([outputs[0][-1], *(reverse[0] for reverse in outputs[1:])])
         return torch.cat(outputs, dim=-1).transpose(0, 1), (final,)  # a copy: what is saved may not change in place
+
+    def reset_state(self, inputs, weights, gaps):
+        """
+        One more input column, 1 at the gaps, whose weights close both gates and take away the bias of the candidate:
+        h' = tanh(b_in - b_in) = 0 bit for bit. What gradient comes from the state after reaches b_in twice, with
+        opposite signs.
+        """
+        marked = []
+        for w_ih, w_hh, *biases in weights:
+            H = self.hidden_size
+            column = torch.cat([w_ih.new_full((2 * H,), -1e4), -biases[0][2 * H :] if biases else w_ih.new_zeros(H)])
+            marked.append([torch.cat([w_ih, column[:, None]], dim=1), w_hh, *biases])
+        return mark(inputs, gaps), marked
 
     def cell(self, inputs, state, weights):
         return (torch.gru_cell(inputs, state[0], *weights),)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from .classification_recurrent import RecurrentForSequenceClassification, RecurrentForTokenClassification
 from .configuration_lstm import LSTMConfig
-from .layer_recurrent import RecurrentLayer
+from .layer_recurrent import RecurrentLayer, mark
 from .modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
 
 
@@ -25,7 +25,7 @@ class LSTMLayer(RecurrentLayer):
 
     num_gates = 4
     state_names = ("h", "c")
-    can_hold = True
+    can_hold = can_reset = True
 
     @property
     def uses_onednn(self) -> bool:
@@ -52,16 +52,21 @@ class LSTMLayer(RecurrentLayer):
         return F.linear(o.sigmoid() * c.tanh(), weights[-1]), c
 
     def hold_state(self, inputs, weights, padding):
+        """The forget gate open and the other two closed: c' = c and h' = 0."""
+        return self._force_gates(inputs, weights, padding, [-1e4, 1e4, 0, -1e4])
+
+    def reset_state(self, inputs, weights, gaps):
+        """All three gates closed: c' = 0 and h' = 0."""
+        return self._force_gates(inputs, weights, gaps, [-1e4, -1e4, 0, -1e4])
+
+    def _force_gates(self, inputs, weights, where, gates):
         """
-        One more input column, 1 at padding, whose weights open the forget gate and close the other two: sigmoid(-1e4)
-        is 0 and sigmoid(1e4) is 1 in every floating-point type, so that c' = c and h' = 0 bit for bit, and no gradient
-        comes from a padded position or goes to it.
+        One more input column, 1 at the positions `where`, whose weights open and close the gates: sigmoid(-1e4) is 0
+        and sigmoid(1e4) is 1 in every floating-point type, so that the state is exact bit for bit, and no gradient
+        comes from these positions or goes to them.
         """
-        column = inputs.new_tensor([-1e4, 1e4, 0, -1e4]).repeat_interleave(self.hidden_size)[:, None]
-        flags = padding[..., None].to(inputs.dtype)
-        # Time first, as the kernel wants it, which then makes no copy of its own.
-        inputs = torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
-        return inputs, [[torch.cat([w_ih, column], dim=1), *rest] for w_ih, *rest in weights]
+        column = inputs.new_tensor(gates).repeat_interleave(self.hidden_size)[:, None]
+        return mark(inputs, where), [[torch.cat([w_ih, column], dim=1), *rest] for w_ih, *rest in weights]
 
     def _initial_value(self, name, parameter, config: LSTMConfig):
         value = super()._initial_value(name, parameter, config)

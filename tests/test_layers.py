@@ -1,13 +1,15 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Layers against the equations, against torch's own modules, and against numerical gradients."""
 
+from itertools import pairwise
+
 import pytest
 import torch
-from families import FAMILIES, LSTM, MASKS, assert_close, each_direction, each_family, each_mask, each_variant
+from families import FAMILIES, GRU, LSTM, MASKS, assert_close, each_direction, each_family, each_mask, each_variant
 from reference import run_layer, run_model
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hf_lstm.layer_recurrent import Padding
+from hf_lstm.layer_recurrent import Padding, cost_of, join_rows
 
 
 def torch_twin(family, config):
@@ -133,7 +135,7 @@ def test_layer_under_any_mask_equals_the_loop_over_real_positions(family, fields
 
 
 # What the layer is given, and the way it is to take: for an LSTM forward, for one in both directions, for the others.
-SEQUENCE, STEPS, HELD, PADDED = "_run_sequence", "_run_steps", "_run_held", "_run_padded"
+SEQUENCE, STEPS, HELD, PADDED, JOINED = "_run_sequence", "_run_steps", "_run_held", "_run_padded", "_run_joined"
 BRANCHES = {
     "one step": (torch.ones(3, 1), True, ("_run_step", STEPS, "_run_step or steps")),
     "one step, padded": (torch.tensor([[1], [0], [1]]), True, (STEPS, STEPS, STEPS)),
@@ -249,6 +251,134 @@ def test_numerical_gradient_of_each_branch(branch, family, fields, bidirectional
         return outputs, *final
 
     assert torch.autograd.gradcheck(run, (inputs, *state, *layer.parameters()), fast_mode=True)
+
+
+def ragged_mask(kind: str) -> torch.Tensor:
+    """Of 7 sequences, one much longer than the others."""
+    if kind == "holes":
+        mask = torch.rand(7, 12) < 0.3
+        mask[0] = True
+        return mask
+    lengths = torch.tensor([12, 1, 3, 2, 4, 5, 0 if kind == "empty row" else 1])
+    mask = torch.arange(12) < lengths[:, None]
+    if kind == "empty":
+        return torch.zeros_like(mask)
+    if kind == "one row":
+        return mask[2:3]
+    return mask.flip(1) if kind == "left" else mask
+
+
+each_ragged_mask = pytest.mark.parametrize("kind", ["right", "left", "holes", "empty row", "empty", "one row"])
+each_resetting_variant = pytest.mark.parametrize(
+    ("family", "fields"),
+    [
+        pytest.param(LSTM, {}, id="LSTM"),
+        pytest.param(LSTM, {"projection_size": 2}, id="LSTM, projection"),
+        pytest.param(LSTM, {"bias": False}, id="LSTM, no bias"),
+        pytest.param(GRU, {}, id="GRU"),
+        pytest.param(GRU, {"bias": False}, id="GRU, no bias"),
+    ],
+)
+
+
+def build_joined(kind, family, fields, bidirectional, dtype, monkeypatch):
+    """A small layer that is to join even the few sequences of this mask, and inputs to differentiate."""
+    config = family.config(hidden_size=3, embedding_size=2, bidirectional=bidirectional, **fields)
+    layer = family.head("Model")(config).layers[0].to(dtype)
+    monkeypatch.setattr(type(layer), "least_saved", 0)
+    mask = ragged_mask(kind)
+    return config, layer, mask, torch.randn(*mask.shape, 2, dtype=dtype, requires_grad=True)
+
+
+@each_ragged_mask
+@each_direction
+@each_resetting_variant
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float64, 1e-12)], ids=str)
+def test_joined_sequences_equal_the_loop(kind, family, fields, bidirectional, dtype, tolerance, monkeypatch):
+    config, layer, mask, inputs = build_joined(kind, family, fields, bidirectional, dtype, monkeypatch)
+    padding, taken, run = Padding(mask), [], type(layer)._run_joined
+    monkeypatch.setattr(type(layer), JOINED, lambda *args: taken.append(1) or run(*args))
+    outputs, final, steps = layer(inputs, None, padding)
+    assert (taken, final, steps) == ([1], None, [])
+    expected = run_by_the_loop(layer, config, mask, inputs, [])[0]
+    assert_close(outputs, expected, tolerance)
+    assert not outputs[~mask].any()
+    factor = torch.randn_like(expected)
+    wanted = [inputs, *layer.parameters()]
+    ours, theirs = (
+        torch.autograd.grad((each * factor).sum() + 0 * sum(p.sum() for p in wanted), wanted)
+        for each in (outputs, expected)
+    )
+    assert_close(ours, theirs, 10 * tolerance)
+    assert not ours[0][~mask].any()
+    with torch.no_grad():
+        assert_close(layer(inputs, None, padding)[0], expected, tolerance)
+    assert len(taken) == 2
+
+
+@each_ragged_mask
+@each_direction
+@each_resetting_variant
+def test_numerical_gradient_of_joined_sequences(kind, family, fields, bidirectional, monkeypatch):
+    _, layer, mask, inputs = build_joined(kind, family, fields, bidirectional, torch.double, monkeypatch)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(inputs, *parameters):
+        arguments = (inputs, None, Padding(mask))
+        return torch.func.functional_call(layer, dict(zip(names, parameters, strict=True)), arguments)[0]
+
+    assert torch.autograd.gradcheck(run, (inputs, *layer.parameters()), fast_mode=True)
+
+
+@each_direction
+@each_resetting_variant
+def test_what_a_sequence_is_joined_to_does_not_matter(family, fields, bidirectional, monkeypatch):
+    """Bit for bit: nothing of the sequence before, however large, passes a gap."""
+    _, layer, mask, inputs = build_joined("right", family, fields, bidirectional, torch.float32, monkeypatch)
+    row = max(range(1, len(mask)), key=lambda row: int(mask[row].sum()))
+    results = []
+    for scale in (1, 1e6):
+        others = torch.arange(len(mask))[:, None, None] != row
+        outputs = layer(torch.where(others, inputs * scale, inputs), None, Padding(mask))[0]
+        results.append([outputs[row], torch.autograd.grad(outputs[row].sum(), inputs)[0]])
+        assert not results[-1][1][others[:, 0, 0]].any()
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("state", [False, True], ids=["fresh", "from a state"])
+def test_sequences_are_not_joined_where_a_state_is_given_or_wanted(state, monkeypatch):
+    _, layer, mask, inputs = build_joined("right", LSTM, {}, False, torch.float32, monkeypatch)
+    monkeypatch.setattr(type(layer), JOINED, None)
+    given = tuple(torch.randn(len(mask), 1, 3) for _ in range(2)) if state else None
+    assert layer(inputs, given, Padding(mask), not state)[0].shape == (*mask.shape, 3)
+
+
+def test_joining_waits_for_enough_padding_and_work():
+    layer = LSTM.head("Model")(LSTM.config()).layers[0]
+    inputs = torch.randn(1, 1, layer.input_size)
+    assert Padding(torch.arange(20) < torch.arange(16, 21)[:, None]).joined is None
+    ragged = Padding(ragged_mask("right"))
+    assert ragged.joined is not None
+    assert not layer._joins(inputs, ragged)  # too small a layer
+    large = LSTM.head("Model")(LSTM.config(hidden_size=512)).layers[0]
+    assert large._joins(torch.randn(1, 1, large.input_size), ragged)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_joined_rows_hold_every_position_once_with_gaps_between(count):
+    lengths = torch.randint(0, 30, (count,)).tolist()
+    cost, steps, places = join_rows(lengths)
+    rows = [sorted((start, start + n) for (r, start), n in zip(places, lengths, strict=True) if r == row)
+            for row in range(count)]  # fmt: skip
+    used = [row for row in rows if row]
+    assert rows[: len(used)] == used
+    assert cost == cost_of(len(used), steps)
+    for row in used:
+        assert row[0][0] == 0
+        assert row[-1][1] <= steps
+        assert all(start == end + 1 for (_, end), (start, _) in pairwise(row))
+    assert sum(lengths) < len(used) * steps  # padding is read from a gap
 
 
 def test_long_padding_leaves_the_lstm_cell_alone():
