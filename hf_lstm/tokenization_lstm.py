@@ -8,10 +8,12 @@ this file. `LSTMTokenizer` adds what that class lacks: training in one call, and
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import TokenizersBackend
+
+from .characters import INPUT_NAMES, CharacterTokenizer, counted, known_characters
 
 
 KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
@@ -24,8 +26,11 @@ OPTION_KINDS = {
     "add_prefix_space": ("bpe",),
 }
 
+# What `init_kwargs` hold of tokenizers with `characters` or `word_shapes`, beside the table of characters.
+INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "model_input_names")
 
-class LSTMTokenizer(TokenizersBackend):
+
+class LSTMTokenizer(CharacterTokenizer):
     """
     Tokenizer of the recurrent models, trained by [`~LSTMTokenizer.train_from_iterator`] or
     [`~LSTMTokenizer.train_from_files`] and otherwise used as any `PreTrainedTokenizerFast`.
@@ -43,6 +48,11 @@ class LSTMTokenizer(TokenizersBackend):
     classification and stateful language modelling want; `add_bos_token=True` and `add_eos_token=True` change that, at
     training, in `from_pretrained` or later as attributes. To generate from nothing, start from `bos_token_id`: an
     empty prompt has no ids.
+
+    For taggers, `characters=True` and `word_shapes=True` give `char_ids` and `shape_ids` of each token beside its id,
+    see [`CharacterTokenizer`]; their models need `char_vocab_size` and `shape_vocab_size`. Of words given with
+    `is_split_into_words=True`, `kind="word"` with `split_punctuation=False` makes one token each, but two or more of a
+    word with white space inside and none of an empty or blank one: align labels by `word_ids()`, which skips those.
 
     Training `"unigram"` or `"wordpiece"` twice on the same corpus can give different vocabularies: their trainers in
     the `tokenizers` library walk hash tables. The other kinds are reproducible.
@@ -109,6 +119,10 @@ class LSTMTokenizer(TokenizersBackend):
         extra_special_tokens: Iterable[str] = (),
         add_bos_token: bool = False,
         add_eos_token: bool = False,
+        characters: bool = False,
+        char_min_frequency: int | None = None,
+        max_word_length: int | None = None,
+        word_shapes: bool = False,
         length: int | None = None,
         show_progress: bool = True,
     ):
@@ -138,6 +152,14 @@ class LSTMTokenizer(TokenizersBackend):
             extra_special_tokens (iterable of `str`, *optional*): More special tokens, such as the roles of a chat.
             add_bos_token, add_eos_token (`bool`, *optional*, defaults to `False`):
                 Whether encoding adds `bos_token` in front and `eos_token` behind.
+            characters (`bool`, *optional*, defaults to `False`):
+                Whether encoding gives `char_ids`, the characters of each token, see [`CharacterTokenizer`].
+            char_min_frequency (`int`, *optional*, defaults to 1 with `characters`):
+                Rarer characters get no id of their own. With 2 or more, training meets unknown ones and learns them.
+            max_word_length (`int`, *optional*, defaults to 20 with `characters`):
+                The most characters of a token, 2 or more. Of longer words the first and the last half are kept.
+            word_shapes (`bool`, *optional*, defaults to `False`):
+                Whether encoding gives `shape_ids`: capitals, digits or punctuation, see [`CharacterTokenizer`].
             length (`int`, *optional*): The number of texts, for the progress bar.
             show_progress (`bool`, *optional*, defaults to `True`): Whether to show progress bars.
 
@@ -146,7 +168,8 @@ class LSTMTokenizer(TokenizersBackend):
 
         Raises:
             `ValueError`: If `kind` is unknown, an option is not for that kind, the corpus is empty or not made of
-                strings, or `vocab_size` is too small for the special tokens and the alphabet.
+                strings, `vocab_size` is too small for the special tokens and the alphabet, or an option of
+                `characters` is out of range or given without it.
         """
         if kind not in KINDS:
             raise ValueError(f"`kind` is {kind!r}: choose one of {', '.join(map(repr, KINDS))}.")
@@ -159,6 +182,7 @@ class LSTMTokenizer(TokenizersBackend):
         _check_options(kind, options)
         named = {"pad_token": pad_token, "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         extra = _check_special_tokens(named, extra_special_tokens)
+        inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes)
 
         pipeline = Tokenizer(_blank_model(kind, unk_token))
         pipeline.normalizer = _normalizer(lowercase, fold_digits)
@@ -184,6 +208,7 @@ class LSTMTokenizer(TokenizersBackend):
             add_prefix_space=bool(add_prefix_space),
             padding_side=cls.padding_side,  # named here, because only what is in `init_kwargs` is saved
             truncation_side=cls.truncation_side,
+            **inputs,
         )
 
     def train_new_from_iterator(
@@ -250,6 +275,7 @@ class LSTMTokenizer(TokenizersBackend):
             truncation_side=self.truncation_side,
             model_max_length=self.model_max_length,
             chat_template=self.chat_template,
+            **{name: self.init_kwargs[name] for name in INPUT_OPTIONS if name in self.init_kwargs},
         )
 
     @classmethod
@@ -276,9 +302,12 @@ class LSTMTokenizer(TokenizersBackend):
         backend.normalizer, backend.pre_tokenizer = pipeline.normalizer, pipeline.pre_tokenizer
         backend.decoder = pipeline.decoder
 
+        texts, characters = _texts(iterator, tokens), Counter()
+        if "max_word_length" in init_kwargs:
+            texts = counted(texts, characters)
         too_small = f"`vocab_size` is {vocab_size}, too small for the special tokens and the alphabet of the corpus"
         try:
-            backend.train_from_iterator(_texts(iterator, tokens), trainer, length)
+            backend.train_from_iterator(texts, trainer, length)
         except Exception as error:
             if "vocabulary is not large enough" not in str(error):  # the words of the unigram trainer
                 raise
@@ -290,6 +319,8 @@ class LSTMTokenizer(TokenizersBackend):
                 f"`min_frequency` is {min_frequency}, and nothing in the corpus is so frequent: lower it."
             )
 
+        if "max_word_length" in init_kwargs:
+            init_kwargs["characters"] = known_characters(characters, init_kwargs["char_min_frequency"])
         state = json.loads(backend.to_str())
         for token in state["added_tokens"]:
             token["special"] = token["content"] not in plain
@@ -338,6 +369,23 @@ def _check_special_tokens(named: dict[str, str], extra: Iterable[str]) -> list[s
         if not isinstance(token, str) or not token:
             raise ValueError(f"`{name}` holds {token!r}: give a string that is not empty.")
     return extra
+
+
+def _input_options(cls, characters: bool, char_min_frequency: int | None, max_word_length: int | None, shapes: bool):
+    options = {"char_min_frequency": (char_min_frequency, 1, 1), "max_word_length": (max_word_length, 20, 2)}
+    found = {}
+    for name, (value, default, least) in options.items():
+        if value is not None and not characters:
+            raise ValueError(f"`{name}` is {value!r} without characters: leave it out or give `characters=True`.")
+        value = default if value is None else value
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"`{name}` is {value!r}: give a whole number from {least} up.")
+        if characters:
+            found[name] = value
+    if characters or shapes:
+        names = [name for name, wanted in zip(INPUT_NAMES, (characters, shapes), strict=True) if wanted]
+        found["model_input_names"] = [*cls.model_input_names, *names]
+    return found
 
 
 def _normalizer(lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:

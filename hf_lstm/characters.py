@@ -1,0 +1,272 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Characters and shapes of tokens: what a tagger knows of a word that is not in its vocabulary.
+
+Networks over the characters of each word: Lample et al. (2016), recurrent; Ma & Hovy (2016), convolutional. Shapes,
+as a "capitalization feature": Collobert et al. (2011).
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import chain, islice, repeat
+
+import numpy as np
+from tokenizers import Encoding
+from transformers import BatchEncoding, TokenizersBackend
+from transformers.utils import PaddingStrategy, to_py_obj
+
+
+PADDING, UNKNOWN, FIRST = 0, 1, 2  # ids of characters
+SHAPES = ("lower", "upper", "title", "mixed", "digits", "number", "alphanumeric", "punctuation", "other")
+INPUT_NAMES = ("char_ids", "shape_ids")
+CACHED_WORDS = 50_000  # about 10 MB with words of at most 20 characters
+
+
+class CharacterTokenizer(TokenizersBackend):
+    """
+    Tokenizer that gives the characters and the shape of each token beside its id.
+
+    It has two more outputs, each of them where `model_input_names` names it:
+
+    - `char_ids` (B, T, C): the characters of each token, one row a token. 0 is padding, 1 a character that training
+      did not keep, and from 2 on come the known characters, the most frequent first.
+    - `shape_ids` (B, T): 0 is padding, and from 1 on `SHAPES`, see [`shape_of`].
+
+    Both read the text as it was given, at the place of the token: case and digits are kept whatever the tokenizer
+    makes of them, and raw text has the same characters as its words given with `is_split_into_words=True`. White space
+    around a token, which some kinds of tokens contain, is no part of it. What has no place in the text, padding and
+    the tokens that encoding adds, has a row of zeros and shape 0; a `<s>` within the text has its three characters.
+    Of a word longer than `max_word_length` the first and the last half of so many characters are kept.
+
+    Lists without padding have a row as long as its token. Padded to the longest text, C is the length of the longest
+    word in the batch; padded to `max_length`, and in tensors without padding, C is `max_word_length`, so that batches
+    made apart can be joined, as pipelines do.
+    """
+
+    @property
+    def char_vocab_size(self) -> int:
+        """The number of ids in `char_ids`; 0 if this tokenizer was trained without characters."""
+        return FIRST + len(self.init_kwargs["characters"]) if "characters" in self.init_kwargs else 0
+
+    @property
+    def shape_vocab_size(self) -> int:
+        """The number of ids in `shape_ids`; 0 if this tokenizer was trained without shapes."""
+        return 1 + len(SHAPES) if "shape_ids" in self.model_input_names else 0
+
+    @property
+    def max_word_length(self) -> int:
+        """The most characters that a token has in `char_ids`; 0 if this tokenizer was trained without characters."""
+        return self.init_kwargs.get("max_word_length", 0)
+
+    def _encode_plus(self, text, text_pair=None, **kwargs) -> BatchEncoding:
+        encoded = super()._encode_plus(text, text_pair, **kwargs)
+        names = [name for name in INPUT_NAMES if name in self.model_input_names]
+        if not names or encoded.encodings is None:  # no encodings: chats with `sanitize_control_tokens`
+            return encoded
+        given_apart = kwargs.get("is_split_into_words", False)
+        samples, is_batched = _samples(text, text_pair, given_apart)
+        owners = encoded.get("overflow_to_sample_mapping", range(len(encoded.encodings)))
+        texts = [_token_texts(e, samples[int(i)], given_apart) for e, i in zip(encoded.encodings, owners, strict=True)]
+
+        table = _word_table(self.init_kwargs.get("characters", ""), self.max_word_length)
+        rows = table.look_up(chain.from_iterable(texts))  # (tokens, 1 + max_word_length)
+        shapes, characters = rows[:, 0], rows[:, 1:]
+        padding = kwargs.get("padding_strategy", PaddingStrategy.DO_NOT_PAD)
+        in_tensors = kwargs.get("return_tensors") is not None
+        if padding == PaddingStrategy.LONGEST:
+            characters = characters[:, : _longest(characters)]
+        if padding == PaddingStrategy.DO_NOT_PAD and not in_tensors:
+            lengths = np.count_nonzero(characters, axis=1).tolist()
+            characters = [row[:length] for row, length in zip(characters.tolist(), lengths, strict=True)]
+
+        sizes = [len(tokens) for tokens in texts]
+        alone = not (is_batched or in_tensors or kwargs.get("return_overflowing_tokens"))
+        found = dict(zip(INPUT_NAMES, (characters, shapes), strict=True))
+        for name in names:
+            value = _nested(found[name], sizes, encoded["input_ids"] if in_tensors else None)
+            encoded[name] = value[0] if alone else value
+        return encoded
+
+    def pad(
+        self,
+        encoded_inputs,
+        padding=True,
+        max_length=None,
+        pad_to_multiple_of=None,
+        padding_side=None,
+        return_attention_mask=None,
+        return_tensors=None,
+        verbose=True,
+    ) -> BatchEncoding:
+        """As in [`~PreTrainedTokenizerBase.pad`], which collators call, and for `char_ids` and `shape_ids` too."""
+        options = (max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors, verbose)
+        if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs and isinstance(encoded_inputs[0], Mapping):
+            encoded_inputs = {key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]}
+        names = [name for name in INPUT_NAMES if name in self.model_input_names and name in encoded_inputs]
+        if not names:
+            return super().pad(encoded_inputs, padding, *options)
+        others = {key: value for key, value in encoded_inputs.items() if key not in names}
+        padded = super().pad(others, padding, *options)
+
+        ids = padded["input_ids"]
+        in_tensors = not isinstance(ids, list)
+        is_batched = ids.ndim == 2 if in_tensors else bool(ids) and isinstance(ids[0], (list, tuple))
+        no_padding = padding in (False, "do_not_pad")
+        sizes = [len(row) for row in ids] if is_batched else [len(ids)]
+        side = padding_side or self.padding_side
+        for name in names:
+            examples = encoded_inputs[name] if is_batched else [encoded_inputs[name]]
+            values = _aligned(examples, sizes, side, [] if name == "char_ids" else 0)
+            if name == "char_ids" and (in_tensors or not no_padding):
+                to_longest = padding in (True, "longest")
+                values = _rectangle(values, 1 if to_longest else self.max_word_length)
+                values = values[:, : _longest(values)] if to_longest else values
+            value = _nested(values, sizes, ids if in_tensors else None)
+            padded[name] = value if is_batched else value[0]
+        return padded
+
+
+def shape_of(word: str) -> int:
+    """
+    The id of the shape of `word`, 1 for the first of `SHAPES`; 0 for an empty word. The first that fits is taken of
+
+    - with a decimal digit: `"digits"` (1984), `"alphanumeric"` (with letters: 1980s, B2B), `"number"` (3,000, $5);
+    - with cased letters: `"lower"`, `"upper"` (U.S., I), `"title"` (Don't, Müller), `"mixed"` (iPhone, McDonald);
+    - `"punctuation"` (punctuation and symbols only, emoji among them) and `"other"` (日本語).
+    """
+    return SHAPES.index(_shape(word)) + 1 if word else 0
+
+
+def _shape(word: str) -> str:
+    if any(map(str.isdecimal, word)):
+        if word.isdecimal():
+            return "digits"
+        return "alphanumeric" if any(map(str.isalpha, word)) else "number"
+    if word.islower():
+        return "lower"
+    if word.isupper():
+        return "upper"
+    if word[0].istitle() and word[1:].islower():
+        return "title"
+    if any(character.isupper() or character.islower() for character in word):
+        return "mixed"
+    return "punctuation" if all(unicodedata.category(character)[0] in "PS" for character in word) else "other"
+
+
+def counted(texts: Iterable[str], counts: Counter) -> Iterator[str]:
+    """The texts as they are; on the way their characters are added to `counts`."""
+    for text in texts:
+        counts.update(text)
+        yield text
+
+
+def known_characters(counts: Counter, min_frequency: int) -> str:
+    """The characters of `counts` that get an id, most frequent first, equally frequent ones by code point."""
+    known = [c for c, count in counts.items() if count >= min_frequency and not c.isspace()]
+    return "".join(sorted(known, key=lambda character: (-counts[character], character)))
+
+
+class _WordTable(dict):
+    """
+    The rows of words, each computed when it is first asked for: shape id, then `max_word_length` character ids.
+
+    Rows are bytes, because joining bytes is the fastest way from many small rows to one array.
+    """
+
+    def __init__(self, characters: str, max_word_length: int):
+        super().__init__()
+        self.ids = {character: i for i, character in enumerate(characters, FIRST)}
+        self.max_word_length = max_word_length
+
+    def __missing__(self, text: str) -> bytes:
+        word = text.strip()
+        row = np.zeros(1 + self.max_word_length, np.int32)
+        row[0] = shape_of(word)
+        if self.max_word_length:
+            kept = _clipped(word, self.max_word_length)
+            row[1 : 1 + len(kept)] = [self.ids.get(character, UNKNOWN) for character in kept]
+        if len(self) >= CACHED_WORDS:
+            self.clear()
+        self[text] = packed = row.tobytes()
+        return packed
+
+    def look_up(self, texts: Iterable[str]) -> np.ndarray:
+        """The rows of `texts`, of shape (number of texts, 1 + `max_word_length`)."""
+        packed = b"".join(map(self.__getitem__, texts))
+        return np.frombuffer(packed, np.int32).reshape(-1, 1 + self.max_word_length)
+
+
+# Kept here, not in the tokenizer: by its pickled bytes `datasets` tells whether it has computed a map before.
+@lru_cache(maxsize=8)
+def _word_table(characters: str, max_word_length: int) -> _WordTable:
+    return _WordTable(characters, max_word_length)
+
+
+def _clipped(word: str, length: int) -> str:
+    """The first and the last half of `length` characters of a longer word: prefix and suffix tell the most."""
+    return word if len(word) <= length else word[: length - length // 2] + word[-(length // 2) :]
+
+
+def _samples(text, text_pair, given_apart: bool) -> tuple[list[tuple], bool]:
+    """The one or two texts of each sample, in tuples, and whether the samples came as a batch."""
+
+    def is_list(value) -> bool:  # of texts, that is of lists of words where they are given apart
+        if not given_apart:
+            return isinstance(value, (list, tuple))
+        return isinstance(value, (list, tuple)) and len(value) > 0 and isinstance(value[0], (list, tuple))
+
+    if not is_list(text):
+        return [(text, text_pair) if text_pair else (text,)], False
+    if text_pair is not None:
+        return list(zip(text, text_pair, strict=True)), True
+    return [tuple(sample) if is_list(sample) else (sample,) for sample in text], True
+
+
+def _token_texts(encoding: Encoding, sample: tuple, given_apart: bool) -> list[str]:
+    """The piece of text that each token stands for; empty for a token that encoding added."""
+    texts = repeat(sample[0]) if len(sample) == 1 else [sample[i or 0] for i in encoding.sequence_ids]
+    if not given_apart:  # an added token has the offsets (0, 0)
+        return [text[start:end] for text, (start, end) in zip(texts, encoding.offsets, strict=False)]
+    places = zip(texts, encoding.word_ids, encoding.offsets, strict=False)
+    return ["" if i is None else words[i][start:end] for words, i, (start, end) in places]
+
+
+def _aligned(examples, sizes: list[int], side: str, filler) -> list:
+    """The values of all examples in one list, each example filled up to its size."""
+    values = []
+    for example, size in zip(examples, sizes, strict=True):
+        if not isinstance(example, list) or (example and not isinstance(example[0], (list, int))):
+            example = to_py_obj(example)
+        gap = [filler] * (size - len(example))
+        values += [*gap, *example] if side == "left" else [*example, *gap]
+    return values
+
+
+def _rectangle(rows: list[list[int]], width: int) -> np.ndarray:
+    """Rows of different lengths as an array with zeros behind them, at least `width` wide."""
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    width = max(width, lengths.max(initial=0))
+    array = np.zeros((len(rows), width), np.int64)
+    array[np.arange(width) < lengths[:, None]] = np.fromiter(chain.from_iterable(rows), np.int64, lengths.sum())
+    return array
+
+
+def _longest(characters: np.ndarray) -> int:
+    """The columns that are in use, at least one."""
+    used = np.flatnonzero(characters.any(axis=0))
+    return 1 if used.size == 0 else used[-1] + 1
+
+
+def _nested(values, sizes: list[int], like=None):
+    """The values of all tokens, per sample: in lists or, of equal sizes, in a tensor or array as `like` is."""
+    if like is None:
+        rows = iter(values.tolist() if isinstance(values, np.ndarray) else values)
+        return [list(islice(rows, size)) for size in sizes]
+    if min(sizes) < max(sizes):
+        raise ValueError(
+            f"The texts have from {min(sizes)} to {max(sizes)} tokens: give `padding=True` to have tensors."
+        )
+    values = np.array(values, np.int64)
+    values = values.reshape(len(sizes), sizes[0], *values.shape[1:])
+    return like.new_tensor(values) if hasattr(like, "new_tensor") else values
