@@ -212,7 +212,7 @@ def main(command_line: list[str] | None = None) -> None:
     built_in = data_args.train_file is None and data_args.dataset_name is None
     for text in args.sentences or [TRANSCRIPT] * built_in:
         words = [(text[token["start"] : token["end"]], token["entity"]) for token in tagger(text)]
-        print(f"\n{text}\n  ->  {rewrite(*zip(*words)) if built_in else ' '.join(map('/'.join, words))}")
+        print(f"\n{text}\n  ->  {rewrite(*zip(*words, strict=True)) if built_in else ' '.join(map('/'.join, words))}")
     print(f"\nModel, tokenizer, figures and predictions.txt are in {training_args.output_dir}.")
 
 

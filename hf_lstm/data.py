@@ -5,6 +5,7 @@ Glossary: B blocks, T predicted tokens a block.
 """
 
 import ast
+import csv
 import gzip
 import os
 import random
@@ -23,7 +24,11 @@ from .tag_schemes import convert_tags, entity_types, infer_scheme, tag_names
 
 
 # The loaders of `datasets`, by the extension of a file.
-LOADERS = {"txt": "text", "json": "json", "jsonl": "json", "csv": "csv", "parquet": "parquet"}
+LOADERS = {"txt": "text", "json": "json", "jsonl": "json", "csv": "csv", "tsv": "csv", "parquet": "parquet"}
+ROW_FORMATS = LOADERS.keys() - {"txt"}  # files whose columns have names
+
+# Parts of the documentation that are told apart: the language reference, and packages.
+DOC_CLASSES = ("language", "asyncio", "email", "http", "logging", "tkinter", "unittest", "xml")
 
 HELD_OUT = 0.1  # share of the documents that are held out where no validation data is given
 
@@ -58,7 +63,7 @@ def load_text(
 
     Args:
         train_file (`str` or `os.PathLike`, *optional*):
-            A file of type txt, json, jsonl, csv or parquet. A row is a document.
+            A file of type txt, json, jsonl, csv, tsv or parquet. A row is a document.
         validation_file (`str` or `os.PathLike`, *optional*): The same for evaluation.
         dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
         dataset_config_name (`str`, *optional*): Configuration of that dataset.
@@ -276,13 +281,13 @@ def load_tagged_splits(
 ) -> DatasetDict:
     """
     Tagged sentences to train and to evaluate a tagger on: from files, from the Hub, or [`unwritten_docs`] where
-    neither is named. Without validation data the last tenth of the training sentences is held out. Sentences without a token
-    are left out, and white space within a token, which only some formats allow, becomes `_`.
+    neither is named. Without validation data the last tenth of the training sentences is held out. Sentences without a
+    token are left out, and white space within a token, which only some formats allow, becomes `_`.
 
     Args:
         train_file (`str` or `os.PathLike`, *optional*):
-            A file of type json, jsonl, csv or parquet with a sentence a row, in lists or strings, which are split at
-            spaces; or of any other type with a token a line, see [`load_tagged`].
+            A file of type json, jsonl, csv, tsv or parquet with a sentence a row, in lists or in strings, which are
+            split at spaces; or of any other type with a token a line, see [`load_tagged`].
         validation_file (`str` or `os.PathLike`, *optional*): The same for choosing an epoch.
         test_file (`str` or `os.PathLike`, *optional*): The same for the final score.
         dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
@@ -308,7 +313,7 @@ def load_tagged_splits(
     if dataset_name is None and not files:
         return unwritten_docs()
     columns = {"tokens": token_column, "tags": tag_column}
-    if dataset_name is None and Path(train_file).suffix.lstrip(".").lower() not in ("json", "jsonl", "csv", "parquet"):
+    if dataset_name is None and _extension(train_file) not in ROW_FORMATS:
         conllu = ".conllu" in Path(train_file).suffixes
         defaults = {"tokens": "form", "tags": "upos"} if conllu else {"tokens": 0, "tags": -1}
         columns = {name: defaults[name] if column is None else column for name, column in columns.items()}
@@ -441,6 +446,104 @@ def encode_tagged(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_colu
         return encoded
 
     return dataset.map(encode, batched=True, remove_columns=dataset.column_names, desc="Tokenizing")
+
+
+def load_classified(
+    train_file: str | os.PathLike | None = None,
+    validation_file: str | os.PathLike | None = None,
+    test_file: str | os.PathLike | None = None,
+    *,
+    dataset_name: str | None = None,
+    dataset_config_name: str | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
+    separator: str | None = None,
+    label_end: str | None = None,
+    encoding: str = "utf-8",
+    problem_type: str = "single_label_classification",
+) -> DatasetDict:
+    """
+    Labelled texts to train and to evaluate a classifier on: from files, from the Hub, or [`sorted_docs`] where neither
+    is named. Without validation data a tenth of the training texts, drawn at random, is held out. Empty texts are left
+    out.
+
+    Args:
+        train_file (`str` or `os.PathLike`, *optional*):
+            A file of type json, jsonl, csv, tsv (with names of columns and without quoting) or parquet; or of any
+            other type with a label and a text in each line, plain or gzipped.
+        validation_file (`str` or `os.PathLike`, *optional*): The same for choosing an epoch.
+        test_file (`str` or `os.PathLike`, *optional*): The same for the final score.
+        dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
+        dataset_config_name (`str`, *optional*): Configuration of that dataset.
+        text_column (`str`, *optional*, defaults to `"text"`): Column that holds the text, where columns have names.
+        label_column (`str`, *optional*, defaults to `"label"`): Column of the label.
+        separator (`str`, *optional*):
+            What stands between label and text in a line; by default a tab in a line that has one, else a space.
+        label_end (`str`, *optional*):
+            What ends the part of a label that counts, as `":"` where labels are like `LOC:city` in TREC.
+        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of files with a label in each line.
+        problem_type (`str`, *optional*, defaults to `"single_label_classification"`):
+            `"multi_label_classification"`: the column has lists of labels, or strings that are split at spaces;
+            `"regression"`: it has numbers.
+
+    Returns:
+        `DatasetDict`: The splits `"train"`, `"validation"` and, where it is given, `"test"`, with the columns `"text"`
+        and `"label"`: a `ClassLabel`, a sequence of them, or a number. All splits share the names of the labels.
+
+    Raises:
+        `ValueError`: If a file, a column or the training split is missing, or a line has no label.
+    """
+    files = {"train": train_file, "validation": validation_file, "test": test_file}
+    files = {split: path for split, path in files.items() if path is not None}
+    _check_sources(files, dataset_name)
+    if dataset_name is None and not files:
+        return sorted_docs()
+    if dataset_name is None and _extension(train_file) not in ROW_FORMATS:
+        splits = {split: _labelled_lines(Path(path), separator, encoding) for split, path in files.items()}
+        text_column, label_column = "text", "label"
+    else:
+        splits = _splits(files, dataset_name, dataset_config_name)
+    for split, rows in splits.items():
+        for argument, column in (("text_column", text_column), ("label_column", label_column)):
+            if column not in rows.column_names:
+                raise ValueError(f"`{argument}` is {column!r}, but the {split} data has {rows.column_names}.")
+        rows = rows.select_columns([text_column, label_column]).rename_columns(
+            {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}
+        )
+        rows = rows.filter(lambda row: bool(row["text"] and row["text"].strip()) and row["label"] is not None)
+        splits[split] = _named_labels(rows, problem_type, label_end)
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = _held_out(splits["train"], shuffle=True)
+    if problem_type != "regression":
+        splits = _class_labels(splits)
+    return DatasetDict(splits)
+
+
+def sorted_docs(per_class: int = 220, seed: int = 0) -> DatasetDict:
+    """
+    Paragraphs of [`python_docs`], each with the part of the documentation that it comes from: the reference of the
+    language, or one of some packages of the standard library. A text classification that needs no download.
+
+    Args:
+        per_class (`int`, *optional*, defaults to 220): Most paragraphs of a part.
+        seed (`int`, *optional*, defaults to 0): Seed of the choice and of the split.
+
+    Returns:
+        `DatasetDict`: The splits `"train"`, `"validation"` and `"test"`, of 70, 15 and 15 % of the paragraphs, with
+        the columns `"text"` and `"label"`.
+    """
+    paragraphs = {label: [] for label in DOC_CLASSES}
+    for name, text in zip(*(python_docs(seed)[column] for column in ("name", "text")), strict=True):
+        label = name.split("/")[0] if "/" in name else name.removesuffix(".py") if name.endswith(".py") else "language"
+        if label in paragraphs:
+            paragraphs[label] += text.splitlines()
+    chooser, rows = random.Random(seed), []
+    for label, texts in paragraphs.items():
+        rows += [{"text": text, "label": label} for text in chooser.sample(texts, min(per_class, len(texts)))]
+    chooser.shuffle(rows)
+    ends = {"train": (0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1)}
+    share = {split: rows[int(a * len(rows)) : int(b * len(rows))] for split, (a, b) in ends.items()}
+    return DatasetDict(_class_labels({split: Dataset.from_list(part) for split, part in share.items()}))
 
 
 def write_tagged(
@@ -643,18 +746,84 @@ def _split_sentences(text: str) -> Iterator[str]:
         yield from _SENTENCE_END.split(paragraph)
 
 
+def _extension(path: str | os.PathLike) -> str:
+    return Path(path).suffix.lstrip(".").lower()
+
+
+def _labelled_lines(path: Path, separator: str | None, encoding: str) -> Dataset:
+    """The columns `"text"` and `"label"` of a file with a label in front of each text."""
+    if not path.is_file():
+        raise ValueError(f"`train_file`, `validation_file` or `test_file` is {str(path)!r}, which is not a file.")
+    rows = []
+    for number, line in enumerate(_lines(path, encoding), start=1):
+        if not line.strip():
+            continue
+        between = separator or ("\t" if "\t" in line else " ")
+        label, found, text = line.partition(between)
+        if not (label and found):
+            raise ValueError(
+                f"{str(path)!r} has no label before {between!r} in line {number}: correct the line, or give the right "
+                "`separator`."
+            )
+        rows.append({"text": text, "label": label})
+    return Dataset.from_list(rows)
+
+
+def _named_labels(rows: Dataset, problem_type: str, label_end: str | None) -> Dataset:
+    """The rows with labels as strings, lists of strings or numbers."""
+    labels = rows["label"][:]
+    if problem_type == "regression":
+        return Dataset.from_dict({"text": rows["text"][:], "label": [float(label) for label in labels]})
+    feature = rows.features["label"]
+    feature = getattr(feature, "feature", feature)
+
+    def name(label):
+        label = feature.int2str(label) if isinstance(feature, ClassLabel) else str(label)
+        return label.split(label_end)[0] if label_end else label
+
+    if problem_type == "multi_label_classification":
+        labels = [label.split() if isinstance(label, str) else label for label in labels]
+        labels = [[name(part) for part in label] for label in labels]
+    else:
+        labels = [name(label) for label in labels]
+    return Dataset.from_dict({"text": rows["text"][:], "label": labels})
+
+
+def _class_labels(splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """The splits with ids for the names of labels."""
+    columns = {split: rows["label"][:] for split, rows in splits.items()}
+    several = any(isinstance(label, list) for labels in columns.values() for label in labels)
+    lists = [label if several else [label] for labels in columns.values() for label in labels]
+    names = sorted({name for label in lists for name in label})
+    ids = {name: i for i, name in enumerate(names)}
+    feature = ClassLabel(names=names)
+    features = Features(text=Value("string"), label=SequenceFeature(feature) if several else feature)
+    return {
+        split: Dataset.from_dict(
+            {
+                "text": splits[split]["text"][:],
+                "label": [[ids[part] for part in label] if several else ids[label] for label in labels],
+            },
+            features=features,
+        )
+        for split, labels in columns.items()
+    }
+
+
 def _in_case(word: str, case: str) -> str:
     return {"lower": word, "Title": word[:1].upper() + word[1:], "UPPER": word.upper()}[case]
 
 
 def _read(path: str | os.PathLike, argument: str, sample_by: str) -> Dataset:
     path = Path(path)
-    loader = LOADERS.get(path.suffix.lstrip(".").lower())
+    loader = LOADERS.get(_extension(path))
     if loader is None:
         raise ValueError(f"`{argument}` is {str(path)!r}: its name has to end in one of {', '.join(LOADERS)}.")
     if not path.is_file():
         raise ValueError(f"`{argument}` is {str(path)!r}, which is not a file: check the path.")
     options = {"sample_by": sample_by} if loader == "text" else {}
+    if _extension(path) == "tsv":
+        options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     return load_dataset(loader, data_files=str(path), split="train", **options)
 
 
