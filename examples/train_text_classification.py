@@ -70,9 +70,7 @@ class DataArguments:
     separator: str | None = HfArg(default=None, help="What separates label and text of a line; else a tab or a space.")
     label_end: str | None = HfArg(default=None, help="What ends the part of a label that counts, as ':' in LOC:city.")
     encoding: str = HfArg(default="utf-8", help="Encoding of files with a label in each line.")
-    problem_type: Literal[*BEST] = HfArg(
-        default="single_label_classification", help="One label, several, or a number."
-    )
+    problem_type: Literal[tuple(BEST)] = HfArg(default="single_label_classification", help="What a label is.")
 
 
 @dataclass
