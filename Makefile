@@ -35,8 +35,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[test,plot,dev]'
 	touch $@
 
-train: $(STAMP) ## Train the example language model into runs/python_docs_lm (ARGS="--output_dir ..." and so on)
+train: $(STAMP) ## Train the example language model and tagger into runs/ (ARGS="--seed 1" and so on, for both)
 	$(BIN)/python examples/train_language_model.py --output_dir runs/python_docs_lm $(ARGS)
+	$(BIN)/python examples/train_token_classification.py --output_dir runs/python_docs_tagger $(ARGS)
 
 # One thread a worker, or the workers fight over the cores; offline, because no test may depend on the Hub.
 test: export OMP_NUM_THREADS = 1

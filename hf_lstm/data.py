@@ -1,15 +1,17 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Text for language models, where it comes from and how it is cut into blocks; and tagged text, in columns.
+"""Text for language models, where it comes from and how it is cut into blocks; tagged text; and classified texts.
 
 Glossary: B blocks, T predicted tokens a block.
 """
 
 import ast
+import csv
 import gzip
 import os
 import random
 import re
 import sysconfig
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,16 +24,28 @@ from .tag_schemes import convert_tags, entity_types, infer_scheme, tag_names
 
 
 # The loaders of `datasets`, by the extension of a file.
-LOADERS = {"txt": "text", "json": "json", "jsonl": "json", "csv": "csv", "parquet": "parquet"}
+LOADERS = {"txt": "text", "json": "json", "jsonl": "json", "csv": "csv", "tsv": "csv", "parquet": "parquet"}
+ROW_FORMATS = LOADERS.keys() - {"txt"}  # files whose columns have names
+
+# Parts of the documentation that are told apart: the language reference, and packages.
+DOC_CLASSES = ("language", "asyncio", "email", "http", "logging", "tkinter", "unittest", "xml")
 
 HELD_OUT = 0.1  # share of the documents that are held out where no validation data is given
 
 # The columns of CoNLL-U, https://universaldependencies.org/format.html
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
+# How a word of a text is written where it is not spoken: its case, then the mark behind it, as in "lower" or "Title.".
+CASES, MARKS = ("lower", "Title", "UPPER"), ("", ",", ".", ":", ";", "?")
+
 _NOT_DOCUMENTATION = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
 # A paragraph of prose: 40 characters and more, from a capital or a quotation mark to the end of a sentence.
 _PROSE = re.compile(r"""["'`*(]*[A-Z].{38,}[.:!?)"]""")
+_UNSPOKEN = "()[]{}\"'`*“”‘’-–—"  # what surrounds words and is not restored
+# Neither names of code nor abbreviations with points.
+_SPOKEN_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|\d+(?:[.,]\d+)*")
+_SENTENCE_END = re.compile(r"""(?:(?<=[.?!])|(?<=[.?!][)"'”]))\s+(?![("'`*“]*[a-z])""")
+_RARE = 50  # a label with fewer examples is not learned
 
 
 def load_text(
@@ -49,7 +63,7 @@ def load_text(
 
     Args:
         train_file (`str` or `os.PathLike`, *optional*):
-            A file of type txt, json, jsonl, csv or parquet. A row is a document.
+            A file of type txt, json, jsonl, csv, tsv or parquet. A row is a document.
         validation_file (`str` or `os.PathLike`, *optional*): The same for evaluation.
         dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
         dataset_config_name (`str`, *optional*): Configuration of that dataset.
@@ -252,6 +266,286 @@ def convert_tag_column(splits: DatasetDict, column: str, target: str, source: st
     return DatasetDict(converted)
 
 
+def load_tagged_splits(
+    train_file: str | os.PathLike | None = None,
+    validation_file: str | os.PathLike | None = None,
+    test_file: str | os.PathLike | None = None,
+    *,
+    dataset_name: str | None = None,
+    dataset_config_name: str | None = None,
+    token_column: int | str | None = None,
+    tag_column: int | str | None = None,
+    separator: str | None = None,
+    comment: str | None = None,
+    encoding: str = "utf-8",
+) -> DatasetDict:
+    """
+    Tagged sentences to train and to evaluate a tagger on: from files, from the Hub, or [`unwritten_docs`] where
+    neither is named. Without validation data the last tenth of the training sentences is held out. Sentences without a
+    token are left out, and white space within a token, which only some formats allow, becomes `_`.
+
+    Args:
+        train_file (`str` or `os.PathLike`, *optional*):
+            A file of type json, jsonl, csv, tsv or parquet with a sentence a row, in lists or in strings, which are
+            split at spaces; or of any other type with a token a line, see [`load_tagged`].
+        validation_file (`str` or `os.PathLike`, *optional*): The same for choosing an epoch.
+        test_file (`str` or `os.PathLike`, *optional*): The same for the final score.
+        dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
+        dataset_config_name (`str`, *optional*): Configuration of that dataset.
+        token_column (`int` or `str`, *optional*):
+            Column that holds the tokens: its index in files with a token a line, where that is 0 by default (`"form"`
+            in CoNLL-U), else its name, by default `"tokens"`.
+        tag_column (`int` or `str`, *optional*): The same for the tags; the last column (`"upos"`), else `"tags"`.
+        separator (`str`, *optional*): See [`load_tagged`], as for the arguments that follow.
+        comment (`str`, *optional*): How lines to leave out begin.
+        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of files with a token a line.
+
+    Returns:
+        `DatasetDict`: The splits `"train"`, `"validation"` and, where it is given, `"test"`, with the columns
+        `"tokens"` and `"tags"`, a sequence of `ClassLabel`, whose names all splits share.
+
+    Raises:
+        `ValueError`: If a file, a column or the training split is missing, or a sentence has not one tag a token.
+    """
+    files = {"train": train_file, "validation": validation_file, "test": test_file}
+    files = {split: path for split, path in files.items() if path is not None}
+    _check_sources(files, dataset_name)
+    if dataset_name is None and not files:
+        return unwritten_docs()
+    columns = {"tokens": token_column, "tags": tag_column}
+    if dataset_name is None and _extension(train_file) not in ROW_FORMATS:
+        conllu = ".conllu" in Path(train_file).suffixes
+        defaults = {"tokens": "form", "tags": "upos"} if conllu else {"tokens": 0, "tags": -1}
+        columns = {name: defaults[name] if column is None else column for name, column in columns.items()}
+        splits = load_tagged(files, columns, separator=separator, comment=comment, encoding=encoding)
+        splits = {name: _named_tags(split, name, columns={}) for name, split in splits.items()}
+    else:
+        splits = _splits(files, dataset_name, dataset_config_name)
+        columns = {name: name if column is None else column for name, column in columns.items()}
+        splits = {name: _named_tags(split, name, columns) for name, split in splits.items()}
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = _held_out(splits["train"], shuffle=False)
+    labels = _label_names(split["tags"] for split in splits.values())
+    return DatasetDict({name: _tagged_dataset(split[:], {"tags": labels}) for name, split in splits.items()})
+
+
+def unwritten_docs(window: int = 48, seed: int = 0) -> DatasetDict:
+    """
+    The prose of [`python_docs`] as it would come from speech recognition, and for each word how it is to be written:
+    for learning to restore capitals and punctuation. It needs no download, and has about 130,000 words.
+
+    Sentences with names of code or other things that nobody can write down by ear are left out, and each sentence is
+    there once. The words of a document are cut into windows, which begin and end anywhere, so that full stops are not
+    where a window ends.
+
+    Args:
+        window (`int`, *optional*, defaults to 48): Most words of a window.
+        seed (`int`, *optional*, defaults to 0): Seed of the order of the documents.
+
+    Returns:
+        `DatasetDict`: The splits `"train"`, `"validation"` and `"test"`, of 80, 10 and 10 % of the documents, with the
+        columns `"tokens"` and `"tags"`, see [`unwrite`]. Sentences with a label that is rare are left out: in these
+        texts nothing is asked or shouted.
+
+    Raises:
+        `ValueError`: If `window` is less than 1.
+    """
+    if window < 1:
+        raise ValueError(f"`window` is {window}: give the number of words, at least 1.")
+    documents = _unwritten(python_docs(seed)["text"])
+    counts = Counter(label for document in documents for _, labels in document for label in labels)
+    names = [case + mark for mark in MARKS for case in CASES if counts[case + mark] >= _RARE]
+    ends = {"train": (0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1)}
+    splits = {}
+    for split, (start, end) in ends.items():
+        columns = {"tokens": [], "tags": []}
+        for document in documents[int(start * len(documents)) : int(end * len(documents))]:
+            kept = [pair for pair in document if set(pair[1]).issubset(names)]
+            for column, parts in zip(columns.values(), zip(*kept, strict=True), strict=False):
+                values = [value for part in parts for value in part]
+                column += [values[i : i + window] for i in range(0, len(values), window)]
+        splits[split] = _tagged_dataset(columns, {"tags": names})
+    return DatasetDict(splits)
+
+
+def unwrite(text: str) -> tuple[list[str], list[str]] | None:
+    """
+    The words of a text in lower case without punctuation, and for each of them a label that says how it was written:
+    a case of `CASES` and the mark of `MARKS` behind it. Brackets, quotation marks and dashes between words are lost.
+
+    Args:
+        text (`str`): Any text.
+
+    Returns:
+        `tuple[list[str], list[str]]`: Words and labels, which [`rewrite`] turns into text again; `None` if a word is
+        not one that can be heard, such as `__init__`, or has capitals in other places.
+
+    Example:
+
+    ```python
+    >>> from hf_lstm.data import rewrite, unwrite
+
+    >>> unwrite("The file (a ZIP archive), too.")
+    (['the', 'file', 'a', 'zip', 'archive', 'too'], ['Title', 'lower', 'lower', 'UPPER', 'lower,', 'lower.'])
+    >>> rewrite(*unwrite("The file (a ZIP archive), too."))
+    'The file a ZIP archive, too.'
+    ```
+    """
+    words, labels = [], []
+    for raw in text.split():
+        written = raw.strip(_UNSPOKEN)
+        mark = written[-1] if written and written[-1] in MARKS[1:] else ""
+        written = written.removesuffix(mark).strip(_UNSPOKEN)
+        if not written and not mark:
+            continue
+        word = written.lower()
+        cases = [case for case in CASES if _SPOKEN_WORD.fullmatch(written) and _in_case(word, case) == written]
+        if not cases:
+            return None
+        words.append(word)
+        labels.append(cases[0] + mark)
+    return words, labels
+
+
+def rewrite(words: Sequence[str], labels: Sequence[str]) -> str:
+    """
+    The text that has these words and is written as the labels say, the inverse of [`unwrite`].
+
+    Args:
+        words (`Sequence[str]`): Words in lower case.
+        labels (`Sequence[str]`): A label for each: a case of `CASES` and a mark of `MARKS`.
+
+    Returns:
+        `str`: The text.
+    """
+    pairs = ((word, *re.fullmatch(r"(\w+)(.?)", label).groups()) for word, label in zip(words, labels, strict=True))
+    return " ".join(_in_case(word, case) + mark for word, case, mark in pairs)
+
+
+def encode_tagged(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_column: str = "tags") -> Dataset:
+    """
+    The inputs of a tagger and its `labels`: the tag of each word at its first token, and -100 at its others.
+
+    Args:
+        dataset (`Dataset`): Sentences, with the columns `"tokens"` and `tag_column`.
+        tokenizer (`PreTrainedTokenizerBase`): The tokenizer.
+        tag_column (`str`, *optional*, defaults to `"tags"`): Column of the tags, ids.
+
+    Returns:
+        `Dataset`: As many rows.
+    """
+
+    def encode(rows):
+        encoded = tokenizer(rows["tokens"], is_split_into_words=True)
+        encoded["labels"] = []
+        for i, tags in enumerate(rows[tag_column]):
+            words = encoded.word_ids(i)
+            firsts = (word is not None and (t == 0 or words[t - 1] != word) for t, word in enumerate(words))
+            labels = [tags[word] if first else -100 for word, first in zip(words, firsts, strict=True)]
+            encoded["labels"].append(labels)
+        return encoded
+
+    return dataset.map(encode, batched=True, remove_columns=dataset.column_names, desc="Tokenizing")
+
+
+def load_classified(
+    train_file: str | os.PathLike | None = None,
+    validation_file: str | os.PathLike | None = None,
+    test_file: str | os.PathLike | None = None,
+    *,
+    dataset_name: str | None = None,
+    dataset_config_name: str | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
+    separator: str | None = None,
+    label_end: str | None = None,
+    encoding: str = "utf-8",
+    problem_type: str = "single_label_classification",
+) -> DatasetDict:
+    """
+    Labelled texts to train and to evaluate a classifier on: from files, from the Hub, or [`sorted_docs`] where neither
+    is named. Without validation data a tenth of the training texts, drawn at random, is held out. Empty texts are left
+    out.
+
+    Args:
+        train_file (`str` or `os.PathLike`, *optional*):
+            A file of type json, jsonl, csv, tsv (with names of columns and without quoting) or parquet; or of any
+            other type with a label and a text in each line, plain or gzipped.
+        validation_file (`str` or `os.PathLike`, *optional*): The same for choosing an epoch.
+        test_file (`str` or `os.PathLike`, *optional*): The same for the final score.
+        dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
+        dataset_config_name (`str`, *optional*): Configuration of that dataset.
+        text_column (`str`, *optional*, defaults to `"text"`): Column that holds the text, where columns have names.
+        label_column (`str`, *optional*, defaults to `"label"`): Column of the label.
+        separator (`str`, *optional*):
+            What stands between label and text in a line; by default a tab in a line that has one, else a space.
+        label_end (`str`, *optional*):
+            What ends the part of a label that counts, as `":"` where labels are like `LOC:city` in TREC.
+        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of files with a label in each line.
+        problem_type (`str`, *optional*, defaults to `"single_label_classification"`):
+            `"multi_label_classification"`: the column has lists of labels, or strings that are split at spaces;
+            `"regression"`: it has numbers.
+
+    Returns:
+        `DatasetDict`: The splits `"train"`, `"validation"` and, where it is given, `"test"`, with the columns `"text"`
+        and `"label"`: a `ClassLabel`, a sequence of them, or a number. All splits share the names of the labels.
+
+    Raises:
+        `ValueError`: If a file, a column or the training split is missing, or a line has no label.
+    """
+    files = {"train": train_file, "validation": validation_file, "test": test_file}
+    files = {split: path for split, path in files.items() if path is not None}
+    _check_sources(files, dataset_name)
+    if dataset_name is None and not files:
+        return sorted_docs()
+    if dataset_name is None and _extension(train_file) not in ROW_FORMATS:
+        splits = {split: _labelled_lines(Path(path), separator, encoding) for split, path in files.items()}
+        text_column, label_column = "text", "label"
+    else:
+        splits = _splits(files, dataset_name, dataset_config_name)
+    for split, rows in splits.items():
+        for argument, column in (("text_column", text_column), ("label_column", label_column)):
+            if column not in rows.column_names:
+                raise ValueError(f"`{argument}` is {column!r}, but the {split} data has {rows.column_names}.")
+        rows = rows.select_columns([text_column, label_column]).rename_columns(
+            {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}
+        )
+        rows = rows.filter(lambda row: bool(row["text"] and row["text"].strip()) and row["label"] is not None)
+        splits[split] = _named_labels(rows, problem_type, label_end)
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = _held_out(splits["train"], shuffle=True)
+    if problem_type != "regression":
+        splits = _class_labels(splits)
+    return DatasetDict(splits)
+
+
+def sorted_docs(per_class: int = 220, seed: int = 0) -> DatasetDict:
+    """
+    Paragraphs of [`python_docs`], each with the part of the documentation that it comes from: the reference of the
+    language, or one of some packages of the standard library. A text classification that needs no download.
+
+    Args:
+        per_class (`int`, *optional*, defaults to 220): Most paragraphs of a part.
+        seed (`int`, *optional*, defaults to 0): Seed of the choice and of the split.
+
+    Returns:
+        `DatasetDict`: The splits `"train"`, `"validation"` and `"test"`, of 70, 15 and 15 % of the paragraphs, with
+        the columns `"text"` and `"label"`.
+    """
+    paragraphs = {label: [] for label in DOC_CLASSES}
+    for name, text in zip(*(python_docs(seed)[column] for column in ("name", "text")), strict=True):
+        label = name.split("/")[0] if "/" in name else name.removesuffix(".py") if name.endswith(".py") else "language"
+        if label in paragraphs:
+            paragraphs[label] += text.splitlines()
+    chooser, rows = random.Random(seed), []
+    for label, texts in paragraphs.items():
+        rows += [{"text": text, "label": label} for text in chooser.sample(texts, min(per_class, len(texts)))]
+    chooser.shuffle(rows)
+    ends = {"train": (0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1)}
+    share = {split: rows[int(a * len(rows)) : int(b * len(rows))] for split, (a, b) in ends.items()}
+    return DatasetDict(_class_labels({split: Dataset.from_list(part) for split, part in share.items()}))
+
+
 def write_tagged(
     path: str | os.PathLike,
     tokens: Iterable[Sequence[str]],
@@ -385,14 +679,151 @@ def _tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) -
     )
 
 
+def _named_tags(dataset: Dataset, split: str, columns: Mapping[str, int | str]) -> Dataset:
+    """The columns `"tokens"` and `"tags"`, both of them lists of strings, without empty sentences."""
+    for name, column in columns.items():
+        if column not in dataset.column_names:
+            argument = {"tokens": "token_column", "tags": "tag_column"}[name]
+            raise ValueError(f"`{argument}` is {column!r}, but the {split} data has {dataset.column_names}.")
+    token_column, tag_column = (columns.get(name, name) for name in ("tokens", "tags"))
+    feature = dataset.features[tag_column]
+    label = getattr(feature, "feature", None)
+    rows = {"tokens": [], "tags": []}
+    for i, (tokens, tags) in enumerate(zip(dataset[token_column], dataset[tag_column], strict=True)):
+        tokens, tags = (row.split() if isinstance(row, str) else row or [] for row in (tokens, tags))
+        if len(tokens) != len(tags):
+            counts = f"{len(tags)} tags for {len(tokens)} tokens"
+            raise ValueError(
+                f"`tag_column` {tag_column!r} has {counts} in row {i} of the {split} data: give one each."
+            )
+        if tokens:
+            rows["tokens"].append(["_".join(str(token).split()) or "_" for token in tokens])
+            rows["tags"].append([label.int2str(tag) if isinstance(label, ClassLabel) else str(tag) for tag in tags])
+    return Dataset.from_dict(rows)
+
+
+def _check_sources(files: Mapping[str, str | os.PathLike], dataset_name: str | None) -> None:
+    if files and dataset_name is not None:
+        raise ValueError(f"`dataset_name` is {dataset_name!r} and files are given, {files}: give one of the two.")
+    if files and "train" not in files:
+        raise ValueError(f"`train_file` is None where other files are given, {files}: name a file to train on.")
+
+
+def _splits(
+    files: Mapping[str, str | os.PathLike],
+    dataset_name: str | None,
+    dataset_config_name: str | None = None,
+) -> dict[str, Dataset]:
+    """The splits of files with rows, or of a dataset of the Hub."""
+    if dataset_name is None:
+        return {split: _read(path, f"{split}_file", "line") for split, path in files.items()}
+    splits = load_dataset(dataset_name, dataset_config_name)
+    if "train" not in splits:
+        raise ValueError(f"`dataset_name` {dataset_name!r} has the splits {list(splits)}: it has to have 'train'.")
+    return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
+
+
+def _held_out(dataset: Dataset, shuffle: bool) -> tuple[Dataset, Dataset]:
+    """Nine tenths of the rows to train on, and one to evaluate on."""
+    if len(dataset) < 2:
+        raise ValueError("One row of training data cannot be split: name a `validation_file`.")
+    halves = dataset.train_test_split(test_size=HELD_OUT, shuffle=shuffle, seed=0)
+    return halves["train"], halves["test"]
+
+
+def _unwritten(texts: Iterable[str]) -> list[list[tuple[list[str], list[str]]]]:
+    """Words and labels of the sentences of each text that have them, each sentence once."""
+    seen, documents = set(), []
+    for text in texts:
+        fresh = [sentence for sentence in _split_sentences(text) if not (sentence in seen or seen.add(sentence))]
+        documents.append([pair for pair in map(unwrite, fresh) if pair])
+    return documents
+
+
+def _split_sentences(text: str) -> Iterator[str]:
+    """They end with a paragraph, that is a line, or with a mark before a word that does not begin in lower case."""
+    for paragraph in text.splitlines():
+        yield from _SENTENCE_END.split(paragraph)
+
+
+def _extension(path: str | os.PathLike) -> str:
+    return Path(path).suffix.lstrip(".").lower()
+
+
+def _labelled_lines(path: Path, separator: str | None, encoding: str) -> Dataset:
+    """The columns `"text"` and `"label"` of a file with a label in front of each text."""
+    if not path.is_file():
+        raise ValueError(f"`train_file`, `validation_file` or `test_file` is {str(path)!r}, which is not a file.")
+    rows = []
+    for number, line in enumerate(_lines(path, encoding), start=1):
+        if not line.strip():
+            continue
+        between = separator or ("\t" if "\t" in line else " ")
+        label, found, text = line.partition(between)
+        if not (label and found):
+            raise ValueError(
+                f"{str(path)!r} has no label before {between!r} in line {number}: correct the line, or give the right "
+                "`separator`."
+            )
+        rows.append({"text": text, "label": label})
+    return Dataset.from_list(rows)
+
+
+def _named_labels(rows: Dataset, problem_type: str, label_end: str | None) -> Dataset:
+    """The rows with labels as strings, lists of strings or numbers."""
+    labels = rows["label"][:]
+    if problem_type == "regression":
+        return Dataset.from_dict({"text": rows["text"][:], "label": [float(label) for label in labels]})
+    feature = rows.features["label"]
+    feature = getattr(feature, "feature", feature)
+
+    def name(label):
+        label = feature.int2str(label) if isinstance(feature, ClassLabel) else str(label)
+        return label.split(label_end)[0] if label_end else label
+
+    if problem_type == "multi_label_classification":
+        labels = [label.split() if isinstance(label, str) else label for label in labels]
+        labels = [[name(part) for part in label] for label in labels]
+    else:
+        labels = [name(label) for label in labels]
+    return Dataset.from_dict({"text": rows["text"][:], "label": labels})
+
+
+def _class_labels(splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """The splits with ids for the names of labels."""
+    columns = {split: rows["label"][:] for split, rows in splits.items()}
+    several = any(isinstance(label, list) for labels in columns.values() for label in labels)
+    lists = [label if several else [label] for labels in columns.values() for label in labels]
+    names = sorted({name for label in lists for name in label})
+    ids = {name: i for i, name in enumerate(names)}
+    feature = ClassLabel(names=names)
+    features = Features(text=Value("string"), label=SequenceFeature(feature) if several else feature)
+    return {
+        split: Dataset.from_dict(
+            {
+                "text": splits[split]["text"][:],
+                "label": [[ids[part] for part in label] if several else ids[label] for label in labels],
+            },
+            features=features,
+        )
+        for split, labels in columns.items()
+    }
+
+
+def _in_case(word: str, case: str) -> str:
+    return {"lower": word, "Title": word[:1].upper() + word[1:], "UPPER": word.upper()}[case]
+
+
 def _read(path: str | os.PathLike, argument: str, sample_by: str) -> Dataset:
     path = Path(path)
-    loader = LOADERS.get(path.suffix.lstrip(".").lower())
+    loader = LOADERS.get(_extension(path))
     if loader is None:
         raise ValueError(f"`{argument}` is {str(path)!r}: its name has to end in one of {', '.join(LOADERS)}.")
     if not path.is_file():
         raise ValueError(f"`{argument}` is {str(path)!r}, which is not a file: check the path.")
     options = {"sample_by": sample_by} if loader == "text" else {}
+    if _extension(path) == "tsv":
+        options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     return load_dataset(loader, data_files=str(path), split="train", **options)
 
 
