@@ -65,7 +65,7 @@ class RecurrentConfig(PreTrainedConfig):
         tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf
             2017), through a linear projection where the two sizes differ.
         lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
-        use_cache (`bool`, defaults to `True`): Return the final states, outside training.
+        use_cache (`bool`, defaults to `True`): Return the final states, outside training and in one direction.
         char_vocab_size (`int`, defaults to 0): Number of characters, 0 for the padding of a word included. Above 0,
             the models read `char_ids` beside the tokens: `tokenizer.char_vocab_size`.
         char_embedding_size (`int`, defaults to 30): Size of a character embedding.

@@ -139,7 +139,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             past_key_values ([`RecurrentCache`], *optional*): The state to continue from; it is advanced.
             inputs_embeds (`torch.Tensor` of shape `(B, T, E)`): Embeddings, in place of `input_ids`.
             use_cache (`bool`, *optional*): Return the final state. Defaults to `config.use_cache`, and to False in
-                training.
+                training and in two directions, where nothing can continue from it.
             output_hidden_states (`bool`, *optional*): Return the embeddings and the output of each layer.
             return_dict (`bool`, *optional*): False for a tuple of what is not None. Defaults to `config.return_dict`.
             char_ids (`torch.LongTensor` of shape `(B, T, C)`): The characters of each token, 0 behind the last one;
@@ -258,7 +258,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
     def _cache(self, cache: RecurrentCache | None, use_cache: bool | None, batch_size: int) -> RecurrentCache | None:
         """The cache to continue from and to advance; a new one if the final state is wanted; else None."""
         if cache is None:
-            wanted = use_cache if use_cache is not None else self.config.use_cache and not self.training
+            by_default = self.config.use_cache and not self.training and not self.config.bidirectional
+            wanted = by_default if use_cache is None else use_cache
             return RecurrentCache(self.config) if wanted else None
         self._check_cache(cache, batch_size)
         return cache if use_cache is not False else cache.copy()

@@ -15,7 +15,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["forward", "masked", "ragged", "long", "gru", "decoding"]
-CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "bf16", "loss"]
+CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "bf16", "loss", "crf", "tagger"]
 
 
 @pytest.fixture

@@ -43,11 +43,13 @@ def test_padded_equals_unpadded(family, fields, head, mask):
 def test_padded_equals_unpadded_in_both_directions(family, mask):
     model = family.build("Model", bidirectional=True)
     ids = random_ids()
-    outputs = model(ids, attention_mask=mask)
+    outputs = model(ids, attention_mask=mask, use_cache=True)
+    without_state = model(ids, attention_mask=mask)
     for row, real in enumerate(mask.bool()):
         if real.any():
-            alone = model(ids[row : row + 1, real])
+            alone = model(ids[row : row + 1, real], use_cache=True)
             assert_close(outputs.last_hidden_state[row][real], alone.last_hidden_state[0])
+            assert_close(without_state.last_hidden_state[row][real], alone.last_hidden_state[0])
             assert_close([s[row] for s in states(outputs)], [s[0] for s in states(alone)])
 
 

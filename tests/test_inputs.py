@@ -89,7 +89,8 @@ def test_cache_that_does_not_fit_is_refused(family):
 @each_family
 def test_continuing_a_bidirectional_model_is_refused(family):
     model = family.build("Model", bidirectional=True)
-    cache = model(IDS).past_key_values
+    assert model(IDS).past_key_values is None
+    cache = model(IDS, use_cache=True).past_key_values
     with pytest.raises(ValueError, match="bidirectional"):
         model(IDS, past_key_values=cache)
 

@@ -58,7 +58,7 @@ def test_outputs_and_gradients_equal_torch(family, fields, bidirectional):
     model.load_torch_weights(twin)
     ours = torch.randn(3, 7, model.config.input_size, requires_grad=True)
     theirs = ours.detach().clone().requires_grad_()
-    outputs = model(inputs_embeds=ours)
+    outputs = model(inputs_embeds=ours, use_cache=True)
     expected, final = twin(theirs)
     assert_close(outputs.last_hidden_state, expected)
     assert_states_equal(outputs, final, model.config.num_directions)

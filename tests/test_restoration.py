@@ -97,7 +97,7 @@ def test_tagged_files(tmp_path, kind):
         path.write_bytes(gzip.compress(lines.encode()))
     elif kind == "conllu":
         rows = (
-            "".join(f"{i}\t{w}\t_\t{t}" + "\t_" * 6 + "\n" for i, (w, t) in enumerate(zip(*r.values()), 1))
+            "".join(f"{i}\t{w}\t_\t{t}" + "\t_" * 6 + "\n" for i, (w, t) in enumerate(zip(*r.values(), strict=True), 1))
             for r in ROWS
         )
         path.write_text("\n".join(rows))
