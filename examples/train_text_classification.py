@@ -183,11 +183,11 @@ def main(command_line: list[str] | None = None) -> None:
 
 
 def scores_of(prediction, problem_type: str) -> dict[str, float]:
-    """Accuracy and macro F1 of single labels; micro and macro F1 of several; mean squared error and correlation."""
+    """Accuracy and macro F1 of single labels; micro and macro F1 of several; mean squared and absolute error."""
     logits, labels = prediction.predictions, prediction.label_ids
     if problem_type == "regression":
-        values = logits.squeeze(-1)
-        return {"mse": float(np.mean((values - labels) ** 2)), "pearson": float(np.corrcoef(values, labels)[0, 1])}
+        errors = logits.squeeze(-1) - labels
+        return {"mse": float(np.mean(errors**2)), "mae": float(np.mean(np.abs(errors)))}
     several = problem_type == "multi_label_classification"
     found = logits > 0 if several else np.eye(logits.shape[-1], dtype=bool)[logits.argmax(-1)]  # (N, K)
     true = labels > 0 if several else np.eye(logits.shape[-1], dtype=bool)[labels]

@@ -9,7 +9,15 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    Trainer,
+)
+
+from hf_lstm.metrics import tagging_scores
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -108,3 +116,113 @@ def test_picture_needs_no_display_and_names_what_is_missing(tmp_path, monkeypatc
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install hf-lstm\[plot\]"):
         plot_training_curve(history, tmp_path / "curve.png")
+
+
+ENTITIES = [("Ada", "B-PER"), ("Lovelace", "I-PER"), ("met", "O"), ("Bob", "B-PER"), ("in", "O"), ("Paris", "B-LOC")]
+
+
+@pytest.fixture
+def tagger_line(tmp_path):
+    """Column files with entities in IOB2, and a tiny network."""
+    for name, number in (("train", 12), ("dev", 4), ("test", 5)):
+        sentences = (ENTITIES[i % 3 :] for i in range(number))
+        lines = ("".join(f"{word} _ {tag}\n" for word, tag in sentence) for sentence in sentences)
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    (tmp_path / "glove.txt").write_text("ada 0.5 1.0 0.25\nmet 0.25 2.0 1.0\n")
+    options = {
+        "train_file": tmp_path / "train.txt",
+        "validation_file": tmp_path / "dev.txt",
+        "test_file": tmp_path / "test.txt",
+        "output_dir": tmp_path / "run",
+        "hidden_size": 6,
+        "max_steps": 2,
+        "max_tokens": 24,
+        "use_cpu": True,
+    }
+    return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+
+
+@pytest.mark.parametrize("family, crf", [("lstm", True), ("gru", True), ("rnn", False)])
+def test_tagger(tmp_path, tagger_line, capsys, family, crf):
+    options = ["--model_type", family, "--use_crf", str(crf), "--vectors", str(tmp_path / "glove.txt")]
+    load("train_token_classification").main([*tagger_line, *options, "--sentences", "Ada met Bob"])
+    run = tmp_path / "run"
+    results = json.loads((run / "test_results.json").read_text())
+    output = capsys.readouterr().out
+    assert "exact" in output and "\nAda met Bob\n  ->  Ada/" in output
+    assert 0 <= results["not_most_probable"] <= 1 and (crf or results["not_most_probable"] == 0)
+    assert results["train_seconds"] > 0
+
+    # The file has the tags of the data in their scheme, and what conlleval would say of it is what was measured.
+    lines = (run / "predictions.txt").read_text().split("\n\n")[:-1]
+    rows = [[line.split(" ") for line in sentence.splitlines()] for sentence in lines]
+    assert [[(word, tag) for word, tag, _ in row] for row in rows] == [ENTITIES[i % 3 :] for i in range(5)]
+    predicted = [[row[2] for row in sentence] for sentence in rows]
+    assert all(tag[0] in "BIO" for row in predicted for tag in row)
+    scores = tagging_scores([[row[1] for row in sentence] for sentence in rows], predicted)
+    assert scores["overall_f1"] == pytest.approx(results["overall_f1"])
+
+    model, tokenizer = AutoModelForTokenClassification.from_pretrained(run), AutoTokenizer.from_pretrained(run)
+    assert model.num_parameters() == results["parameters"]
+    assert model.config.embedding_size == 3 and model.config.char_vocab_size == tokenizer.char_vocab_size > 2
+    assert {"S-PER", "E-LOC"} <= set(model.config.label2id)
+    words = [[word for word, _ in ENTITIES[i % 3 :]] for i in range(5)]
+    inputs = tokenizer(words, is_split_into_words=True, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        ids = model(**inputs).logits.argmax(-1).tolist()
+    types = [[model.config.id2label[i][2:] for i in row[: len(word)]] for row, word in zip(ids, words, strict=True)]
+    assert types == [[tag[2:] for tag in row] for row in predicted]
+
+
+def test_tagger_resumes(tmp_path, tagger_line):
+    example = load("train_token_classification")
+    steps = ["--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2"]
+    line = [*tagger_line, "--max_steps", "4", *steps]
+    example.main(line)
+    results = [json.loads((tmp_path / "run" / "test_results.json").read_text())]
+    checkpoints = sorted((tmp_path / "run").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    assert len(checkpoints) > 1
+    example.main([*line, "--resume_from_checkpoint", str(checkpoints[0])])
+    results.append(json.loads((tmp_path / "run" / "test_results.json").read_text()))
+    for result in results:
+        result.pop("train_seconds")
+    assert results[0] == results[1]
+
+
+CLASSES = {
+    "lines.txt": "".join(
+        f"{'NUM:a' if i % 2 else 'LOC:b'} {'when' if i % 2 else 'where'} was it ?\n" for i in range(40)
+    ),
+    "rows.jsonl": "".join(
+        f'{{"text": "it was {i}", "label": {[["x"], ["x", "y"], []][i % 3]}}}\n'.replace("'", '"') for i in range(40)
+    ),
+    "rows.csv": "text,label\n" + "".join(f"it was {i},{i / 40}\n" for i in range(40)),
+}
+
+
+@pytest.mark.parametrize(
+    "file, problem_type, scores",
+    [
+        ("lines.txt", "single_label_classification", {"accuracy", "macro_f1"}),
+        ("rows.jsonl", "multi_label_classification", {"f1", "macro_f1"}),
+        ("rows.csv", "regression", {"mse", "mae"}),
+    ],
+)
+def test_classifier(tmp_path, file, problem_type, scores):
+    (tmp_path / file).write_text(CLASSES[file])
+    options = {"train_file": tmp_path / file, "test_file": tmp_path / file, "output_dir": tmp_path / "run"}
+    options |= {"problem_type": problem_type, "label_end": ":", "hidden_size": 8, "max_steps": 2, "use_cpu": True}
+    load("train_text_classification").main(
+        [str(part) for pair in options.items() for part in ("--" + pair[0], pair[1])]
+    )
+    results = json.loads((tmp_path / "run" / "test_results.json").read_text())
+    assert {f"test_{score}" for score in scores} <= set(results)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run")
+    assert model.config.problem_type == problem_type
+    if problem_type == "single_label_classification":
+        assert set(model.config.label2id) == {"LOC", "NUM"}
+        with torch.no_grad():
+            ids = model(**tokenizer(["where was it ?", "when was it ?"], return_tensors="pt")).logits.argmax(-1)
+        right = (ids.tolist()[0] == model.config.label2id["LOC"]) + (ids.tolist()[1] == model.config.label2id["NUM"])
+        assert results["test_accuracy"] == right / 2
