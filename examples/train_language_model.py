@@ -10,6 +10,8 @@ Train a recurrent language model and its tokenizer from scratch, and set it besi
 """
 
 import math
+import shlex
+import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +30,7 @@ from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.data import load_text, make_blocks
+from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
 from hf_lstm.ngram import NgramModel
 from hf_lstm.plotting import plot_training_curve
 
@@ -122,7 +125,7 @@ def main(command_line: list[str] | None = None) -> None:
         processing_class=tokenizer,
     )
     checkpoint = training_args.resume_from_checkpoint  # a folder, or "last": the last one in `output_dir`
-    trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
+    training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
     trainer.save_model()
     trainer.save_state()
 
@@ -137,6 +140,24 @@ def main(command_line: list[str] | None = None) -> None:
     print(f"\nPerplexity of {held_out_ids[:, 1:].size:,} held-out tokens, each after at most {args.block_size} others")
     for name, perplexity in perplexities.items():
         print(f"  {name:<8}{perplexity:9.1f}")
+
+    write_model_card(
+        training_args.output_dir,
+        model=model,
+        tokenizer=tokenizer,
+        data=TrainingData(
+            data_args.dataset_name or data_args.train_file or "the documentation that ships with CPython",
+            {name: {"tokens": len(rows) * args.block_size} for name, rows in blocks.items()},
+        ),
+        results=[
+            Measurement("perplexity", value, "validation", of=name if name in NGRAM_ORDERS else None)
+            for name, value in perplexities.items()
+        ],
+        training_args=training_args,
+        command=shlex.join(["python", *sys.argv]),
+        seconds=training.metrics["train_runtime"],
+        example=args.prompts[0],
+    )
 
     tokenizer = AutoTokenizer.from_pretrained(training_args.output_dir)
     model = AutoModelForCausalLM.from_pretrained(training_args.output_dir)

@@ -10,6 +10,8 @@ Train a classifier of texts, and its tokenizer, from scratch.
     python examples/train_text_classification.py --resume_from_checkpoint last  # or the folder of a checkpoint
 """
 
+import shlex
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +32,7 @@ from transformers.hf_argparser import HfArg
 from hf_lstm import LSTMTokenizer
 from hf_lstm.data import load_classified
 from hf_lstm.metrics import format_report, token_report
+from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
 
 
 EXAMPLE = "An element of the tree has a tag, attributes, and children, which are elements too."
@@ -175,6 +178,26 @@ def main(command_line: list[str] | None = None) -> None:
     else:
         print("".join(f"  {name:<28}{value:9.4f}\n" for name, value in output.metrics.items()))
     trainer.save_metrics(split, scores)
+
+    names = ("accuracy", "f1", "macro_f1", "mse", "mae")
+    write_model_card(
+        training_args.output_dir,
+        model=model,
+        tokenizer=tokenizer,
+        data=TrainingData(
+            data_args.dataset_name or data_args.train_file or "the documentation that ships with CPython",
+            {name: {"texts": len(rows)} for name, rows in splits.items()},
+        ),
+        results=[
+            Measurement(name.removeprefix("macro_"), scores[f"{split}_{name}"], split, name.replace("_", " "))
+            for name in names
+            if f"{split}_{name}" in scores
+        ],
+        reports={f"Classes of the {split} data": scores["classes"]} if "classes" in scores else None,
+        training_args=training_args,
+        command=shlex.join(["python", *sys.argv]),
+        seconds=scores["train_seconds"],
+    )
 
     classifier = pipeline("text-classification", training_args.output_dir)
     text = splits[split][0]["text"] if data_args.train_file or data_args.dataset_name else EXAMPLE

@@ -10,6 +10,8 @@ Train a tagger from scratch: words, their characters and shapes under a recurren
     python examples/train_token_classification.py --resume_from_checkpoint last      # or the folder of a checkpoint
 """
 
+import shlex
+import sys
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Literal
@@ -31,6 +33,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.batching import LengthBatchingTrainer, predict
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, write_tagged
 from hf_lstm.metrics import format_report, make_compute_metrics, tagging_scores
+from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
 from hf_lstm.tag_schemes import convert_tags, infer_scheme
 from hf_lstm.vectors import match_vectors
 
@@ -205,8 +208,29 @@ def main(command_line: list[str] | None = None) -> None:
     if args.use_crf:
         print(f"At {scores['not_most_probable']:.2%} of the tokens the best path has not the most probable label.")
 
-    tagger = pipeline("token-classification", training_args.output_dir, ignore_labels=[])
+    names = {"overall_f1": "F1 of entities", "strict_f1": "F1 of well-formed entities", "overall_accuracy": "Accuracy"}
     built_in = data_args.train_file is None and data_args.dataset_name is None
+    write_model_card(
+        training_args.output_dir,
+        model=model,
+        tokenizer=tokenizer,
+        data=TrainingData(
+            data_args.dataset_name or data_args.train_file or "the documentation that ships with CPython",
+            {name: {"sentences": len(rows), "tokens": sum(map(len, rows["tokens"]))} for name, rows in splits.items()},
+        ),
+        results=[
+            Measurement("accuracy" if key == "overall_accuracy" else "f1", scores[key], split, name)
+            for key, name in names.items()
+            if key in scores
+        ],
+        reports={f"Tokens of the {split} data": scores["tokens"]},
+        training_args=training_args,
+        command=shlex.join(["python", *sys.argv]),
+        seconds=scores["train_seconds"],
+        example=TRANSCRIPT if built_in else None,
+    )
+
+    tagger = pipeline("token-classification", training_args.output_dir, ignore_labels=[])
     for text in args.sentences or [TRANSCRIPT] * built_in:
         words = [(text[token["start"] : token["end"]], token["entity"]) for token in tagger(text)]
         print(f"\n{text}\n  ->  {rewrite(*zip(*words, strict=True)) if built_in else ' '.join(map('/'.join, words))}")

@@ -1,0 +1,201 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+The scores of the model cards: the training examples on public data sets with several seeds, and what came out of them.
+
+    python benchmarks/seeds.py conll2003 --data FOLDER --seeds 1 2 3     # FOLDER/conll2003/eng.train.gz, ...
+    python benchmarks/seeds.py r8 --data FOLDER --seeds 1                # add a seed; those that have run are kept
+
+A run goes into `runs/NAME_SEED`; the scores of all that there are go into `results/NAME.json`, and the card of the
+first, with mean and standard deviation over the seeds, into `model_cards/NAME.md`. The epoch is chosen on the
+development data, and the test data are scored once.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from machine import machine
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
+
+from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
+
+
+ROOT = Path(__file__).resolve().parents[1]
+NER = (
+    "--min_frequency 1 --num_hidden_layers 1 --hidden_size 200 --max_tokens 300 --learning_rate 3e-3 --weight_decay 0 "
+    "--num_train_epochs 20 --patience 20 --max_grad_norm 5"
+)
+SMALL_NER = NER.replace("--max_tokens 300", "--max_tokens 600").replace(
+    "--num_train_epochs 20", "--num_train_epochs 15"
+)
+TEXT = "--patience 10 --num_train_epochs 15"
+
+# Name: title, language, licence of the data, task, files of the three splits, flags.
+SETS = {
+    "conll2003": (
+        "CoNLL-2003 English NER",
+        "en",
+        "other",
+        "token",
+        ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz"),
+        NER,
+    ),
+    "wnut17": (
+        "WNUT-17 emerging entities",
+        "en",
+        "cc-by-4.0",
+        "token",
+        ("wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "wnut17/emerging.test.annotated"),
+        NER,
+    ),
+    "resume_ner": (
+        "Resume NER (Chinese)",
+        "zh",
+        "unknown",
+        "token",
+        ("resume_ner/train.char.bmes", "resume_ner/dev.char.bmes", "resume_ner/test.char.bmes"),
+        SMALL_NER,
+    ),
+    "weibo_ner": (
+        "Weibo NER (Chinese), second version",
+        "zh",
+        "cc-by-sa-3.0",
+        "token",
+        tuple(f"weibo_ner/weiboNER_2nd_conll.{split}" for split in ("train", "dev", "test")),
+        NER,
+    ),
+    "ud_english_ewt": (
+        "UD English EWT 2.16, universal parts of speech",
+        "en",
+        "cc-by-sa-4.0",
+        "token",
+        tuple(f"ud_english_ewt/en_ewt-ud-{split}.conllu.gz" for split in ("train", "dev", "test")),
+        NER.replace("20 ", "12 "),
+    ),
+    "r8": ("R8", "en", "other", "text", ("r8/train.txt.gz", None, "r8/test.txt.gz"), TEXT),
+    "trec": (
+        "TREC-6 question types",
+        "en",
+        "unknown",
+        "text",
+        ("trec/train_5500.label", None, "trec/TREC_10.label"),
+        f"--label_end : --encoding latin-1 {TEXT}",
+    ),
+    "sst2": (
+        "SST-2, sentences",
+        "en",
+        "unknown",
+        "text",
+        tuple(f"sst/stsa/stsa.binary.{split}" for split in ("train", "dev", "test")),
+        TEXT,
+    ),
+}
+SCRIPTS = {"token": "train_token_classification.py", "text": "train_text_classification.py"}
+MODELS = {"token": AutoModelForTokenClassification, "text": AutoModelForSequenceClassification}
+SCORES = {  # key in the results of a run: id and name of the metric
+    "overall_f1": ("f1", "F1 of entities (lenient, conlleval)"),
+    "strict_f1": ("f1", "F1 of entities (strict)"),
+    "overall_accuracy": ("accuracy", "Accuracy"),
+    "test_accuracy": ("accuracy", "Accuracy"),
+    "test_macro_f1": ("f1", "Macro F1"),
+}
+OPTIONS = ("train_file", "validation_file", "test_file")
+
+
+def command(name: str, seed: int, data: str) -> list[str]:
+    _, _, _, task, files, flags = SETS[name]
+    paths = [
+        text for flag, file in zip(OPTIONS, files, strict=True) if file for text in (f"--{flag}", f"{data}/{file}")
+    ]
+    places = ["--seed", str(seed), "--output_dir", f"runs/{name}_{seed}"]
+    return ["python", f"examples/{SCRIPTS[task]}", *paths, *places, *flags.split()]
+
+
+def results_of(name: str, seed: int) -> dict | None:
+    path = ROOT / "runs" / f"{name}_{seed}" / "test_results.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def collect(name: str) -> dict:
+    """The scores of all runs of a data set that there are, saved."""
+    runs = {seed: results for seed in range(100) if (results := results_of(name, seed))}
+    scores = {key: [results[key] for results in runs.values()] for key in SCORES if key in next(iter(runs.values()))}
+    summary = {
+        "data": SETS[name][0],
+        "command": " ".join(command(name, min(runs), "DATA")),
+        "machine": machine("cpu"),
+        "seeds": list(runs),
+        "parameters": next(iter(runs.values()))["parameters"],
+        "train_seconds": [results["train_seconds"] for results in runs.values()],
+        "scores": scores,
+        "mean": {key: statistics.mean(values) for key, values in scores.items()},
+        "standard deviation": {key: statistics.stdev(values) for key, values in scores.items() if len(values) > 1},
+    }
+    share = [results["not_most_probable"] for results in runs.values() if "not_most_probable" in results]
+    if share:
+        summary["tokens where the best path has not the most probable label"] = share
+    (ROOT / "results" / f"{name}.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def write_card(name: str, summary: dict) -> None:
+    """The card of the first run, with the scores of all."""
+    title, language, license, task, _, _ = SETS[name]
+    seeds, folder = summary["seeds"], ROOT / "runs" / f"{name}_{summary['seeds'][0]}"
+    first = results_of(name, seeds[0])
+    report = first.get("tokens", first.get("classes"))
+    card = write_model_card(
+        folder,
+        model=MODELS[task].from_pretrained(folder),
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        data=TrainingData(title, license=license),
+        results=[
+            Measurement(metric, values[0], "test", title, over_seeds=values if len(values) > 1 else ())
+            for key, values in summary["scores"].items()
+            for metric, title in [SCORES[key]]
+        ],
+        reports={f"The test data, label by label (seed {seeds[0]})": report},
+        name=f"{name}_lstm",
+        repo_id=f"hf-lstm/{name}",
+        language=language,
+        training_args=torch.load(folder / "training_args.bin", weights_only=False),
+        command=summary["command"],
+        procedure="The epoch was chosen on the development data; the test data were scored once, by each seed.",
+        seconds=summary["train_seconds"][0],
+        device=f"{summary['machine']['threads']} thread(s) of an {summary['machine']['cpu']}",
+        limitations=["No outside word vectors and no other text than the training data were used."],
+    )
+    card.save(ROOT / "model_cards" / f"{name}.md")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", choices=SETS)
+    parser.add_argument("--data", required=True, help="the folder with the data sets")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3], help="seeds to run unless they have run")
+    args = parser.parse_args()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    for name in args.names:
+        for seed in args.seeds:
+            if results_of(name, seed) is None:
+                line = [
+                    sys.executable,
+                    *command(name, seed, args.data)[1:],
+                    "--disable_tqdm",
+                    "True",
+                    "--report_to",
+                    "none",
+                ]
+                subprocess.run(line, cwd=ROOT, env=environment, check=True)
+        summary = collect(name)
+        write_card(name, summary)
+        print(name, summary["seeds"], summary["mean"], summary["standard deviation"])
+
+
+if __name__ == "__main__":
+    main()
