@@ -197,6 +197,12 @@ def mark(inputs: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     return torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
 
 
+def _fits_cudnn(weights: list[torch.Tensor]) -> bool:
+    """Whether cuDNN takes these weights, and they are plain parameters of one type."""
+    plain = all(type(weight) is nn.Parameter and weight.dtype == weights[0].dtype for weight in weights)
+    return plain and all(torch.backends.cudnn.is_acceptable(weight) for weight in weights)
+
+
 class RecurrentLayer(GradientCheckpointingLayer):
     """
     One recurrent layer in one or two directions. Parameters have the names, shapes and gate order of a
@@ -214,12 +220,14 @@ class RecurrentLayer(GradientCheckpointingLayer):
     can_reset = False  # whether there is a `reset_state`
     least_saved = 20_000_000  # multiplications, for sequences to be laid end to end
     uses_onednn = False  # whether the kernel is oneDNN's on a CPU
+    cudnn_mode: str  # name of the kernel in cuDNN
 
     def __init__(self, config: RecurrentConfig, input_size: int):
         super().__init__()
         self.input_size, self.hidden_size, self.output_size = input_size, config.hidden_size, config.state_size
         self.bias, self.num_directions = config.bias, config.num_directions
         self._names = [self._register(suffix) for suffix in ("", "_reverse")[: self.num_directions]]
+        self._flattened: list[int] = []  # addresses of the parameters when they were laid side by side
 
     def _register(self, suffix: str) -> list[str]:
         """Register the parameters of one direction, in the order in which torch's kernels take them."""
@@ -281,6 +289,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
             `tuple`: outputs of shape `(B, T, D * P)`, zero at padded positions; the final state, or None; and the
             states after each step, an empty list if they are not wanted.
         """
+        if inputs.is_cuda:
+            self.flatten_parameters()
         dtype = self._compute_dtype(inputs)
         inputs, weights = inputs.to(dtype), self._weights(dtype)
         length, fresh = inputs.shape[1], state is None
@@ -422,6 +432,30 @@ class RecurrentLayer(GradientCheckpointingLayer):
         final_state = tuple(torch.stack(tensors, dim=1) for tensors in zip(*finals, strict=True))
         outputs = torch.cat(outputs, dim=-1)
         return outputs if padding is None else padding.clear(outputs), final_state, steps
+
+    @torch.no_grad()
+    def flatten_parameters(self) -> None:
+        """
+        Lay the parameters on a CUDA device side by side, as cuDNN wants them: otherwise it copies them at each call.
+        As [`torch.nn.RNNBase.flatten_parameters`], but whenever they have been moved, in whatever way.
+        """
+        weights = [getattr(self, name) for names in self._names for name in names]
+        addresses = [weight.data_ptr() for weight in weights]
+        if addresses == self._flattened or len(set(addresses)) < len(addresses) or not _fits_cudnn(weights):
+            return
+        projection = self.output_size if self.output_size != self.hidden_size else 0
+        torch._cudnn_rnn_flatten_weight(
+            weights,
+            len(self._names[0]),
+            self.input_size,
+            torch.backends.cudnn.rnn.get_cudnn_mode(self.cudnn_mode),
+            self.hidden_size,
+            projection,
+            1,
+            True,
+            self.num_directions == 2,
+        )
+        self._flattened = [weight.data_ptr() for weight in weights]
 
     @torch.no_grad()
     def init_weights(self, config: RecurrentConfig) -> None:

@@ -109,6 +109,7 @@ class GRULayer(RecurrentLayer):
     """
 
     num_gates = 3
+    cudnn_mode = "GRU"
     can_reset = True
 
     def kernel(self, inputs, state, weights, bidirectional):

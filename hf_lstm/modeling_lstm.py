@@ -24,6 +24,7 @@ class LSTMLayer(RecurrentLayer):
     """
 
     num_gates = 4
+    cudnn_mode = "LSTM"
     state_names = ("h", "c")
     can_hold = can_reset = True
 

@@ -22,6 +22,7 @@ class RNNLayer(RecurrentLayer):
     def __init__(self, config: RNNConfig, input_size: int):
         super().__init__(config, input_size)
         self.nonlinearity = config.nonlinearity
+        self.cudnn_mode = f"RNN_{config.nonlinearity.upper()}"
 
     def kernel(self, inputs, state, weights, bidirectional):
         train = torch.is_grad_enabled()

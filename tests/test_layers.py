@@ -450,3 +450,26 @@ def test_every_dtype_runs_forward_and_backward(family, dtype):
     assert model.model.layers[0].weight_hh_l0.grad.isfinite().all()
     tolerance = {torch.float64: 1e-5, torch.float32: 0, torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
     assert_close(outputs.logits.float()[mask == 1], reference(ids, attention_mask=mask).logits[mask == 1], tolerance)
+
+
+@each_direction
+@each_variant
+def test_cudnn_gets_what_torchs_own_module_gives_it(family, fields, bidirectional, monkeypatch):
+    """Without a GPU: the call by which both lay their weights side by side, once, and again when they have moved."""
+    config = family.config(bidirectional=bidirectional, **(fields | {"num_hidden_layers": 1}))
+    layer, twin, calls = family.head("Model")(config).layers[0], torch_twin(family, config), []
+    monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *args: calls.append(args), raising=False)
+    monkeypatch.setattr("torch.backends.cudnn.rnn.get_cudnn_mode", lambda name: name)  # numbers of a library, else
+    monkeypatch.setattr("hf_lstm.layer_recurrent._fits_cudnn", lambda weights: True)
+    layer.flatten_parameters()
+    layer.flatten_parameters()
+    assert len(calls) == 1
+    weights, *arguments = calls[0]
+    per_direction = (4 if twin.bias else 2) + (twin.proj_size > 0)
+    sizes = [twin.input_size, twin.mode, twin.hidden_size, twin.proj_size, twin.num_layers, twin.batch_first]
+    assert arguments == [per_direction, *sizes, twin.bidirectional]
+    assert [weight.shape for weight in weights] == [weight.shape for weight in twin._flat_weights]
+    for parameter in layer.parameters():
+        parameter.data = parameter.data.clone()
+    layer.flatten_parameters()
+    assert len(calls) == 2
