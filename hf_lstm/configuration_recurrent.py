@@ -74,7 +74,8 @@ class RecurrentConfig(PreTrainedConfig):
             `"recurrent"`: the final states of a layer of the model's own family in both directions (Lample et al.
             2016).
         char_kernel_size (`int`, defaults to 3): Characters that a filter sees, an odd number.
-        char_dropout (`float`, defaults to 0.0): Dropout rate on the character embeddings.
+        char_dropout (`float`, defaults to 0.0): Dropout rate on the character embeddings, the same for all
+            occurrences of a character in a batch.
         shape_vocab_size (`int`, defaults to 0): Number of word shapes. Above 0, the models read `shape_ids` beside the
             tokens: `tokenizer.shape_vocab_size`.
         shape_embedding_size (`int`, defaults to 10): Size of the embedding of a word shape.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from families import PLAIN_TRAINING, assert_close, each_family, each_mask, random_ids
+from families import LSTM, PLAIN_TRAINING, assert_close, each_family, each_mask, random_ids
 from torch import nn
 from transformers import DataCollatorForTokenClassification, EvalPrediction, Trainer, TrainingArguments
 
@@ -92,8 +92,6 @@ def test_padded_classifier_equals_unpadded(family, pooling, mask):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooling_equals_its_definition(pooling):
-    from families import LSTM
-
     config = LSTM.config(pooling=pooling, bidirectional=True)
     pooler = SequencePooler(config)
     hidden, real = torch.randn(1, 7, 20), torch.tensor([[0, 1, 1, 0, 1, 0, 0]]).bool()
@@ -137,6 +135,20 @@ def test_characters_equal_their_equations(family):
                 scores = torch.stack([(w * window.T).sum((1, 2)) + b for window in windows])
                 expected = scores.max(0).values
             assert_close(vector, expected)
+
+
+def test_convolution_by_tables_equals_the_convolution():
+    """Values and gradients, those of the padding's embedding included, which stays zero."""
+    module = tagger(LSTM, **CHARACTERS, char_kernel_size=5).double().model.char_encoder
+    words = torch.randint(2, 12, (1, 9, 6)) * (torch.arange(6) < torch.randint(1, 7, (1, 9, 1)))
+    real, weight = words[0] != 0, torch.randn(9, 6, dtype=torch.float64)
+    scores = module.convolution(module.embed_chars(words[0]).transpose(1, 2))
+    expected = scores.masked_fill(~real[:, None], -torch.inf).amax(-1)
+    parameters = list(module.parameters())
+    found = module(words)[0]
+    assert_close(found, expected, 1e-12)
+    wanted = torch.autograd.grad((expected * weight).sum(), parameters)
+    assert_close(torch.autograd.grad((found * weight).sum(), parameters), wanted, 1e-12)
 
 
 def test_distinct_rows():
@@ -216,8 +228,6 @@ def test_labels_of_minus_100_are_as_good_as_absent(family, fields):
 
 @each_tagger
 def test_no_label_at_all(fields):
-    from families import LSTM
-
     model = tagger(LSTM, **fields).train()
     inputs = inputs_for(model, random_ids(2, 3))
     loss = model(**inputs, labels=torch.full((2, 3), -100)).loss
@@ -227,8 +237,6 @@ def test_no_label_at_all(fields):
 
 def test_partly_labelled_sentences():
     """All labels allowed: nothing to learn. One allowed: as `labels`."""
-    from families import LSTM
-
     model = tagger(LSTM, use_crf=True)
     ids, labels = random_ids(2, 4), torch.randint(0, 5, (2, 4))
     everything = torch.ones(2, 4, 5, dtype=torch.bool)
@@ -320,8 +328,6 @@ def test_subclass_of_any_name_trains_by_its_own_loss(family, tmp_path):
 
 def test_label_smoothing(tmp_path):
     """Trainer does it from the logits, which a softmax head allows; with a CRF it would train without the CRF."""
-    from families import LSTM
-
     arguments = TrainingArguments(tmp_path, max_steps=1, label_smoothing_factor=0.1, **PLAIN_TRAINING)
     for use_crf in (False, True):
         trainer = Trainer(
