@@ -36,6 +36,8 @@ class TokenClassifierOutput(ModelOutput):
         predictions (`torch.LongTensor` of shape `(B, T)`, with a CRF, outside training): The best path that the tag
             scheme allows; -100 at padding and at tokens left out.
         marginals (`torch.Tensor` of shape `(B, T, K)`, with `output_marginals=True`): Posterior probabilities.
+        entity_probabilities (`torch.Tensor` of shape `(B, T)`, with `output_entity_probabilities=True`): At all tokens
+            of an entity of `predictions` the probability that the sentence has exactly this one.
         hidden_states (`tuple` of `torch.Tensor`, *optional*): As in [`RecurrentModel.forward`].
     """
 
@@ -43,6 +45,7 @@ class TokenClassifierOutput(ModelOutput):
     logits: torch.Tensor | None = None
     predictions: torch.Tensor | None = None
     marginals: torch.Tensor | None = None
+    entity_probabilities: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
@@ -86,6 +89,7 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
         allowed_tags: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
         output_marginals: bool = False,
+        output_entity_probabilities: bool = False,
         num_items_in_batch: int | torch.Tensor | None = None,
         **kwargs: Any,
     ) -> TokenClassifierOutput:
@@ -101,6 +105,8 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
                 labelled in part, with a CRF: the labels that each token may have. The loss is the negative logarithm
                 of the probability of all paths through them.
             output_marginals (`bool`, defaults to `False`): Return the posterior probabilities, with a CRF.
+            output_entity_probabilities (`bool`, defaults to `False`): Return those of the predicted entities, with a
+                CRF, outside training.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the summed loss by this number, which
                 Trainer counts over an accumulated batch, instead of by the number of labels.
 
@@ -121,7 +127,11 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
         if labels is not None:
             real = real & (labels != -100)
         if self.crf is None:
-            self._refuse_without_crf(allowed_tags, output_marginals)
+            self._refuse_without_crf(
+                allowed_tags=allowed_tags is not None,
+                output_marginals=output_marginals,
+                output_entity_probabilities=output_entity_probabilities,
+            )
             loss = None
             if labels is not None:
                 targets = labels.masked_fill(~real, -100).flatten()
@@ -146,6 +156,8 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
         if not self.training:
             outputs.logits = self.crf.posterior_logits(scores, real)
             outputs.predictions = outputs.logits.argmax(-1).masked_fill(~real, -100)
+            if output_entity_probabilities:
+                outputs.entity_probabilities = self.crf.entity_probabilities(scores, outputs.predictions, real)
         return outputs
 
     def _scores(self, input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states):
@@ -176,8 +188,8 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
             )
 
     @staticmethod
-    def _refuse_without_crf(allowed_tags, output_marginals) -> None:
-        for name, value in (("allowed_tags", allowed_tags is not None), ("output_marginals", output_marginals)):
+    def _refuse_without_crf(**given: bool) -> None:
+        for name, value in given.items():
             if value:
                 raise ValueError(f"`{name}` was given, but this model has no CRF: set `use_crf=True` in its config.")
 

@@ -95,7 +95,12 @@ class RecurrentConfig(PreTrainedConfig):
     """
 
     # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values", "predictions", "marginals"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "past_key_values",
+        "predictions",
+        "marginals",
+        "entity_probabilities",
+    ]
     _auto_class: ClassVar[str | None] = "AutoConfig"  # saved configurations carry their code
 
     vocab_size: int = 10000

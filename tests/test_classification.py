@@ -14,6 +14,7 @@ from transformers import DataCollatorForTokenClassification, EvalPrediction, Tra
 
 from hf_lstm.classification_recurrent import SequencePooler
 from hf_lstm.embedding_recurrent import distinct_rows
+from hf_lstm.tag_schemes import read_spans
 
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -172,6 +173,10 @@ def legal(path):
     return all(b[0] != "I" or a[1:] == b[1:] != "" for a, b in itertools.pairwise(names))
 
 
+def spans_of(path):
+    return set(read_spans([LABELS[i] for i in path], "BIO"))
+
+
 @each_family
 def test_crf_equals_enumeration(family):
     """Loss, best legal path, posteriors and `argmax` of the logits against all 5 ** 4 paths."""
@@ -200,6 +205,11 @@ def test_crf_equals_enumeration(family):
         for weight, i in zip(weights, allowed, strict=True):
             posterior[torch.arange(4), list(paths[i])] += weight
     assert_close(out.marginals[0], posterior)
+    found = model(ids, output_entity_probabilities=True).entity_probabilities[0]
+    assert spans_of(paths[best])
+    for span in spans_of(paths[best]):
+        expected = sum(weight for weight, i in zip(weights, allowed, strict=True) if span in spans_of(paths[i]))
+        assert all((found[t] - expected).abs() < 1e-5 for t in range(span.start, span.end))
     agree = posterior.argmax(-1) == out.predictions[0]
     assert agree.any()
     assert_close(out.logits[0].softmax(-1)[agree], posterior[agree])
@@ -402,8 +412,9 @@ def test_what_has_no_crf_or_no_characters_says_so(family):
     model, ids = tagger(family), random_ids(2, 4)
     with pytest.raises(ValueError, match="`char_ids` were given, but `char_vocab_size` is 0"):
         model(ids, char_ids=torch.ones(2, 4, 3, dtype=torch.long))
-    with pytest.raises(ValueError, match="`output_marginals` was given, but this model has no CRF"):
-        model(ids, output_marginals=True)
+    for name in ("output_marginals", "output_entity_probabilities"):
+        with pytest.raises(ValueError, match=f"`{name}` was given, but this model has no CRF"):
+            model(ids, **{name: True})
     with pytest.raises(ValueError, match="`char_vocab_size=12` gives the model features of whole words"):
         family.build("ForCausalLM", **CHARACTERS)
 
