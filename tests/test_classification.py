@@ -129,10 +129,8 @@ def test_characters_equal_their_equations(family):
                 expected = torch.cat([outputs[0, -1, :3], outputs[0, 0, 3:]])
             else:
                 zero, (w, b) = torch.zeros(5), (module.convolution.weight, module.convolution.bias)
-                windows = [torch.stack(triple) for triple in itertools.pairwise([zero, *vectors, zero])] and [
-                    torch.stack([a, b_, c])
-                    for a, b_, c in zip([zero, *vectors], vectors, [*vectors[1:], zero], strict=False)
-                ]
+                padded_word = [zero, *vectors, zero]
+                windows = [torch.stack(padded_word[i : i + 3]) for i in range(len(word))]
                 scores = torch.stack([(w * window.T).sum((1, 2)) + b for window in windows])
                 expected = scores.max(0).values
             assert_close(vector, expected)
