@@ -99,8 +99,8 @@ SETS = {
     ),
 }
 NOTES = {
-    "weibo_ner": "Each character of the data, test data included, bears a digit, its place in an automatically segmented "
-    "word, which the model reads: published figures for characters alone are of a harder task.",
+    "weibo_ner": "Each character of the data, test data included, bears a digit, its place in an automatically "
+    "segmented word, which the model reads: published figures for characters alone are of a harder task.",
 }
 SCRIPTS = {"token": "train_token_classification.py", "text": "train_text_classification.py"}
 MODELS = {"token": AutoModelForTokenClassification, "text": AutoModelForSequenceClassification}
