@@ -49,7 +49,35 @@ class TokenClassifierOutput(ModelOutput):
     hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
-class RecurrentForTokenClassification(RecurrentPreTrainedModel):
+class RecurrentClassifier(RecurrentPreTrainedModel):
+    """What the heads that classify share: a backbone whose state nobody asks for."""
+
+    model_class: type[RecurrentModel]
+
+    def __init__(self, config: RecurrentConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.model = self.model_class(self.config)
+
+    def _encode(self, input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states):
+        """Outputs of the backbone (B, T, D * P), its hidden states, and where the real tokens are, (B, T)."""
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            char_ids=char_ids,
+            shape_ids=shape_ids,
+            inputs_embeds=inputs_embeds,
+            use_cache=False,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        features = outputs.last_hidden_state
+        if attention_mask is None:
+            return features, outputs.hidden_states, features.new_ones(features.shape[:2], dtype=torch.bool)
+        return features, outputs.hidden_states, attention_mask != 0
+
+
+class RecurrentForTokenClassification(RecurrentClassifier):
     """
     A backbone, a linear layer over the labels, and with `config.use_crf` a linear-chain CRF over their sequence (Huang
     et al. 2015; Lample et al. 2016). Reads in both directions unless the configuration says otherwise.
@@ -58,7 +86,6 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
     _auto_class = "AutoModelForTokenClassification"
     accepts_loss_kwargs = True  # Trainer: the loss divides by `num_items_in_batch` itself
     bidirectional_by_default = True
-    model_class: type[RecurrentModel]
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -67,8 +94,6 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
         config = self.config
-        self.num_labels = config.num_labels
-        self.model = self.model_class(config)
         self.classifier = nn.Linear(config.output_size, config.num_labels)
         self.crf = None
         if config.use_crf:
@@ -117,9 +142,10 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
             ValueError: for labels of another shape or range, and for a CRF in training mode without labels.
         """
         refuse_unknown(kwargs)
-        scores, hidden_states, real = self._scores(
+        features, hidden_states, real = self._encode(
             input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states
         )
+        scores = self.classifier(features)
         if labels is not None:
             self._check_labels(labels, scores.shape)
         if tag_mask is not None:
@@ -160,21 +186,6 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
                 outputs.entity_probabilities = self.crf.entity_probabilities(scores, outputs.predictions, real)
         return outputs
 
-    def _scores(self, input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states):
-        """Scores of the labels (B, T, K), the hidden states, and where the real tokens are, (B, T)."""
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            char_ids=char_ids,
-            shape_ids=shape_ids,
-            inputs_embeds=inputs_embeds,
-            use_cache=False,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-        )
-        scores = self.classifier(outputs.last_hidden_state)
-        return scores, outputs.hidden_states, real_positions(scores, attention_mask)
-
     def _check_labels(self, labels: torch.Tensor, shape: torch.Size) -> None:
         if labels.shape != shape[:2]:
             raise ValueError(
@@ -199,13 +210,6 @@ class RecurrentForTokenClassification(RecurrentPreTrainedModel):
         if loss is None:
             return None
         return loss / (real.sum().clamp(min=1) if num_items is None else torch.as_tensor(num_items).to(loss.device))
-
-
-def real_positions(values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.BoolTensor:
-    """Where the real positions of values (B, T, .) are, (B, T)."""
-    if attention_mask is None:
-        return torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
-    return attention_mask != 0
 
 
 def label_names(config: RecurrentConfig) -> list[str]:
@@ -257,7 +261,7 @@ class SequencePooler(nn.Module):
         return (weights[..., None] * hidden_states).sum(1)
 
 
-class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
+class RecurrentForSequenceClassification(RecurrentClassifier):
     """
     A backbone, a [`SequencePooler`] and a linear layer: for one label of several, for several at once, or for numbers,
     as `config.problem_type` says or the labels suggest.
@@ -265,7 +269,6 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
 
     _auto_class = "AutoModelForSequenceClassification"
     accepts_loss_kwargs = False  # Trainer: the loss is a mean over the examples of a batch
-    model_class: type[RecurrentModel]
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -274,8 +277,6 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
         self.loss_type = "ForSequenceClassification"  # whatever the name of a subclass
-        self.num_labels = config.num_labels
-        self.model = self.model_class(self.config)
         self.pooler = SequencePooler(self.config)
         self.score = nn.Linear(self.pooler.output_size, config.num_labels)
         self.post_init()
@@ -305,19 +306,11 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
             `hidden_states`.
         """
         refuse_unknown(kwargs)
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            char_ids=char_ids,
-            shape_ids=shape_ids,
-            inputs_embeds=inputs_embeds,
-            use_cache=False,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
+        features, hidden_states, real = self._encode(
+            input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states
         )
-        features = outputs.last_hidden_state
-        logits = self.score(self.pooler(features, real_positions(features, attention_mask)))
+        logits = self.score(self.pooler(features, real))
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
-        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=outputs.hidden_states)
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden_states)
