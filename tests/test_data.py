@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Documents from every kind of file, the built-in corpus, and blocks that predict each token once."""
 
+import gzip
 import json
 
 import datasets
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hf_lstm import LSTMTokenizer, data
-from hf_lstm.data import load_text, make_blocks, python_docs
+from hf_lstm import LSTMTokenizer
+from hf_lstm.data import documentation, load_text, make_blocks, python_docs
 
 
 TEXTS = [f"Document number {i}, with a comma." for i in range(20)]
@@ -23,7 +24,7 @@ def own_cache(tmp_path, monkeypatch):
 def write(path, texts, column="text"):
     """Write the texts as what the extension of `path` says, one text a row."""
     dataset = Dataset.from_dict({"id": range(len(texts)), column: texts})
-    if path.suffix == ".txt":
+    if path.suffix in (".txt", ".tokens"):
         path.write_text("\n".join(texts), encoding="utf-8")
     elif path.suffix == ".json":
         path.write_text(json.dumps(dataset.to_list()), encoding="utf-8")
@@ -32,11 +33,18 @@ def write(path, texts, column="text"):
     return path
 
 
-@pytest.mark.parametrize("extension", ["txt", "json", "jsonl", "csv", "parquet", "JSONL"])
+@pytest.mark.parametrize("extension", ["txt", "tokens", "json", "jsonl", "csv", "parquet", "JSONL"])
 def test_every_file_type_is_read(tmp_path, extension):
     path = write(tmp_path / f"text.{extension.lower()}", TEXTS)
     path = path.rename(path.with_suffix(f".{extension}"))
-    splits = load_text(path)
+    assert_split(load_text(path))
+    zipped = tmp_path / f"zipped.{extension}.gz"
+    if extension != "parquet":  # compressed in itself
+        zipped.write_bytes(gzip.compress(path.read_bytes()))
+        assert_split(load_text(zipped))
+
+
+def assert_split(splits):
     assert list(splits) == ["train", "validation"]
     assert splits["train"].column_names == splits["validation"].column_names == ["text"]
     assert splits["train"]["text"][:] == TEXTS[:18]  # the last tenth is held out
@@ -82,17 +90,17 @@ def test_bad_input_is_refused(tmp_path):
         load_text(tmp_path / "none.txt")
     with pytest.raises(ValueError, match=r"`validation_file` is '.*none\.csv', which is not a file"):
         load_text(good, tmp_path / "none.csv")
-    with pytest.raises(ValueError, match=r"`train_file` is '.*a\.pdf': its name has to end in one of txt, json"):
+    with pytest.raises(ValueError, match=r"`train_file` is '.*a\.pdf': its name has to end in one of json, jsonl"):
         load_text(tmp_path / "a.pdf")
     with pytest.raises(ValueError, match=r"`text_column` is 'body', but the train data has \['id', 'text'\]"):
         load_text(good, text_column="body")
     with pytest.raises(ValueError, match="The train data holds no text in the column `text`"):
         load_text(blank)
-    with pytest.raises(ValueError, match="One document cannot be split"):
+    with pytest.raises(ValueError, match="One row of training data cannot be split"):
         load_text(write(tmp_path / "one.txt", ["One."]))
-    with pytest.raises(ValueError, match="`dataset_name` is 'x' and `train_file`"):
+    with pytest.raises(ValueError, match="`dataset_name` is 'x' and files are given"):
         load_text(good, dataset_name="x")
-    with pytest.raises(ValueError, match=r"`validation_file` is 'b\.txt' without `train_file`"):
+    with pytest.raises(ValueError, match=r"`train_file` is None where other files are given"):
         load_text(validation_file="b.txt")
 
 
@@ -111,14 +119,14 @@ def test_python_docs_keeps_prose_once_in_a_fixed_order(monkeypatch):
         ("second", f"{quoted}\n\nThe second document says a thing or two of its own."),
         ("third", quoted),
     ]
-    monkeypatch.setattr(data, "_raw_python_docs", lambda: iter(raw))
+    monkeypatch.setattr(documentation, "_raw_python_docs", lambda: iter(raw))
     texts = {row["name"]: row["text"] for row in python_docs()}
     assert texts == {
         "first": "This paragraph is wrapped, and two documents quote it word by word.",
         "second": "The second document says a thing or two of its own.",
     }
     many = [(str(i), f"Document number {i} differs from all the other documents.") for i in range(50)]
-    monkeypatch.setattr(data, "_raw_python_docs", lambda: iter(many))
+    monkeypatch.setattr(documentation, "_raw_python_docs", lambda: iter(many))
     names = python_docs()["name"][:]
     assert names == python_docs()["name"][:] != python_docs(seed=1)["name"][:]
     assert names != [name for name, _ in many]
@@ -129,8 +137,8 @@ def test_docstrings_of_a_module():
     source = (
         b'"""Module."""\nclass A:\n    """Class."""\n    def f(self):\n        """Method."""\n    x = "no docstring"'
     )
-    assert [d for d in data._docstrings(source).split("\n\n") if d] == ["Module.", "Class.", "Method."]
-    assert data._docstrings(b"not python $$$") == ""
+    assert [d for d in documentation._docstrings(source).split("\n\n") if d] == ["Module.", "Class.", "Method."]
+    assert documentation._docstrings(b"not python $$$") == ""
 
 
 @pytest.fixture(scope="module")

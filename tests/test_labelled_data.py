@@ -9,10 +9,6 @@ import datasets
 import pytest
 
 from hf_lstm.data import (
-    CASES,
-    DOC_CLASSES,
-    HELD_OUT,
-    MARKS,
     encode_tagged,
     load_classified,
     load_tagged_splits,
@@ -22,6 +18,8 @@ from hf_lstm.data import (
     unwrite,
     unwritten_docs,
 )
+from hf_lstm.data.documentation import CASES, DOC_CLASSES, MARKS
+from hf_lstm.data.files import HELD_OUT
 from hf_lstm.tokenization_lstm import LSTMTokenizer
 
 

@@ -1,0 +1,24 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Data to train on: texts for language models, tagged sentences, and classified texts."""
+
+from .classified import load_classified
+from .documentation import python_docs, rewrite, sorted_docs, unwrite, unwritten_docs
+from .tagged import convert_tag_column, encode_tagged, load_tagged, load_tagged_splits, write_tagged
+from .text import load_text, make_blocks
+
+
+__all__ = [
+    "convert_tag_column",
+    "encode_tagged",
+    "load_classified",
+    "load_tagged",
+    "load_tagged_splits",
+    "load_text",
+    "make_blocks",
+    "python_docs",
+    "rewrite",
+    "sorted_docs",
+    "unwrite",
+    "unwritten_docs",
+    "write_tagged",
+]

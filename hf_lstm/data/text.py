@@ -1,0 +1,107 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+Text for language models, and how it is cut into blocks.
+
+Glossary: B blocks, T predicted tokens a block.
+"""
+
+import os
+
+import numpy as np
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedTokenizerBase
+
+from .documentation import python_docs
+from .files import check_sources, hold_out, read_splits
+
+
+def load_text(
+    train_file: str | os.PathLike | None = None,
+    validation_file: str | os.PathLike | None = None,
+    *,
+    dataset_name: str | None = None,
+    dataset_config_name: str | None = None,
+    text_column: str = "text",
+    sample_by: str = "line",
+) -> DatasetDict:
+    """
+    Documents to train and to evaluate a language model on: from files, from the Hub, or [`python_docs`] where neither
+    is named. Without validation data the last tenth of the documents is held out. Empty documents are left out.
+
+    Args:
+        train_file (`str` or `os.PathLike`, *optional*):
+            A file of type txt, tokens, raw, json, jsonl, csv or tsv, plain or gzipped, or parquet. A row is a document.
+        validation_file (`str` or `os.PathLike`, *optional*): The same for evaluation.
+        dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
+        dataset_config_name (`str`, *optional*): Configuration of that dataset.
+        text_column (`str`, *optional*, defaults to `"text"`): Column that holds the text.
+        sample_by (`str`, *optional*, defaults to `"line"`):
+            What a document is in a txt file: a `"line"`, a `"paragraph"` (blank lines between) or the `"document"`.
+
+    Returns:
+        `DatasetDict`: The splits `"train"` and `"validation"`, each with the one column `"text"`.
+
+    Raises:
+        `ValueError`: If a file is missing or of unknown type, the column or split is missing, or there is no text.
+    """
+    files = {"train": train_file, "validation": validation_file}
+    files = {split: path for split, path in files.items() if path is not None}
+    check_sources(files, dataset_name)
+    if dataset_name is None and not files:
+        splits, text_column = {"train": python_docs()}, "text"
+    else:
+        splits = read_splits(files, dataset_name, dataset_config_name, sample_by)
+    splits = {name: _documents(splits[name], name, text_column) for name in ("train", "validation") if name in splits}
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = hold_out(splits["train"], shuffle=False)
+    return DatasetDict(splits)
+
+
+def make_blocks(documents: Dataset, tokenizer: PreTrainedTokenizerBase, block_size: int) -> Dataset:
+    """
+    Tokenize documents, join them with an end-of-sequence token after each, and cut the stream into blocks.
+
+    A block holds `block_size + 1` tokens, and begins with the last token of the block before it. A causal model does
+    not predict the first token of its input, so every token of the stream, its first one apart, is a target exactly
+    once. An incomplete last block is left out.
+
+    Args:
+        documents (`Dataset`): Documents in a column `"text"`.
+        tokenizer (`PreTrainedTokenizerBase`): The tokenizer; its `eos_token` marks the end of a document.
+        block_size (`int`): Number of predicted tokens a block, T.
+
+    Returns:
+        `Dataset`: B rows of `input_ids` and `labels`, the same `T + 1` tokens: a causal model shifts them itself.
+
+    Raises:
+        `ValueError`: If the tokenizer has no `eos_token`, or the text is too short for one block.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ValueError("`tokenizer` has no `eos_token`, which marks the end of a document: set one.")
+    if block_size < 1:
+        raise ValueError(f"`block_size` is {block_size}: a block has to predict at least one token.")
+    end = [tokenizer.eos_token_id]
+    tokens = documents.map(
+        lambda rows: {"input_ids": [ids + end for ids in tokenizer(rows["text"])["input_ids"]]},
+        batched=True,
+        remove_columns=documents.column_names,
+        desc="Tokenizing",
+    )
+    stream = np.concatenate(tokens.with_format("numpy")["input_ids"][:])  # (number of tokens,)
+    if len(stream) <= block_size:
+        raise ValueError(
+            f"`block_size` is {block_size} and the text has {len(stream)} tokens: give a smaller size or more text."
+        )
+    blocks = np.lib.stride_tricks.sliding_window_view(stream, block_size + 1)[::block_size]  # (B, T + 1)
+    return Dataset.from_dict({"input_ids": blocks, "labels": blocks})
+
+
+def _documents(dataset: Dataset, split: str, text_column: str) -> Dataset:
+    """The documents of a split that are not empty, in the one column `"text"`."""
+    if text_column not in dataset.column_names:
+        raise ValueError(f"`text_column` is {text_column!r}, but the {split} data has {dataset.column_names}.")
+    dataset = dataset.filter(lambda row: bool(row[text_column] and row[text_column].strip()))
+    dataset = dataset.select_columns(text_column).rename_columns({text_column: "text"})
+    if len(dataset) == 0:
+        raise ValueError(f"The {split} data holds no text in the column `{text_column}`: check the file.")
+    return dataset
