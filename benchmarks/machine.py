@@ -13,7 +13,7 @@ import hf_lstm
 
 
 # Not among our requirements. flair asks for an older transformers than ours: it needs an environment of its own.
-PEERS = ("pytorch-crf", "flair")
+PEERS = ("pytorch-crf",)
 
 
 def machine(device: str) -> dict:

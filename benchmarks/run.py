@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from against_flair import flair
 from generation import gpt2, greedy, sampling
 from layers import bf16, decoding, forward, gru, masked
 from loss import loss
@@ -50,6 +51,7 @@ CASES = {
         loss,
         crf,
         tagger,
+        flair,
     )
 }
 QUICK = 90  # seconds, after which no row begins: a row may take 20

@@ -30,7 +30,7 @@ def load_text(
 
     Args:
         train_file (`str` or `os.PathLike`, *optional*):
-            A file of type txt, tokens, raw, json, jsonl, csv or tsv, plain or gzipped, or parquet. A row is a document.
+            A txt, tokens, raw, json, jsonl, csv or tsv file, plain or gzipped, or a parquet file. A row is a document.
         validation_file (`str` or `os.PathLike`, *optional*): The same for evaluation.
         dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
         dataset_config_name (`str`, *optional*): Configuration of that dataset.
