@@ -34,9 +34,9 @@ def ragged(timing):
     return importlib.import_module("ragged")
 
 
-def run(*options, **environment) -> subprocess.CompletedProcess:
+def run(*options, script: str = "run.py", **environment) -> subprocess.CompletedProcess:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), *map(str, options)]
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, options)]
     return subprocess.run(command, env=os.environ | {"PYTHONPATH": path} | environment, capture_output=True, text=True)
 
 
@@ -128,3 +128,13 @@ def test_lengths_are_those_of_conll(ragged):
     assert lengths.min() == 1 and lengths.max() <= 113
     assert lengths.float().mean() == pytest.approx(14.5, abs=0.2)
     assert lengths.float().std() == pytest.approx(11.8, abs=0.3)
+
+
+def test_one_long_generation(tmp_path):
+    """Every block of tokens is measured, the prompt and what is left over apart."""
+    saved = tmp_path / "endurance.json"
+    sizes = "--hidden_size", 8, "--vocab_size", 20
+    done = run("--tokens", 25, "--block", 10, *sizes, "--output", saved, script="endurance.py")
+    assert done.returncode == 0, done.stderr
+    blocks = json.loads(saved.read_text())["blocks"]
+    assert len(blocks) == 2 and all(block["microseconds"] > 0 and block["MiB"] > 10 for block in blocks)
