@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Perplexity of language models on a text, and two ways to let a trained model adapt to what it reads: the neural cache
+"""
+Perplexity of language models on a text, and two ways to let a trained model adapt to what it reads: the neural cache
 and dynamic evaluation.
 
 Glossary: N tokens of the text, B rows read side by side, T time steps of a block, P size of the last layer's output,
@@ -67,9 +68,9 @@ class Perplexity(NamedTuple):
 @dataclass(frozen=True)
 class NeuralCache:
     r"""
-    The continuous cache of Grave, Joulin & Usunier (2017, section 3). The model remembers the outputs `h_i` of its last
-    layer at the last M positions, with the token `x_(i+1)` that came next, and expects at step t what came next where
-    it was in a similar state:
+    The continuous cache of Grave, Joulin & Usunier (2017, section 3, equations 2 and 3). The model remembers the
+    outputs `h_i` of its last layer at the last M positions, with the token `x_(i+1)` that came next, and expects at
+    step t what came next where it was in a similar state:
 
         p_cache(w) ∝ sum over i with x_(i+1) = w of exp(theta * h_t · h_i)
         p(w) = (1 - interpolation) * p_model(w) + interpolation * p_cache(w)
@@ -115,9 +116,9 @@ class NeuralCache:
 @dataclass(frozen=True, eq=False)
 class DynamicEvaluation:
     r"""
-    Dynamic evaluation (Krause, Kahembwe, Murray & Renals 2018, "Our approach"): the text is read in short segments, and
-    after each, once its loss is counted, the parameters `θ` take a gradient step on it, and another one back to where
-    training had left them, `θ_g`. With the gradient `g` of the mean loss of the segment,
+    Dynamic evaluation (Krause, Kahembwe, Murray & Renals 2018): the text is read in short segments, and after each,
+    once its loss is counted, the parameters `θ` take a gradient step on it, and another one back to where training had
+    left them, `θ_g`. With the gradient `g` of the mean loss of the segment,
 
         θ <- θ - learning_rate * g + decay * (θ_g - θ)                                         without `gradient_rms`
         θ <- θ - learning_rate * g / (R + epsilon) + min(1, decay * R / avg(R)) * (θ_g - θ)    with `gradient_rms` R
@@ -273,7 +274,7 @@ def tune_neural_cache(
     model: PreTrainedModel,
     token_ids: Sequence[int] | torch.Tensor,
     thetas: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0),
-    interpolations: Sequence[float] = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3),
+    interpolations: Sequence[float] = (0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4),
     *,
     cache_size: int = 2000,
     batch_size: int = 1,
@@ -315,8 +316,7 @@ def tune_neural_cache(
         if dynamic_evaluation is not None:
             block_size = dynamic_evaluation.segment_length
         totals, tokens = _read(model, token_ids, score, learn, batch_size, block_size, carry_state, show_progress)
-    losses = (-totals / tokens).flatten().tolist()
-    return _tuning(caches, {(cache.theta, cache.interpolation): loss for cache, loss in zip(caches, losses)})
+    return _tuning(caches, [(cache.theta, cache.interpolation) for cache in caches], (-totals / tokens).flatten())
 
 
 @torch.no_grad()
@@ -420,8 +420,8 @@ def tune_dynamic_evaluation(
     if not tried:
         raise ValueError("`learning_rates` or `decays` is empty: give at least one value of each.")
     reading = {"batch_size": batch_size, "carry_state": carry_state, "show_progress": show_progress}
-    results = [evaluate_perplexity(model, token_ids, dynamic_evaluation=each, **reading) for each in tried]
-    return _tuning(tried, {(e.learning_rate, e.decay): result.loss for e, result in zip(tried, results)})
+    losses = [evaluate_perplexity(model, token_ids, dynamic_evaluation=each, **reading).loss for each in tried]
+    return _tuning(tried, [(each.learning_rate, each.decay) for each in tried], losses)
 
 
 def join_tokens(rows: Iterable, eos_token_id: int | None = None) -> torch.LongTensor:
@@ -561,7 +561,7 @@ def _streams(tokens: torch.Tensor, batch_size: int, block_size: int) -> list[tup
 
 
 def _windows(tokens: torch.Tensor, batch_size: int, block_size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Inputs and targets (B, T) of batches of windows; in the last one, of fewer tokens, the other targets are -100."""
+    """Inputs and targets (B, T) of batches of windows; where the last window has ended the target is -100."""
     inputs, targets = tokens[:-1].split(block_size), tokens[1:].split(block_size)
     return [
         (
@@ -655,10 +655,11 @@ def _check_counts(**counts: int) -> None:
             raise ValueError(f"`{name}` is {value}: give at least 1.")
 
 
-def _tuning(tried: list, losses: dict[tuple[float, float], float]) -> Tuning:
+def _tuning(tried: list, pairs: list[tuple[float, float]], losses: Iterable[float]) -> Tuning:
     """The options with the smallest loss; one that is NaN, where the model diverged, is the worst."""
-    ranks = [math.inf if math.isnan(loss) else loss for loss in losses.values()]
-    return Tuning(tried[ranks.index(min(ranks))], losses)
+    losses = [float(loss) for loss in losses]
+    ranks = [math.inf if math.isnan(loss) else loss for loss in losses]
+    return Tuning(tried[ranks.index(min(ranks))], dict(zip(pairs, losses, strict=True)))
 
 
 def _exp(loss: float) -> float:
