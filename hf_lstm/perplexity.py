@@ -524,7 +524,7 @@ def _read(
                 loss = -log_probs.sum() / (targets != -100).sum()
             if learn is not None:
                 learn(loss)
-                state = state and state.detach()
+                state = state.detach() if recurrent else None
             if not carry_state:  # windows follow one another: a single stream for the cache
                 state, targets = None, targets.reshape(1, -1)
                 log_probs = log_probs.reshape(1, -1)

@@ -226,17 +226,18 @@ def test_dynamic_evaluation(family, kind, rows):
     assert abs(expected - evaluate_perplexity(model, tokens, batch_size=rows).loss) > 1e-3  # it did adapt
 
 
-@pytest.mark.parametrize("decay, expected", [(0.0, False), (1.0, True)])
-def test_full_decay_forgets(decay, expected):
-    """Back at the original parameters after each segment, all that remains is the last step: here of size 0."""
+@pytest.mark.parametrize("decay", [0.0, 1.0])
+def test_dynamic_evaluation_that_changes_nothing(decay):
+    """Steps of size 0, from which there is no way back; and a text of one segment, counted before the first step."""
     model, tokens = build(), text()
     plain = evaluate_perplexity(model, tokens).loss
     rms = {name: torch.ones_like(parameter) for name, parameter in model.named_parameters()}
-    for gradients in (None, rms):
-        options = DynamicEvaluation(0.0, decay, gradients)
+    for options in (
+        DynamicEvaluation(0.0, decay),
+        DynamicEvaluation(0.0, decay, rms),
+        DynamicEvaluation(0.5, decay, segment_length=37),
+    ):
         assert evaluate_perplexity(model, tokens, dynamic_evaluation=options).loss == pytest.approx(plain, abs=1e-12)
-    options = DynamicEvaluation(0.5, decay, segment_length=37)  # a single segment is counted before the first step
-    assert evaluate_perplexity(model, tokens, dynamic_evaluation=options).loss == pytest.approx(plain, abs=1e-12)
 
 
 def test_cache_and_dynamic_evaluation_together():
@@ -413,6 +414,9 @@ def test_models_that_do_not_fit(model, message):
 def test_options_out_of_range(options, fields, message):
     with pytest.raises(ValueError, match=message):
         options(**fields)
+
+
+def test_nothing_to_try():
     with pytest.raises(ValueError, match="is empty"):
         tune_neural_cache(build(), text(), thetas=[])
     with pytest.raises(ValueError, match="is empty"):
