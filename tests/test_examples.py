@@ -17,6 +17,7 @@ from transformers import (
     Trainer,
 )
 
+from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
 from hf_lstm.metrics import tagging_scores
 
 
@@ -226,3 +227,34 @@ def test_classifier(tmp_path, file, problem_type, scores):
             ids = model(**tokenizer(["where was it ?", "when was it ?"], return_tensors="pt")).logits.argmax(-1)
         right = (ids.tolist()[0] == model.config.label2id["LOC"]) + (ids.tolist()[1] == model.config.label2id["NUM"])
         assert results["test_accuracy"] == right / 2
+
+
+def test_evaluation_of_a_language_model(tmp_path, capsys):
+    """The whole way, with a model that is not trained; the perplexity of one stream by hand."""
+    text, run, results = tmp_path / "text.txt", tmp_path / "run", tmp_path / "results.json"
+    text.write_text(TEXT)
+    tokenizer = LSTMTokenizer.train_from_iterator(TEXT.splitlines(), vocab_size=300, show_progress=False)
+    model = LSTMForCausalLM(LSTMConfig(vocab_size=len(tokenizer), hidden_size=8)).eval()
+    for part in (model, tokenizer):
+        part.save_pretrained(run)
+    options = {"model": run, "train_file": text, "results_file": results, "window": 16, "tuning_tokens": 40}
+    line = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    load("evaluate_language_model").main([*line, "--learning_rates", "3e-4", "1e-3", "--decays", "0"])
+    output = capsys.readouterr().out
+    assert "\nNeuralCache(theta=" in output and "\nDynamicEvaluation(learning_rate=" in output
+    ways = json.loads(results.read_text())
+    assert list(ways) == [
+        "windows of 16",
+        "state carried",
+        "with neural cache",
+        "with dynamic evaluation",
+        "with both",
+    ]
+    held_out = [tokenizer(line)["input_ids"] + [tokenizer.eos_token_id] for line in TEXT.splitlines()[-6:]]
+    stream = torch.tensor([[token for line in held_out for token in line]])
+    stream = stream[:, (stream.shape[1] + 1) // 2 :]
+    with torch.no_grad():
+        loss = model(stream, labels=stream).loss.item()
+    assert ways["state carried"] == pytest.approx(math.exp(loss), rel=1e-4)
+    assert ways["with neural cache"] < ways["state carried"]  # the text says the same again and again
+    assert ways["with dynamic evaluation"] < ways["state carried"]
