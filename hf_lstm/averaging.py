@@ -58,10 +58,11 @@ class NonMonotonicAveraging(TrainerCallback, ExportableState):
 
     >>> model = LSTMForCausalLM(LSTMConfig(vocab_size=10, hidden_size=8))
     >>> data = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 8
-    >>> settings = {"max_steps": 4, "report_to": "none", "disable_tqdm": True, "use_cpu": True}
+    >>> settings = {"max_steps": 4, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, "use_cpu": True}
     >>> averaging = NonMonotonicAveraging(start_step=2)
     >>> trainer = Trainer(model, TrainingArguments("run", **settings), train_dataset=data, callbacks=[averaging])
-    >>> _ = trainer.train()
+    >>> result = trainer.train()  # doctest: +ELLIPSIS
+    {'train_runtime': ...}
     >>> averaging.num_averaged
     3
     ```

@@ -60,7 +60,7 @@ class RecurrentConfig(PreTrainedConfig):
             ("locked" dropout, Gal & Ghahramani 2016, equation 7) instead of a new mask at each step.
         activation_regularization (`float`, defaults to 0.0): What a language model adds to its training loss: this
             factor, alpha, times the mean square of the outputs of the last layer, after their dropout (Merity et al.
-            2018, section 4.6).
+            2018, section 4.6). Label smoothing by Trainer takes the place of the model's loss, and of this.
         temporal_activation_regularization (`float`, defaults to 0.0): The same for beta and the mean square of the
             change of these outputs, before their dropout, from a token to the next.
         residual_connections (`bool`, defaults to `False`): Add the input of each layer after the first to its output
