@@ -45,9 +45,10 @@ class LSTMConfig(RecurrentConfig):
     def validate_recurrent(self):
         """The shared rules, and those of the LSTM's own fields."""
         super().validate_recurrent()
-        if self.projection_size is not None and not 1 <= self.projection_size < self.hidden_size:
+        smallest = min(self.hidden_sizes or [self.hidden_size])
+        if self.projection_size is not None and not 1 <= self.projection_size < smallest:
             raise ValueError(
-                f"`projection_size` must be at least 1 and less than `hidden_size={self.hidden_size}`, got "
+                f"`projection_size` must be at least 1 and less than `hidden_size={smallest}`, got "
                 f"{self.projection_size!r}. Use `projection_size=None` for no projection."
             )
         if self.forget_gate_bias is not None and not math.isfinite(self.forget_gate_bias):

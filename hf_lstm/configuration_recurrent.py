@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """The fields that LSTM, GRU and RNN configurations share, and the rules that hold between them."""
 
+import copy
 import dataclasses
 import difflib
 import math
@@ -38,6 +39,9 @@ class RecurrentConfig(PreTrainedConfig):
     Args:
         vocab_size (`int`, defaults to 10000): Number of tokens, V.
         hidden_size (`int`, defaults to 256): Number of units of a layer in one direction, H.
+        hidden_sizes (`list[int]`, *optional*): H of each layer in turn, where they differ (Merity et al. 2018, section
+            5: 1150, 1150 and 400). `hidden_size`, that of the last one, and `num_hidden_layers` follow from it and may
+            be left out.
         embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output,
             so that input and output embeddings can be tied without a projection.
         num_hidden_layers (`int`, defaults to 1): Number of layers, L.
@@ -49,8 +53,16 @@ class RecurrentConfig(PreTrainedConfig):
         input_dropout (`float`, defaults to 0.0): Dropout rate on the embeddings.
         hidden_dropout (`float`, defaults to 0.0): Dropout rate between layers.
         output_dropout (`float`, defaults to 0.0): Dropout rate on the output of the last layer.
+        recurrent_weight_dropout (`float`, defaults to 0.0): Dropout rate on the hidden-to-hidden weights of every
+            layer, `weight_hh`: one mask for all rows and steps of a forward pass (DropConnect, Merity et al. 2018,
+            section 2).
         variational_dropout (`bool`, defaults to `False`): Draw one mask for a sequence and use it at every time step
             ("locked" dropout, Gal & Ghahramani 2016, equation 7) instead of a new mask at each step.
+        activation_regularization (`float`, defaults to 0.0): What a language model adds to its training loss: this
+            factor, alpha, times the mean square of the outputs of the last layer, after their dropout (Merity et al.
+            2018, section 4.6). Label smoothing by Trainer takes the place of the model's loss, and of this.
+        temporal_activation_regularization (`float`, defaults to 0.0): The same for beta and the mean square of the
+            change of these outputs, before their dropout, from a token to the next.
         residual_connections (`bool`, defaults to `False`): Add the input of each layer after the first to its output
             (Wu et al. 2016, section 3.1).
         layer_norm (`bool`, defaults to `False`): Normalise the output of each layer (Ba et al. 2016), after the
@@ -105,6 +117,7 @@ class RecurrentConfig(PreTrainedConfig):
 
     vocab_size: int = 10000
     hidden_size: int = 256
+    hidden_sizes: list[int] | None = None
     embedding_size: int | None = None
     num_hidden_layers: int = 1
     bidirectional: bool | None = None
@@ -115,6 +128,9 @@ class RecurrentConfig(PreTrainedConfig):
     hidden_dropout: float | int = 0.0
     output_dropout: float | int = 0.0
     variational_dropout: bool = False
+    recurrent_weight_dropout: float | int = 0.0
+    activation_regularization: float | int = 0.0
+    temporal_activation_regularization: float | int = 0.0
 
     residual_connections: bool = False
     layer_norm: bool = False
@@ -153,12 +169,12 @@ class RecurrentConfig(PreTrainedConfig):
 
     @property
     def state_size(self) -> int:
-        """Size of the output of one direction of a layer."""
+        """Size of the output of one direction of a layer, of the last one where their sizes differ."""
         return self.hidden_size
 
     @property
     def output_size(self) -> int:
-        """Size of the output of a layer, both directions together."""
+        """Size of the output of a layer, both directions together; of the last one where their sizes differ."""
         return self.num_directions * self.state_size
 
     @property
@@ -178,8 +194,29 @@ class RecurrentConfig(PreTrainedConfig):
             guess = self._closest_field(name)
             hint = f"Did you mean `{guess}`?" if guess else f"See the fields of `{type(self).__name__}`."
             raise ValueError(f"`{name}` (given as {kwargs[name]!r}) is no field of `{type(self).__name__}`. {hint}")
+        self._follow_hidden_sizes()
         super().__post_init__(**kwargs)
         self.validate_recurrent()  # here as well, so that construction raises a plain ValueError
+
+    def _follow_hidden_sizes(self):
+        """Fill in what `hidden_sizes` implies and was left at its default."""
+        for name, value in self._implied().items():
+            if getattr(self, name) == getattr(type(self), name):
+                setattr(self, name, value)
+
+    def _implied(self) -> dict[str, int]:
+        """The values of other fields that `hidden_sizes` implies."""
+        if not self.hidden_sizes:
+            return {}
+        return {"hidden_size": self.hidden_sizes[-1], "num_hidden_layers": len(self.hidden_sizes)}
+
+    def of_layer(self, i: int) -> "RecurrentConfig":
+        """The configuration of a stack whose layers all have the size of layer `i`, counted from 0."""
+        if self.hidden_sizes is None:
+            return self
+        config = copy.copy(self)
+        config.hidden_size, config.hidden_sizes = self.hidden_sizes[i], None
+        return config
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
@@ -225,7 +262,7 @@ class RecurrentConfig(PreTrainedConfig):
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
         layers = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout")
-        for name in (*layers, "char_dropout", "word_dropout"):
+        for name in (*layers, "recurrent_weight_dropout", "char_dropout", "word_dropout"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(f"`{name}` is a probability and must be at least 0 and less than 1, got {value!r}.")
@@ -233,6 +270,11 @@ class RecurrentConfig(PreTrainedConfig):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
+        for name in ("activation_regularization", "temporal_activation_regularization"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"`{name}` must be a finite number of at least 0, got {value!r}. Use 0 for none.")
+        self._validate_hidden_sizes()
         self._validate_special_tokens()
         self._validate_word_features()
         for name in ("hidden_dropout", "residual_connections"):
@@ -241,6 +283,25 @@ class RecurrentConfig(PreTrainedConfig):
                     f"`{name}={getattr(self, name)!r}` acts between layers and has no effect with "
                     "`num_hidden_layers=1`. Raise `num_hidden_layers`, or leave it out."
                 )
+
+    def _validate_hidden_sizes(self):
+        sizes = self.hidden_sizes
+        if sizes is None:
+            return
+        if not sizes or min(sizes) < 1:
+            raise ValueError(f"`hidden_sizes` must hold a whole number of at least 1 for each layer, got {sizes!r}.")
+        for name, value in self._implied().items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"`{name}={getattr(self, name)!r}` and `hidden_sizes={sizes!r}` disagree: the latter implies "
+                    f"{value}. Leave `{name}` out, or make it {value}."
+                )
+        outputs = [self.of_layer(i).output_size for i in range(len(sizes))]
+        if self.residual_connections and len(set(outputs)) > 1:
+            raise ValueError(
+                "`residual_connections=True` adds the input of a layer to its output, which have different sizes with "
+                f"`hidden_sizes={sizes!r}`: outputs of {outputs}. Make them equal, or leave one of the two out."
+            )
 
     def _validate_special_tokens(self):
         for name in ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"):

@@ -226,6 +226,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
         super().__init__()
         self.input_size, self.hidden_size, self.output_size = input_size, config.hidden_size, config.state_size
         self.bias, self.num_directions = config.bias, config.num_directions
+        self.recurrent_weight_dropout = config.recurrent_weight_dropout
         self._names = [self._register(suffix) for suffix in ("", "_reverse")[: self.num_directions]]
         self._flattened: list[int] = []  # addresses of the parameters when they were laid side by side
 
@@ -293,6 +294,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
             self.flatten_parameters()
         dtype = self._compute_dtype(inputs)
         inputs, weights = inputs.to(dtype), self._weights(dtype)
+        if self.training and self.recurrent_weight_dropout:
+            weights = self._drop_recurrent(weights)
         length, fresh = inputs.shape[1], state is None
         if fresh:
             shape = (inputs.shape[0], self.num_directions)
@@ -350,6 +353,14 @@ class RecurrentLayer(GradientCheckpointingLayer):
         own = self._parameters  # a parametrised weight is not among them
         weights = [[own[name] if name in own else getattr(self, name) for name in names] for names in self._names]
         return [[w if w.dtype == dtype else w.to(dtype) for w in direction] for direction in weights]
+
+    def _drop_recurrent(self, weights: list[list[torch.Tensor]]) -> list[list[torch.Tensor]]:
+        """
+        DropConnect on the hidden-to-hidden weights (Merity et al. 2018, section 2), those kept scaled by 1 / (1 - p).
+        The parameters stay as they are, and so does the projection of an LSTM, whose product leaves the layer too.
+        """
+        rate = self.recurrent_weight_dropout
+        return [[w_ih, F.dropout(w_hh, rate), *rest] for w_ih, w_hh, *rest in weights]
 
     def _run_sequence(self, inputs, state, weights):
         """Every position is real: one call of the fused kernel for both directions."""

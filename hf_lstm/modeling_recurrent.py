@@ -12,6 +12,7 @@ included.
 import copy
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from inspect import unwrap
 from typing import Any
 
@@ -94,6 +95,19 @@ class RecurrentPreTrainedModel(PreTrainedModel):
         return None if mask.all() else Padding(mask)
 
 
+@dataclass
+class RecurrentModelOutput(BaseModelOutputWithPast):
+    """
+    As [`~transformers.modeling_outputs.BaseModelOutputWithPast`], and one field more.
+
+    Args:
+        raw_hidden_state (`torch.Tensor` of shape `(B, T, D * P)`, with `output_raw=True`): `last_hidden_state` before
+            its dropout.
+    """
+
+    raw_hidden_state: torch.Tensor | None = None
+
+
 class RecurrentModel(RecurrentPreTrainedModel):
     """Embedding and a stack of recurrent layers, without a head."""
 
@@ -109,10 +123,11 @@ class RecurrentModel(RecurrentPreTrainedModel):
         self.input_dropout = SequenceDropout(config.input_dropout, config.variational_dropout)
         self.hidden_dropout = SequenceDropout(config.hidden_dropout, config.variational_dropout)
         self.output_dropout = SequenceDropout(config.output_dropout, config.variational_dropout)
-        sizes = [config.feature_size] + [config.output_size] * (config.num_hidden_layers - 1)
-        self.layers = nn.ModuleList(self.layer_class(config, size) for size in sizes)
-        norms = config.num_hidden_layers if config.layer_norm else 0
-        self.norms = nn.ModuleList(nn.LayerNorm(config.output_size, eps=config.layer_norm_eps) for _ in range(norms))
+        configs = [config.of_layer(i) for i in range(config.num_hidden_layers)]
+        sizes = [config.feature_size, *(each.output_size for each in configs)]
+        self.layers = nn.ModuleList(map(self.layer_class, configs, sizes))
+        norms = sizes[1:] if config.layer_norm else []
+        self.norms = nn.ModuleList(nn.LayerNorm(size, eps=config.layer_norm_eps) for size in norms)
         self.residual_connections = config.residual_connections  # reading a configuration takes microseconds
         self.gradient_checkpointing = False
         self.post_init()
@@ -128,8 +143,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
         return_dict: bool | None = None,
         char_ids: torch.LongTensor | None = None,
         shape_ids: torch.LongTensor | None = None,
+        output_raw: bool = False,
         **kwargs: Any,
-    ) -> BaseModelOutputWithPast | tuple:
+    ) -> RecurrentModelOutput | tuple:
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(B, T)`): Token ids, smaller than `config.vocab_size`.
@@ -146,11 +162,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 for a model with `char_vocab_size`.
             shape_ids (`torch.LongTensor` of shape `(B, T)`): The shape of each token; for a model with
                 `shape_vocab_size`.
+            output_raw (`bool`, defaults to `False`): Return the output of the last layer before its dropout, too.
 
         Returns:
-            [`~transformers.modeling_outputs.BaseModelOutputWithPast`]: `last_hidden_state` of shape `(B, T, D * P)`,
-            zero at padding; `past_key_values` ([`RecurrentCache`]); `hidden_states`, L + 1 tensors, the first of shape
-            `(B, T, E)`, E with the features of characters and shapes.
+            [`RecurrentModelOutput`]: `last_hidden_state` of shape `(B, T, D * P)`, zero at padding; `past_key_values`
+            ([`RecurrentCache`]); `hidden_states`, L + 1 tensors, the first of shape `(B, T, E)`, E with the features
+            of characters and shapes; `raw_hidden_state`.
 
         Raises:
             ValueError: for inputs, a mask or a cache that do not fit the model or each other.
@@ -176,14 +193,15 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 cache.update(state, i, length, steps)
             hidden_states = self._finish_layer(i, outputs, hidden_states, padding)
             all_hidden_states.append(hidden_states)
+        raw = hidden_states if output_raw else None
         hidden_states = all_hidden_states[-1] = self.output_dropout(hidden_states)
         cache = cache if use_cache is not False else None
         all_hidden_states = tuple(all_hidden_states) if output_hidden_states else None
         if return_dict is None:
             return_dict = self.config.return_dict
         if not return_dict:
-            return tuple(each for each in (hidden_states, cache, all_hidden_states) if each is not None)
-        return BaseModelOutputWithPast(hidden_states, cache, all_hidden_states)
+            return tuple(each for each in (hidden_states, cache, all_hidden_states, raw) if each is not None)
+        return RecurrentModelOutput(hidden_states, cache, all_hidden_states, raw_hidden_state=raw)
 
     def _finish_layer(
         self, i: int, outputs: torch.Tensor, inputs: torch.Tensor, padding: Padding | None
@@ -273,15 +291,15 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 "`past_key_values` cannot continue a bidirectional model, whose backward direction starts at the end. "
                 "Pass the whole sequence at once."
             )
-        expected = [(batch_size, directions, size) for size in self.layers[0].state_sizes]
+        expected = [[(batch_size, directions, size) for size in layer.state_sizes] for layer in self.layers]
         found = [[tuple(state.shape) for state in layer.states or ()] for layer in cache.layers]
-        if (cache.model_type, len(found)) != (model_type, len(self.layers)) or any(
-            shapes not in ([], expected) for shapes in found
-        ):
+        wrong = [pair for pair in zip(found, expected, strict=False) if pair[0] and pair[0] != pair[1]]
+        if (cache.model_type, len(found)) != (model_type, len(self.layers)) or wrong:
+            shapes, needed = wrong[0] if wrong else (next(filter(None, found), None), expected[0])
             raise ValueError(
                 f"`past_key_values` is the state of a {cache.model_type!r} model with {len(found)} layers and states "
-                f"of shape {next(filter(None, found), None)}, but this {model_type!r} model has "
-                f"{len(self.layers)} layers and needs {expected} for a batch of {batch_size}. Pass the state of this "
+                f"of shape {shapes}, but this {model_type!r} model has "
+                f"{len(self.layers)} layers and needs {needed} for a batch of {batch_size}. Pass the state of this "
                 "model; `past_key_values.batch_repeat_interleave(n)` repeats it for n beams or sequences."
             )
 
@@ -346,6 +364,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         if features != config.output_size:
             self.projection = nn.Linear(config.output_size, features, bias=False)
         self.lm_head = nn.Linear(features, config.vocab_size, bias=config.lm_head_bias)
+        self.penalties = config.activation_regularization, config.temporal_activation_regularization
         self.post_init()
 
     @can_return_tuple
@@ -381,6 +400,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             `past_key_values` ([`RecurrentCache`]), `hidden_states`.
         """
         refuse_unknown(kwargs)
+        penalised = self.training and labels is not None and any(self.penalties)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -389,8 +409,10 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             return_dict=False,  # an output object costs as much as a small cell
+            output_raw=penalised,
         )
         hidden_states, *rest = outputs
+        raw = rest.pop() if penalised else None
         all_hidden_states = rest.pop() if rest and isinstance(rest[-1], tuple) else None
         cache = rest.pop() if rest else None
         if isinstance(logits_to_keep, torch.Tensor):
@@ -403,6 +425,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             logits = self.lm_head(hidden_states)
         if labels is not None:
             loss = self._loss(hidden_states, logits, labels, attention_mask, num_items_in_batch)
+        if penalised:
+            loss = loss + self._activation_penalty(outputs[0], raw, labels, attention_mask, num_items_in_batch)
         if output_logits is False:
             logits = None
         return CausalLMOutputWithPast(
@@ -426,9 +450,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                 f"`labels` has shape {tuple(labels.shape)}, expected {tuple(hidden_states.shape[:2])}: a label for "
                 "each position with logits. Leave `logits_to_keep` out when training."
             )
-        past = attention_mask.shape[1] - labels.shape[1] if attention_mask is not None else 0
-        padding = self._padding(attention_mask, *labels.shape, past)
-        following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
+        following, _ = self._following(labels, attention_mask)
         if logits is None:
             weight, bias = self.lm_head.weight, self.lm_head.bias
             return linear_cross_entropy(hidden_states, weight, bias, following, num_items_in_batch)
@@ -439,6 +461,35 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             num_items_in_batch=num_items_in_batch,
             shift_labels=following.contiguous(),
         )
+
+    def _following(self, labels, attention_mask) -> tuple[torch.Tensor, Padding | None]:
+        """What each position is to predict, (B, T), -100 for nothing, and the padding."""
+        past = attention_mask.shape[1] - labels.shape[1] if attention_mask is not None else 0
+        padding = self._padding(attention_mask, *labels.shape, past)
+        following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
+        return following, padding
+
+    def _activation_penalty(self, dropped, raw, labels, attention_mask, num_items_in_batch) -> torch.Tensor:
+        """
+        AR and TAR (Merity et al. 2018, section 4.6) of the outputs of the last layer, `dropped` and `raw`, (B, T, P):
+        alpha h_t^2 and beta (h_t - h_u)^2, u the next real position, both a mean over the units and over the positions
+        that have something to predict, as the loss itself is. So the parts of an accumulated batch add up to the
+        penalty of the whole.
+        """
+        following, padding = self._following(labels, attention_mask)
+        if padding is not None:
+            dropped, raw, following = (padding.pack(each) for each in (dropped, raw, following))
+        counts = following != -100
+        num_items = counts.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        (alpha, beta), precise = self.penalties, torch.promote_types(raw.dtype, torch.float32)
+        penalty = 0.0
+        if alpha:
+            penalty = alpha * dropped.to(precise).square().mean(-1)[counts].sum()
+        if beta:
+            followed = counts[:, :-1] if padding is None else counts[:, :-1] & ~padding.trailing[:, 1:]
+            change = raw[:, 1:].to(precise) - raw[:, :-1]
+            penalty = penalty + beta * change.square().mean(-1)[followed].sum()
+        return penalty / num_items.to(raw.device)
 
     # Single steps, for the loop of `generate`.
 

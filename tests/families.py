@@ -44,6 +44,7 @@ VARIANTS = {
     "3 layers": {"num_hidden_layers": 3},
     "residual, norm": {"num_hidden_layers": 3, "residual_connections": True, "layer_norm": True},
     "no bias": {"bias": False},
+    "tapering": {"hidden_sizes": [10, 8, 5], "hidden_size": 5, "num_hidden_layers": 3},
 }
 LSTM_VARIANTS = {"projection": {"projection_size": 4}}
 RNN_VARIANTS = {"relu": {"nonlinearity": "relu"}}

@@ -57,7 +57,7 @@ def run_model(model, ids):
     """`last_hidden_state` of a backbone for one sentence, a list of token ids: a tensor of shape (T, D * P)."""
     xs = [model.embed_tokens.weight[i] for i in ids]
     for i, layer in enumerate(model.layers):
-        ys, _ = run_layer(layer, xs, model.config)
+        ys, _ = run_layer(layer, xs, model.config.of_layer(i))
         if model.config.residual_connections and i:
             ys = [y + x for x, y in zip(xs, ys, strict=True)]
         if model.config.layer_norm:

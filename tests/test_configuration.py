@@ -19,6 +19,11 @@ BAD_VALUES = [
     ({"input_dropout": -0.1}, "input_dropout", "-0.1"),
     ({"hidden_dropout": 2}, "hidden_dropout", "2"),
     ({"output_dropout": float("nan")}, "output_dropout", "nan"),
+    ({"recurrent_weight_dropout": 1.0}, "recurrent_weight_dropout", "1.0"),
+    ({"activation_regularization": -1.0}, "activation_regularization", "-1.0"),
+    ({"temporal_activation_regularization": float("inf")}, "temporal_activation_regularization", "inf"),
+    ({"hidden_sizes": []}, "hidden_sizes", "[]"),
+    ({"hidden_sizes": [8, 0, 4]}, "hidden_sizes", "[8, 0, 4]"),
     ({"initializer_range": 0.0}, "initializer_range", "0.0"),
     ({"initializer_range": float("inf")}, "initializer_range", "inf"),
     ({"layer_norm_eps": -1e-5}, "layer_norm_eps", "-1e-05"),
@@ -35,6 +40,9 @@ BAD_TYPES = [
     {"initializer": "xavier"},
     {"tie_word_embeddings": None},
     {"variational_dropout": "yes"},
+    {"hidden_sizes": 8},
+    {"hidden_sizes": [8, 4.0]},
+    {"activation_regularization": None},
 ]
 MISSPELT = {
     "hiden_size": "hidden_size",
@@ -93,6 +101,24 @@ def test_impossible_pairs_are_refused():
 
 
 @each_family
+def test_sizes_that_disagree_are_refused(family, tmp_path):
+    for fields in ({"num_hidden_layers": 2}, {"hidden_size": 8}):
+        with pytest.raises(ValueError, match=f"`{next(iter(fields))}=.*`hidden_sizes=") as error:
+            family.config_class(hidden_sizes=[8, 8, 4], **fields)
+        assert "[8, 8, 4]" in str(error.value)
+    with pytest.raises(ValueError, match=r"`residual_connections=True`.*\[8, 4\]"):
+        family.config_class(hidden_sizes=[8, 4], residual_connections=True)
+    family.config_class(hidden_sizes=[4, 4], residual_connections=True)
+    if family is LSTM:
+        family.config_class(hidden_sizes=[8, 4], projection_size=3, residual_connections=True)
+        with pytest.raises(ValueError, match=r"`projection_size`.*`hidden_size=4`"):
+            family.config_class(hidden_sizes=[8, 4, 9], projection_size=5)
+    family.build("Model", num_hidden_layers=2).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="`num_hidden_layers=2`"):
+        family.head("Model").from_pretrained(tmp_path, hidden_sizes=[10, 10, 10])
+
+
+@each_family
 def test_bidirectional_language_model_is_refused(family):
     with pytest.raises(ValueError, match="`bidirectional=True`"):
         family.head("ForCausalLM")(family.config(bidirectional=True))
@@ -120,6 +146,9 @@ def test_derived_values(family):
     if family is LSTM:
         assert family.config_class(hidden_size=12, projection_size=7, bidirectional=True).output_size == 14
     assert not {"input_size", "output_size", "num_directions", "state_size"} & config.to_dict().keys()
+    config = family.config_class(hidden_sizes=[12, 9, 5], bidirectional=True)
+    assert (config.hidden_size, config.num_hidden_layers, config.output_size, config.input_size) == (5, 3, 10, 10)
+    assert [config.of_layer(i).output_size for i in range(3)] == [24, 18, 10] and config.hidden_size == 5
 
 
 @each_family
@@ -127,7 +156,7 @@ def test_saved_is_loaded(family, tmp_path):
     fields = {
         "vocab_size": 77,
         "hidden_dropout": 0.25,
-        "num_hidden_layers": 3,
+        "hidden_sizes": [9, 8, 7],
         "eos_token_id": [3, 4],
         "dtype": "bfloat16",
     }

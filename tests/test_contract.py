@@ -178,9 +178,9 @@ def test_hidden_states(family, fields, head):
     model = family.build(head, **fields)
     hidden_states = model(random_ids(), output_hidden_states=True).hidden_states
     config = model.config
-    assert [h.shape[-1] for h in hidden_states] == [config.input_size] + [
-        config.output_size
-    ] * config.num_hidden_layers
+    sizes = config.hidden_sizes or [config.state_size] * config.num_hidden_layers
+    expected = [config.input_size, *(config.num_directions * size for size in sizes)]
+    assert [h.shape[-1] for h in hidden_states] == expected
     model.config.output_hidden_states = True
     assert model(random_ids()).hidden_states is not None
 

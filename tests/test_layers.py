@@ -127,7 +127,7 @@ def test_layer_under_any_mask_equals_the_loop_over_real_positions(family, fields
             if not xs:
                 assert all(torch.equal(tensor[row], old) for tensor, old in zip(final, before, strict=True))
                 continue
-            expected, expected_final = run_layer(layer, xs, config, before)
+            expected, expected_final = run_layer(layer, xs, config.of_layer(0), before)
             assert_close(outputs[row][real], torch.stack(expected))
             assert_close(
                 [tensor[row] for tensor in final], [torch.stack(part) for part in zip(*expected_final, strict=True)]
@@ -401,7 +401,7 @@ def test_padding_may_hold_any_finite_value(family, fields, bidirectional, mask, 
     layer, padding = family.head("Model")(config).layers[0], Padding(mask.bool())
     state = tuple(torch.randn(len(mask), config.num_directions, size) for size in layer.state_sizes)
     real, results = torch.randn(*mask.shape, config.input_size), []
-    factor = torch.randn(*mask.shape, config.output_size)
+    factor = torch.randn(*mask.shape, layer.num_directions * layer.output_size)
     for filling in (0.0, 300 * torch.randn_like(real)):
         inputs = torch.where(padding.mask[..., None], real, filling).requires_grad_()
         outputs, final, _ = layer(inputs, state if given_state else None, padding, True)
@@ -456,6 +456,7 @@ def test_every_dtype_runs_forward_and_backward(family, dtype):
 @each_variant
 def test_cudnn_gets_what_torchs_own_module_gives_it(family, fields, bidirectional, monkeypatch):
     """Without a GPU: the call by which both lay their weights side by side, once, and again when they have moved."""
+    fields = {name: value for name, value in fields.items() if name not in ("hidden_sizes", "hidden_size")}
     config = family.config(bidirectional=bidirectional, **(fields | {"num_hidden_layers": 1}))
     layer, twin, calls = family.head("Model")(config).layers[0], torch_twin(family, config), []
     monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *args: calls.append(args), raising=False)
