@@ -20,22 +20,31 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    AutoModelForSequenceClassification,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 from hf_lstm import GRUConfig, LSTMConfig, RNNConfig
 from hf_lstm.diagnostics import GradientFlow, GradientFlowCallback, gradient_flow
 from hf_lstm.plotting import draw_gradient_flow, new_figure
 
 
-# Name, configuration, and the norm at which gradients are clipped; 0 for not at all.
+# Configuration, the norm at which gradients are clipped, 0 for not at all, and the learning rate of AdamW.
+IDENTITY = {"nonlinearity": "relu", "initializer": "identity"}
 NETWORKS = {
-    "RNN, tanh": (RNNConfig, {"nonlinearity": "tanh"}, 1.0),
-    "RNN, relu": (RNNConfig, {"nonlinearity": "relu"}, 1.0),
-    "RNN, relu, identity": (RNNConfig, {"nonlinearity": "relu", "initializer": "identity"}, 1.0),
-    "RNN, relu, identity, not clipped": (RNNConfig, {"nonlinearity": "relu", "initializer": "identity"}, 0.0),
-    "LSTM, forget bias 0": (LSTMConfig, {"forget_gate_bias": 0.0}, 1.0),
-    "LSTM, forget bias 1": (LSTMConfig, {"forget_gate_bias": 1.0}, 1.0),
-    "GRU": (GRUConfig, {}, 1.0),
+    "RNN, tanh": (RNNConfig, {"nonlinearity": "tanh"}, 1.0, 5e-3),
+    "RNN, relu": (RNNConfig, {"nonlinearity": "relu"}, 1.0, 5e-3),
+    "RNN, relu, identity": (RNNConfig, IDENTITY, 1.0, 1e-3),
+    "RNN, relu, identity, not clipped": (RNNConfig, IDENTITY, 0.0, 1e-3),
+    "LSTM, forget bias 0": (LSTMConfig, {"forget_gate_bias": 0.0}, 1.0, 5e-3),
+    "LSTM, forget bias 1": (LSTMConfig, {"forget_gate_bias": 1.0}, 1.0, 5e-3),
+    "LSTM, forget bias 5": (LSTMConfig, {"forget_gate_bias": 5.0}, 1.0, 5e-3),
+    "GRU": (GRUConfig, {}, 1.0, 5e-3),
 }
 SOLVED = 0.01  # mean squared error on sequences that training has not seen
 
@@ -53,11 +62,10 @@ def main(command_line: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("results"), help="Where table and picture go.")
     parser.add_argument("--lengths", type=int, nargs="+", default=[100, 400], help="Lengths of the adding problem.")
     parser.add_argument(
-        "--steps", type=int, nargs="+", default=[1500, 600], help="Most training steps of each length."
+        "--steps", type=int, nargs="+", default=[1000, 400], help="Most training steps of each length."
     )
     parser.add_argument("--hidden_size", type=int, default=64, help="Units of each network.")
     parser.add_argument("--batch_size", type=int, default=32, help="Sequences of a training step.")
-    parser.add_argument("--learning_rate", type=float, default=5e-3, help="Of Adam.")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS, metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="Tiny networks and a few steps, to see that it runs.")
     args = parser.parse_args(command_line)
@@ -81,7 +89,9 @@ def main(command_line: list[str] | None = None) -> None:
             print(row(runs[-1]), flush=True)
 
     # 3. The table, and the picture.
-    results = {"command": shlex.join(["python", *sys.argv]), "flow": {}, "adding_problem": runs}
+    options = sys.argv[1:] if command_line is None else command_line
+    command = shlex.join(["python", "examples/gradient_flow.py", *options])
+    results = {"command": command, "flow": {}, "adding_problem": runs}
     for name, flow in flows.items():
         results["flow"][name] = {
             "decay_rate": flow.decay_rate.item(),
@@ -112,7 +122,7 @@ def rows(number: int, length: int, seed: int) -> list[dict]:
 
 def build(name: str, args):
     """A network that reads two numbers a step and gives one at the end."""
-    config_class, fields, _ = NETWORKS[name]
+    config_class, fields, *_ = NETWORKS[name]
     set_seed(0)
     config = config_class(
         vocab_size=1,  # there are no tokens
@@ -128,6 +138,7 @@ def build(name: str, args):
 
 def train(name: str, length: int, steps: int, args) -> dict:
     """Train until the problem is solved or the steps are over: what came of it, with the losses on the way."""
+    _, _, max_grad_norm, learning_rate = NETWORKS[name]
     model, held_out = build(name, args), rows(500, length, seed=1)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -135,9 +146,9 @@ def train(name: str, length: int, steps: int, args) -> dict:
             max_steps=steps,
             per_device_train_batch_size=args.batch_size,
             per_device_eval_batch_size=500,
-            learning_rate=args.learning_rate,
+            learning_rate=learning_rate,
             lr_scheduler_type="constant",
-            max_grad_norm=NETWORKS[name][2],
+            max_grad_norm=max_grad_norm,
             eval_strategy="steps",
             eval_steps=50,
             logging_steps=10,
@@ -154,6 +165,7 @@ def train(name: str, length: int, steps: int, args) -> dict:
             callbacks=[StopWhenSolved()],
         )
         trainer.add_callback(GradientFlowCallback(trainer, trainer.data_collator(held_out[:8]), every=steps // 2))
+        trainer.remove_callback(PrinterCallback)
         seconds = trainer.train().metrics["train_runtime"]
     history = trainer.state.log_history
     losses = [[log["step"], log["eval_loss"]] for log in history if "eval_loss" in log]
