@@ -3,7 +3,7 @@
 Why gates: how far gradients reach back in plain and in gated networks, and which of them learn to remember.
 
     python examples/gradient_flow.py                                   # results/gradient_flow.json and .png
-    python examples/gradient_flow.py --lengths 100 --output_dir runs/gradient_flow
+    python examples/gradient_flow.py --lengths 400 --steps 2000 --networks GRU    # one run more in the same files
     python examples/gradient_flow.py --quick                           # a few steps of tiny networks
 
 The adding problem (Hochreiter & Schmidhuber 1997, section 5.4; Le et al. 2015, section 4.1): each step shows a number
@@ -39,6 +39,7 @@ IDENTITY = {"nonlinearity": "relu", "initializer": "identity"}
 NETWORKS = {
     "RNN, tanh": (RNNConfig, {"nonlinearity": "tanh"}, 1.0, 5e-3),
     "RNN, relu": (RNNConfig, {"nonlinearity": "relu"}, 1.0, 5e-3),
+    "RNN, relu, not clipped": (RNNConfig, {"nonlinearity": "relu"}, 0.0, 5e-3),
     "RNN, relu, identity": (RNNConfig, IDENTITY, 1.0, 1e-3),
     "RNN, relu, identity, not clipped": (RNNConfig, IDENTITY, 0.0, 1e-3),
     "LSTM, forget bias 0": (LSTMConfig, {"forget_gate_bias": 0.0}, 1.0, 5e-3),
@@ -77,31 +78,36 @@ def main(command_line: list[str] | None = None) -> None:
 
     # 1. The flow of gradients over 200 steps, before any training.
     inputs, _ = adding_problem(16, 200, seed=0)
-    flows = {
-        name: gradient_flow(build(name, args), inputs_embeds=inputs) for name in args.networks if "not" not in name
-    }
+    names = [name for name in NETWORKS if "not clipped" not in name]  # which starts as the one that is clipped
+    flows = {name: gradient_flow(build(name, args), inputs_embeds=inputs) for name in names}
 
-    # 2. Training on the adding problem.
-    runs = []
-    for length, steps in zip(args.lengths, args.steps, strict=True):
-        for name in args.networks:
-            runs.append(train(name, length, steps, args))
-            print(row(runs[-1]), flush=True)
-
-    # 3. The table, and the picture.
+    # 2. Training on the adding problem. What was measured before, by another command, is kept in the file.
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    file = args.output_dir / "gradient_flow.json"
+    runs = json.loads(file.read_text())["adding_problem"] if file.exists() else []
     options = sys.argv[1:] if command_line is None else command_line
     command = shlex.join(["python", "examples/gradient_flow.py", *options])
-    results = {"command": command, "flow": {}, "adding_problem": runs}
-    for name, flow in flows.items():
-        results["flow"][name] = {
-            "decay_rate": flow.decay_rate.item(),
-            "memory_length": flow.memory_length().item(),
-            "growth": flow.growth.item(),
-        }
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    (args.output_dir / "gradient_flow.json").write_text(json.dumps(results, indent=2) + "\n")
-    draw(flows, runs, args.output_dir / "gradient_flow.png")
+    for length, steps in zip(args.lengths, args.steps, strict=True):
+        for name in args.networks:
+            run = train(name, length, steps, args) | {"command": command}
+            print(row(run), flush=True)
+            runs = [old for old in runs if (old["network"], old["length"]) != (name, length)] + [run]
+
+    # 3. The table, and the picture.
+    runs.sort(key=lambda run: (run["length"], list(NETWORKS).index(run["network"])))
+    results = {"flow": {name: figures(flow) for name, flow in flows.items()}, "adding_problem": runs}
+    file.write_text(json.dumps(results, indent=2) + "\n")
+    draw(flows, runs, file.with_suffix(".png"))
     print(report(results))
+
+
+def figures(flow: GradientFlow) -> dict[str, float]:
+    """What there is to say of a network of one layer."""
+    return {
+        "decay_rate": flow.decay_rate.item(),
+        "memory_length": flow.memory_length().item(),
+        "growth": flow.growth.item(),
+    }
 
 
 def adding_problem(number: int, length: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -208,10 +214,14 @@ def draw(flows: dict[str, GradientFlow], runs: list[dict], path: Path) -> None:
     for axes, length in zip(panels[1:], lengths, strict=True):
         for run in (run for run in runs if run["length"] == length):
             name = run["network"]
-            style = {"color": colours[name]} if name in colours else {"color": "black", "linestyle": "--"}
-            axes.plot(*zip(*run["losses"], strict=True), label=name, linewidth=1.2, **style)
-        axes.axhline(SOLVED, color="grey", linestyle=":", linewidth=1)
-        axes.axhline(1 / 6, color="grey", linestyle="--", linewidth=1)
+            style = "-" if name in colours else "--"
+            colour = colours[name.removesuffix(", not clipped")]
+            axes.plot(*zip(*run["losses"], strict=True), color=colour, linestyle=style, linewidth=1.2)
+        for level, meaning in ((SOLVED, "solved"), (1 / 6, "always 1")):
+            axes.axhline(level, color="black", linestyle=":", linewidth=1)
+            axes.annotate(meaning, (0.02, level), xycoords=axes.get_yaxis_transform(), va="top", fontsize="small")
+        axes.plot([], [], color="black", linestyle="--", label="not clipped")
+        axes.legend(frameon=False, fontsize="small", loc="lower left")
         axes.set(title=f"Adding problem, length {length}", xlabel="training step", ylabel="held-out MSE", yscale="log")
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)

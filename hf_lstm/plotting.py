@@ -78,6 +78,7 @@ def draw_gradient_flow(axes, flows: Mapping[str, "GradientFlow"], floor: float =
                 curve = flow.norms[i, d] / (flow.norms[i, d, 0] or 1)
                 axes.plot(range(steps), np.where(curve > 0, curve, np.nan), label=", ".join(label))
     axes.axhline(0.01, color="grey", linestyle=":", linewidth=1)
+    axes.annotate("1 %", (0.98, 0.01), xycoords=axes.get_yaxis_transform(), ha="right", va="bottom", fontsize="small")
     bottom, top = axes.dataLim.intervaly
     axes.set(yscale="log", ylim=(max(bottom, floor) / 2, max(top, 1) * 2))
     axes.set(xlabel="lag k (steps back from the loss)", ylabel="norm of the gradient, lag 0 = 1")
