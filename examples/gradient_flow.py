@@ -220,8 +220,9 @@ def draw(flows: dict[str, GradientFlow], runs: list[dict], path: Path) -> None:
         for level, meaning in ((SOLVED, "solved"), (1 / 6, "always 1")):
             axes.axhline(level, color="black", linestyle=":", linewidth=1)
             axes.annotate(meaning, (0.02, level), xycoords=axes.get_yaxis_transform(), va="top", fontsize="small")
-        axes.plot([], [], color="black", linestyle="--", label="not clipped")
+        axes.plot([], [], color="black", linestyle="--", label="dashed: not clipped")
         axes.legend(frameon=False, fontsize="small", loc="lower left")
+        axes.set_ylim(2e-3, 1)
         axes.set(title=f"Adding problem, length {length}", xlabel="training step", ylabel="held-out MSE", yscale="log")
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)

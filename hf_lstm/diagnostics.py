@@ -101,8 +101,7 @@ def gradient_flow(
     of its way, and lags count along it.
 
     The network is run step by step, without dropout, in float64, in which a gradient that vanishes is still a number.
-    Neither its gradients nor its mode nor the state of random number generators change. 200 steps of 32 sequences take
-    about a tenth of a second.
+    Neither its gradients nor its mode nor the state of random number generators change.
 
     Args:
         model ([`RecurrentPreTrainedModel`]): A backbone, or a model with one.
