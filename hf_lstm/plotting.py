@@ -1,8 +1,15 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Pictures of training runs. They need matplotlib, which nothing else does: `pip install hf-lstm[plot]`."""
+"""Pictures of training runs and networks. They need matplotlib, as nothing else does: `pip install hf-lstm[plot]`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+
+if TYPE_CHECKING:
+    from .diagnostics import GradientFlow
 
 
 def plot_training_curve(
@@ -21,10 +28,6 @@ def plot_training_curve(
         `ImportError`: If matplotlib is missing.
         `ValueError`: If `log_history` holds no loss.
     """
-    try:
-        from matplotlib.figure import Figure  # not pyplot: a bare figure needs no display
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib: `pip install hf-lstm[plot]`.") from error
     curves = {"training": "loss", "held out": "eval_loss"}
     points = {name: [(log["step"], log[key]) for log in log_history if key in log] for name, key in curves.items()}
     if not any(points.values()):
@@ -32,7 +35,7 @@ def plot_training_curve(
             "`log_history` holds no `loss` and no `eval_loss`: train with `logging_strategy` other than 'no'."
         )
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = new_figure(7, 4.5)
     axes = figure.add_subplot(title=title, xlabel="step", ylabel="loss (nats per token)")
     for (name, curve), marker in zip(points.items(), (None, "o"), strict=True):
         if curve:
@@ -42,3 +45,82 @@ def plot_training_curve(
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def plot_gradient_flow(flows: Mapping[str, "GradientFlow"], path: str | os.PathLike, title: str = "") -> None:
+    """
+    Draw how far gradients reach back in one or several networks, and save the picture.
+
+    Args:
+        flows (mapping of `str` to [`~hf_lstm.diagnostics.GradientFlow`]): What was measured, by a name for the legend.
+        path (`str` or `os.PathLike`): File to write; its extension, such as png or svg, says in what format.
+        title (`str`, *optional*): Title of the picture.
+
+    Raises:
+        `ImportError`: If matplotlib is missing.
+    """
+    figure = new_figure(7, 4.5)
+    draw_gradient_flow(figure.add_subplot(title=title), flows)
+    figure.savefig(path, dpi=150)
+
+
+def draw_gradient_flow(axes, flows: Mapping[str, "GradientFlow"], floor: float = 1e-12) -> None:
+    """
+    The picture of [`plot_gradient_flow`] on `axes` of matplotlib: a curve for each layer and direction, in units of
+    its value at lag 0, down to `floor`.
+    """
+    for name, flow in flows.items():
+        layers, directions, steps = flow.norms.shape
+        for i in range(layers):
+            for d in range(directions):
+                label = [name] if name else []
+                label += [f"layer {i}"] * (layers > 1 or not name) + ["backward"] * d
+                curve = flow.norms[i, d] / (flow.norms[i, d, 0] or 1)
+                axes.plot(range(steps), np.where(curve > 0, curve, np.nan), label=", ".join(label))
+    axes.axhline(0.01, color="grey", linestyle=":", linewidth=1)
+    axes.annotate("1 %", (0.98, 0.01), xycoords=axes.get_yaxis_transform(), ha="right", va="bottom", fontsize="small")
+    bottom, top = axes.dataLim.intervaly
+    axes.set(yscale="log", ylim=(max(bottom, floor) / 2, max(top, 1) * 2))
+    axes.set(xlabel="lag k (steps back from the loss)", ylabel="norm of the gradient, lag 0 = 1")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small")
+
+
+def plot_gates(
+    tokens: Sequence[str], gates: Mapping[str, np.ndarray], path: str | os.PathLike, title: str = ""
+) -> None:
+    """
+    Draw a heat map for each gate of a layer over a text, from closed (0) to open (1), and save the picture. Units
+    stand in the order of their mean over the text, so that those that are open for long lie together.
+
+    Args:
+        tokens (sequence of `str`): The tokens, T of them, written below if there are at most 60.
+        gates (mapping of `str` to `np.ndarray` of shape `(T, H)`): The gates.
+        path (`str` or `os.PathLike`): File to write; its extension, such as png or svg, says in what format.
+        title (`str`, *optional*): Title of the picture.
+
+    Raises:
+        `ImportError`: If matplotlib is missing.
+    """
+    figure = new_figure(min(14, max(5, 2 + 0.2 * len(tokens))), 1 + 1.8 * len(gates))
+    figure.suptitle(title)
+    rows = figure.subplots(len(gates), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, values) in zip(rows, gates.items(), strict=True):
+        order = values.mean(0).argsort()
+        image = axes.imshow(values[:, order].T, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        axes.set_ylabel(f"gate {name}\nunit, sorted")
+    if len(tokens) <= 60:
+        rows[-1].set_xticks(range(len(tokens)), tokens, rotation=90, fontsize="small", parse_math=False)
+    else:
+        rows[-1].set_xlabel("token")
+    figure.colorbar(image, ax=list(rows), label="closed (0) to open (1)")
+    figure.savefig(path, dpi=150)
+
+
+def new_figure(width: float, height: float):
+    """An empty figure of matplotlib, sizes in inches, that needs no display."""
+    try:
+        from matplotlib.figure import Figure  # not pyplot, which looks for a display
+    except ImportError as error:
+        raise ImportError("Pictures need matplotlib: `pip install hf-lstm[plot]`.") from error
+    return Figure(figsize=(width, height), layout="constrained")

@@ -258,3 +258,30 @@ def test_evaluation_of_a_language_model(tmp_path, capsys):
     assert ways["state carried"] == pytest.approx(math.exp(loss), rel=1e-4)
     assert ways["with neural cache"] < ways["state carried"]  # the text says the same again and again
     assert ways["with dynamic evaluation"] < ways["state carried"]
+
+
+def test_gradient_flow(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    example = load("gradient_flow")
+    inputs, answers = example.adding_problem(5_000, 30, seed=3)
+    numbers, marks = inputs.unbind(-1)
+    assert torch.equal(marks[:, :15].sum(1), torch.ones(5_000)) and torch.equal(
+        marks.sum(1), torch.full((5_000,), 2.0)
+    )
+    torch.testing.assert_close(numbers[marks == 1].view(-1, 2).sum(1), answers)
+    assert (answers - 1).pow(2).mean().item() == pytest.approx(1 / 6, rel=0.05)  # the score of who always answers 1
+
+    networks = ["RNN, relu, identity", "RNN, relu, identity, not clipped", "GRU"]
+    try:
+        example.main(["--quick", "--output_dir", str(tmp_path), "--networks", *networks])
+    finally:
+        torch.set_flush_denormal(False)
+    results = json.loads((tmp_path / "gradient_flow.json").read_text())
+    assert [run["network"] for run in results["adding_problem"]] == networks
+    assert results["flow"]["GRU"]["memory_length"] < results["flow"]["RNN, relu, identity"]["memory_length"] == 200
+    assert is_png(tmp_path / "gradient_flow.png")
+    table = capsys.readouterr().out.rsplit("Adding problem", 1)[1]
+    for run in results["adding_problem"]:
+        assert run["steps"] == 20 and run["solved"] == (run["mse"] < 0.01)
+        outcome = "solved in" if run["solved"] else "failed after"
+        assert f"{run['network']:<34}    20  {outcome} 20 steps" in table
