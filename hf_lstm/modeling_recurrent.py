@@ -352,10 +352,11 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, AdaptiveSoftmax):
-            for table in module.tables_of_tokens():
-                init.normal_(table.weight, std=self.config.initializer_range)
+        tables = self.lm_head.tables_of_tokens() if isinstance(self.lm_head, AdaptiveSoftmax) else ()
+        if any(module is table for table in tables):
+            PreTrainedModel._init_weights(self, module)  # as one output layer
+        else:
+            super()._init_weights(module)
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The output layer; None for an adaptive softmax that is not tied, which has several."""
