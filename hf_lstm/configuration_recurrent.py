@@ -70,9 +70,9 @@ class RecurrentConfig(PreTrainedConfig):
             a mixture of softmaxes (Yang et al. 2018). See `output_recurrent.py`, also for what each costs.
         adaptive_cutoffs (`list[int]`, *optional*): The first token of each cluster of an adaptive softmax. `None`
             means a 27th, a ninth and a third of `vocab_size`, which the model writes down here.
-        adaptive_div_value (`float`, defaults to 4.0): Each cluster of an adaptive softmax that is not tied reads so
-            many times fewer features than the one before. Clusters of a tied one are rows of the input embedding, all
-            of the same size.
+        adaptive_div_value (`float`, defaults to 2.0): Each cluster of an adaptive softmax that is not tied reads so
+            many times fewer features than the one before, the first so many times fewer than the head. Clusters of a
+            tied one are rows of the input embedding, all of the same size (Merity et al. 2018).
         num_softmaxes (`int`, defaults to 10): Number of softmaxes in a mixture, K.
         lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
         use_cache (`bool`, defaults to `True`): Return the final states, outside training and in one direction.
@@ -136,7 +136,7 @@ class RecurrentConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
     output_layer: Literal["softmax", "adaptive", "mixture"] = "softmax"
     adaptive_cutoffs: list[int] | None = None
-    adaptive_div_value: float | int = 4.0
+    adaptive_div_value: float | int = 2.0
     num_softmaxes: int = 10
     lm_head_bias: bool = True
     use_cache: bool = True

@@ -5,7 +5,22 @@ large vocabularies, and a mixture of softmaxes. Dimensions as in `modeling_recur
 reads, K softmaxes of a mixture, N positions with a label.
 
 Called with features `(..., F)`, a layer returns `(..., V)`: what it calls logits are log-probabilities, so that their
-softmax, and all that is built on it, is right. Its `loss` computes much less than them.
+softmax, and all that is built on it, is right. Its `loss` never holds them.
+
+Training, time and memory as parts of what the plain layer with its fused loss takes (one thread, 700 targets that
+follow Zipf's law, F 256, usual cutoffs, K 10, `python benchmarks/run.py --case loss --threads 1`):
+
+| | V 10,000 | V 33,000 | V 268,000 |
+| --- | --- | --- | --- |
+| plain, memory in MiB | 19 | 50 | 396 |
+| adaptive softmax, tied | 0.20, 1.05 | 0.22, 1.31 | 0.27, 1.33 |
+| adaptive softmax, `adaptive_div_value=2` | 0.11, 0.31 | 0.08, 0.27 | 0.07, 0.18 |
+| adaptive softmax, `adaptive_div_value=4` | 0.09, 0.23 | 0.06, 0.19 | 0.05, 0.08 |
+| mixture of 10 softmaxes | 9.9, 0.99 | 10.9, 0.98 | 7.4, 0.98 |
+
+Adaptive softmax lives on ids that are sorted by falling frequency. Those of [`LSTMTokenizer`] are, behind the special
+tokens, with `kind="word"`, and nearly with "unigram". With "bpe" and "wordpiece" they are not: characters come first,
+and the head meets a third to a half of the tokens of a text where it could meet two thirds (Penn Treebank, V 8,000).
 """
 
 from collections.abc import Callable, Iterator
@@ -30,8 +45,9 @@ class ClusteredOutput(nn.Module):
 
         p(y | h) = p(cluster | h) p(y | cluster, h)
 
-    `torch.nn.AdaptiveLogSoftmaxWithLoss` computes the same; it can neither be tied nor leave out labels of -100, and
-    holds the logits of all positions.
+    `torch.nn.AdaptiveLogSoftmaxWithLoss` computes the same. It can neither be tied nor resized, nor leave out labels
+    of -100, and holds the logits of all positions: 1.3 times as fast as this one with 10,000 tokens, 0.95 and 0.9
+    times with 33,000 and 268,000, at 1.4 to 2.1 times its memory.
 
     Attributes:
         cutoffs (`list[int]`): The first token of each cluster.
@@ -150,7 +166,8 @@ class TiedAdaptiveSoftmax(ClusteredOutput, nn.Linear):
 
 class _MixtureCrossEntropy(torch.autograd.Function):
     """
-    As the cross-entropy of one softmax, chunk by chunk with the gradients in the forward pass. With p_k the k-th
+    As the cross-entropy of one softmax, chunk by chunk with the gradients in the forward pass: 3 times as fast as with
+    a checkpoint for each chunk, and 1.5 times as fast as with all scores at hand (V 10,000, K 10). With p_k the k-th
     softmax, y the one-hot target and r_k the posterior probability of the k-th softmax given the target, the gradient
     of the summed loss by the scores of p_k is r_k (p_k - y), and that by its log prior is -r_k.
     """
