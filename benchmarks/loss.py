@@ -1,13 +1,28 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""The loss of a language model without holding its logits, against cross-entropy on all of them."""
+"""The loss of a language model: without holding its logits, and with other output layers than the plain one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from timing import Comparison, Settings
 from torch import nn
 
+from hf_lstm import LSTMConfig
 from hf_lstm.loss_recurrent import linear_cross_entropy
+from hf_lstm.output_recurrent import default_cutoffs, fused_loss, output_layer
+
+
+# Fields of the configuration; what the layer may cost beside the plain one: time for 10, 33 and 268 thousand tokens,
+# and memory.
+OUTPUT_LAYERS = {
+    "adaptive softmax, tied": ({"output_layer": "adaptive"}, ("<= 0.3", "<= 0.3", "<= 0.35"), "<= 1.5"),
+    "adaptive softmax": (
+        {"output_layer": "adaptive", "tie_word_embeddings": False},
+        ("<= 0.2", "<= 0.2", "<= 0.2"),
+        "<= 0.6",
+    ),
+    "mixture of 10 softmaxes": ({"output_layer": "mixture"}, ("<= 13", "<= 13", "<= 13"), "<= 1.1"),
+}
 
 
 def loss(settings: Settings) -> Iterator[Comparison]:
@@ -32,3 +47,30 @@ def loss(settings: Settings) -> Iterator[Comparison]:
         name = f"cross-entropy, V {vocab_size}, F {features}, {tokens} tokens, forward and backward"
         yield Comparison(f"{name}, time", "<= 0.95", "cross_entropy on all logits", ours, theirs)
         yield Comparison(f"{name}, memory", "<= 0.2", "cross_entropy on all logits", ours, theirs, unit="MiB")
+    yield from other_layers(settings)
+
+
+def other_layers(settings: Settings) -> Iterator[Comparison]:
+    """Adaptive softmax and a mixture, for words that follow Zipf's law; the mixture on a tenth of the tokens."""
+    tokens, features = settings.size(700), settings.size(256)
+    for i, vocab_size in enumerate(map(settings.size, (10_000, 33_000, 268_000))):
+        targets = torch.multinomial(1 / torch.arange(1, vocab_size + 1.0), tokens, replacement=True)
+        targets = targets.to(settings.device)
+        plain = training({}, targets, vocab_size, features)
+        for name, (fields, bars, memory_bar) in OUTPUT_LAYERS.items():
+            some = targets[: max(1, tokens // 10)] if "mixture" in name else targets
+            pair = training(fields, some, vocab_size, features), plain
+            case = f"{name}, V {vocab_size}, F {features}, {tokens} tokens, forward and backward"
+            work = {"unit": "us a token", "work": (len(some), tokens)}
+            yield Comparison(f"{case}, time", bars[i], "plain output layer, fused loss", *pair, **work)
+            yield Comparison(f"{case}, memory", memory_bar, "plain output layer, fused loss", *pair, unit="MiB")
+
+
+def training(fields: dict, targets: torch.Tensor, vocab_size: int, features: int) -> Callable[[], object]:
+    """The loss of an output layer and all its gradients, which are kept nowhere."""
+    sizes = {"vocab_size": vocab_size, "hidden_size": features, "adaptive_cutoffs": default_cutoffs(vocab_size)}
+    layer = output_layer(LSTMConfig(**sizes, **fields)).to(targets.device)
+    hidden = torch.randn(len(targets), features, device=targets.device, requires_grad=True)
+
+    inputs = [hidden, *layer.parameters()]
+    return lambda: torch.autograd.grad(fused_loss(layer, hidden, targets, None), inputs)

@@ -76,6 +76,16 @@ class RecurrentConfig(PreTrainedConfig):
             start near zero, and training is slow to begin.
         tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf
             2017), through a linear projection where the two sizes differ.
+        output_layer (`str`, defaults to `"softmax"`): How a language model makes probabilities of features:
+            `"softmax"`; `"adaptive"`: tokens in clusters by frequency, of which training computes only those that
+            occur (Grave et al. 2017), for large vocabularies whose ids are sorted by falling frequency; `"mixture"`:
+            a mixture of softmaxes (Yang et al. 2018). See `output_recurrent.py`, also for what each costs.
+        adaptive_cutoffs (`list[int]`, *optional*): The first token of each cluster of an adaptive softmax. `None`
+            means a 27th, a ninth and a third of `vocab_size`, which the model writes down here.
+        adaptive_div_value (`float`, defaults to 2.0): Each cluster of an adaptive softmax that is not tied reads so
+            many times fewer features than the one before, the first so many times fewer than the head. Clusters of a
+            tied one are rows of the input embedding, all of the same size (Merity et al. 2018).
+        num_softmaxes (`int`, defaults to 10): Number of softmaxes in a mixture, K.
         lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
         use_cache (`bool`, defaults to `True`): Return the final states, outside training and in one direction.
         char_vocab_size (`int`, defaults to 0): Number of characters, 0 for the padding of a word included. Above 0,
@@ -140,6 +150,10 @@ class RecurrentConfig(PreTrainedConfig):
     initializer_range: float | int = 0.2
 
     tie_word_embeddings: bool = True
+    output_layer: Literal["softmax", "adaptive", "mixture"] = "softmax"
+    adaptive_cutoffs: list[int] | None = None
+    adaptive_div_value: float | int = 2.0
+    num_softmaxes: int = 10
     lm_head_bias: bool = True
     use_cache: bool = True
 
@@ -277,6 +291,7 @@ class RecurrentConfig(PreTrainedConfig):
         self._validate_hidden_sizes()
         self._validate_special_tokens()
         self._validate_word_features()
+        self._validate_output_layer()
         for name in ("hidden_dropout", "residual_connections"):
             if self.num_hidden_layers == 1 and getattr(self, name):
                 logger.warning_once(
@@ -312,6 +327,25 @@ class RecurrentConfig(PreTrainedConfig):
                         f"`{name}` must lie between 0 and vocab_size - 1 = {self.vocab_size - 1}, got {value!r}. "
                         f"Raise `vocab_size`, or set `{name}=None` if there is no such token."
                     )
+
+    def _validate_output_layer(self):
+        if self.num_softmaxes < 1:
+            raise ValueError(f"`num_softmaxes` must be a whole number of at least 1, got {self.num_softmaxes!r}.")
+        if not (math.isfinite(self.adaptive_div_value) and self.adaptive_div_value >= 1):
+            raise ValueError(
+                f"`adaptive_div_value` must be a finite number of at least 1, got {self.adaptive_div_value!r}."
+            )
+        if self.output_layer == "adaptive" and self.vocab_size < 3:
+            raise ValueError(
+                f"`output_layer='adaptive'` needs at least 3 tokens, got `vocab_size={self.vocab_size!r}`. Use "
+                "`output_layer='softmax'`."
+            )
+        cutoffs = [1] if self.adaptive_cutoffs is None else self.adaptive_cutoffs
+        if not cutoffs or cutoffs != sorted(set(cutoffs)) or cutoffs[0] < 1 or cutoffs[-1] >= max(2, self.vocab_size):
+            raise ValueError(
+                f"`adaptive_cutoffs` must rise from 1 or more to vocab_size - 1 = {self.vocab_size - 1} at most, got "
+                f"{cutoffs!r}. Use `None` for the usual ones."
+            )
 
     def _validate_word_features(self):
         for name in ("char_embedding_size", "char_hidden_size", "char_kernel_size", "shape_embedding_size"):

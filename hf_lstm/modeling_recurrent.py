@@ -31,7 +31,7 @@ from .crf import LinearChainCRF
 from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
 from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types
-from .loss_recurrent import linear_cross_entropy
+from .output_recurrent import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 
 
 class RecurrentPreTrainedModel(PreTrainedModel):
@@ -355,17 +355,49 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                     f"`{name}={size}` gives the model features of whole words, which tokens that are being generated "
                     f"do not have. Use `{name}=0`; a model of characters is one whose tokens are characters."
                 )
+        if config.output_layer == "adaptive" and config.adaptive_cutoffs is None:
+            config = copy.deepcopy(config)
+            config.adaptive_cutoffs = default_cutoffs(config.vocab_size)  # kept when the vocabulary grows
         super().__init__(config)
         self.loss_type = "ForCausalLM"  # whatever the name of a subclass
         config = self.config
         self.model = self.model_class(config)
         features = config.input_size if config.tie_word_embeddings else config.output_size
         self.projection = nn.Identity()
-        if features != config.output_size:
+        if features != config.output_size and config.output_layer != "mixture":
             self.projection = nn.Linear(config.output_size, features, bias=False)
-        self.lm_head = nn.Linear(features, config.vocab_size, bias=config.lm_head_bias)
+        self.lm_head = output_layer(config)
         self.penalties = config.activation_regularization, config.temporal_activation_regularization
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        tables = self.lm_head.tables_of_tokens() if isinstance(self.lm_head, AdaptiveSoftmax) else ()
+        if any(module is table for table in tables):
+            PreTrainedModel._init_weights(self, module)  # as one output layer
+        else:
+            super()._init_weights(module)
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The output layer; None for an adaptive softmax that is not tied, which has several."""
+        return None if isinstance(self.lm_head, AdaptiveSoftmax) else super().get_output_embeddings()
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
+        """As in transformers; of an adaptive softmax the last cluster grows or shrinks."""
+        if new_num_tokens is not None and isinstance(self.lm_head, ClusteredOutput):
+            self.lm_head.check_size(new_num_tokens)
+        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        if isinstance(self.lm_head, AdaptiveSoftmax):
+            last, size = self.lm_head.tail[-1], embeddings.num_embeddings - self.lm_head.cutoffs[-1]
+            last[1] = super()._get_resized_lm_head(last[1], size)
+        return embeddings
+
+    def _get_resized_lm_head(self, old_lm_head: nn.Module, *args, **kwargs) -> nn.Module:
+        resized = super()._get_resized_lm_head(old_lm_head, *args, **kwargs)
+        if type(old_lm_head) is nn.Linear:
+            return resized
+        for name in ("weight", "bias", "out_features"):
+            setattr(old_lm_head, name, getattr(resized, name))
+        return old_lm_head
 
     @can_return_tuple
     def forward(
@@ -438,10 +470,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
 
     def _can_fuse_loss(self) -> bool:
         """Whether loss and output layer can be computed together: nobody has replaced, wrapped or sharded either."""
-        head = self.lm_head
-        hooked = head._forward_hooks or head._forward_pre_hooks or hasattr(head, "_hf_hook")
-        plain = type(head) is nn.Linear and type(head.weight) is nn.Parameter and head.weight.numel() > 0
-        return plain and not hooked and not hasattr(self, "_loss_function")
+        return can_fuse(self.lm_head) and not hasattr(self, "_loss_function")
 
     def _loss(self, hidden_states, logits, labels, attention_mask, num_items_in_batch) -> torch.Tensor:
         """Cross-entropy of the next real token, in nats; without logits, from the inputs of the output layer."""
@@ -452,8 +481,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             )
         following, _ = self._following(labels, attention_mask)
         if logits is None:
-            weight, bias = self.lm_head.weight, self.lm_head.bias
-            return linear_cross_entropy(hidden_states, weight, bias, following, num_items_in_batch)
+            return fused_loss(self.lm_head, hidden_states, following, num_items_in_batch)
         return self.loss_function(
             logits,
             labels,

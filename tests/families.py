@@ -46,12 +46,16 @@ VARIANTS = {
     "no bias": {"bias": False},
     "tapering": {"hidden_sizes": [10, 8, 5], "hidden_size": 5, "num_hidden_layers": 3},
 }
-LSTM_VARIANTS = {"projection": {"projection_size": 4}}
-RNN_VARIANTS = {"relu": {"nonlinearity": "relu"}}
+MIXTURE = {"output_layer": "mixture", "num_softmaxes": 3}
+ADAPTIVE = {"output_layer": "adaptive", "adaptive_cutoffs": [5, 12]}
+UNTIED_ADAPTIVE = ADAPTIVE | {"tie_word_embeddings": False, "adaptive_div_value": 2}
+LSTM_VARIANTS = {"projection": {"projection_size": 4}, "adaptive": ADAPTIVE}
+GRU_VARIANTS = {"adaptive, untied": UNTIED_ADAPTIVE}
+RNN_VARIANTS = {"relu": {"nonlinearity": "relu"}, "mixture": MIXTURE}
 
 
 def variants(family: Family) -> dict[str, dict]:
-    return VARIANTS | {"LSTM": LSTM_VARIANTS, "GRU": {}, "RNN": RNN_VARIANTS}[family.name]
+    return VARIANTS | {"LSTM": LSTM_VARIANTS, "GRU": GRU_VARIANTS, "RNN": RNN_VARIANTS}[family.name]
 
 
 # Arguments of `TrainingArguments` under which a step is plain gradient descent, quiet and without a checkpoint.
