@@ -375,11 +375,15 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                 Trainer counts over an accumulated batch, instead of by the number of labels.
             output_logits (`bool`, *optional*): Whether to return logits beside a loss. Defaults to False in training,
                 where the loss is computed without ever holding the logits of the batch, and to True otherwise.
+            shift_labels (`torch.LongTensor` of shape `(B, T)`, *optional*): In place of `labels`, the label that each
+                position is trained to predict itself, so that the last one of a piece of a text has one too. -100 and
+                padding are left out.
 
         Returns:
             [`~transformers.modeling_outputs.CausalLMOutputWithPast`]: `loss` (in nats), `logits` of shape `(B, T, V)`,
             `past_key_values` ([`RecurrentCache`]), `hidden_states`.
         """
+        shift_labels = kwargs.pop("shift_labels", None)  # Trainer takes a named argument for labels of evaluation
         refuse_unknown(kwargs)
         outputs = self.model(
             input_ids=input_ids,
@@ -399,10 +403,11 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             hidden_states = hidden_states[:, -logits_to_keep:]
         hidden_states = self.projection(hidden_states)
         logits = loss = None
-        if labels is None or not self.training or output_logits or not self._can_fuse_loss():
+        has_labels = labels is not None or shift_labels is not None
+        if not (has_labels and self.training) or output_logits or not self._can_fuse_loss():
             logits = self.lm_head(hidden_states)
-        if labels is not None:
-            loss = self._loss(hidden_states, logits, labels, attention_mask, num_items_in_batch)
+        if has_labels:
+            loss = self._loss(hidden_states, logits, labels, shift_labels, attention_mask, num_items_in_batch)
         if output_logits is False:
             logits = None
         return CausalLMOutputWithPast(
@@ -419,16 +424,20 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         plain = type(head) is nn.Linear and type(head.weight) is nn.Parameter and head.weight.numel() > 0
         return plain and not hooked and not hasattr(self, "_loss_function")
 
-    def _loss(self, hidden_states, logits, labels, attention_mask, num_items_in_batch) -> torch.Tensor:
+    def _loss(self, hidden_states, logits, labels, shift_labels, attention_mask, num_items_in_batch) -> torch.Tensor:
         """Cross-entropy of the next real token, in nats; without logits, from the inputs of the output layer."""
-        if labels.shape != hidden_states.shape[:2]:
+        name, given = ("labels", labels) if shift_labels is None else ("shift_labels", shift_labels)
+        if given.shape != hidden_states.shape[:2]:
             raise ValueError(
-                f"`labels` has shape {tuple(labels.shape)}, expected {tuple(hidden_states.shape[:2])}: a label for "
+                f"`{name}` has shape {tuple(given.shape)}, expected {tuple(hidden_states.shape[:2])}: a label for "
                 "each position with logits. Leave `logits_to_keep` out when training."
             )
-        past = attention_mask.shape[1] - labels.shape[1] if attention_mask is not None else 0
-        padding = self._padding(attention_mask, *labels.shape, past)
-        following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
+        past = attention_mask.shape[1] - given.shape[1] if attention_mask is not None else 0
+        padding = self._padding(attention_mask, *given.shape, past)
+        if shift_labels is not None:
+            following = shift_labels if padding is None else shift_labels.masked_fill(~padding.mask, -100)
+        else:
+            following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
         if logits is None:
             weight, bias = self.lm_head.weight, self.lm_head.bias
             return linear_cross_entropy(hidden_states, weight, bias, following, num_items_in_batch)
