@@ -362,6 +362,7 @@ class _FollowLengths(TrainerCallback):
         self.rates: list = []
 
     def on_epoch_begin(self, args, state, control, **kwargs):
+        self.seen = []  # a training that broke off may have left some
         self.streams.set_epoch(int(state.epoch or 0))
 
     def on_pre_optimizer_step(self, args, state, control, optimizer=None, **kwargs):

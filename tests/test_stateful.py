@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from families import LSTM, PLAIN_TRAINING, assert_close, each_family, random_ids
+from families import GRU, LSTM, PLAIN_TRAINING, RNN, assert_close, each_family, random_ids
 from torch import nn
 from torch.nn import functional as F
 from transformers import TrainerCallback, TrainingArguments
@@ -355,20 +355,20 @@ class Kill(TrainerCallback):
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "accumulation"),
-    [(TEXT, {}, 1), (TEXT, {"variable_length": True}, 2), (ROWS, {"reset_at": "document"}, 1)],
+    ("family", "text", "options", "accumulation"),
+    [(LSTM, TEXT, {}, 1), (GRU, TEXT, {"variable_length": True}, 2), (RNN, ROWS, {"reset_at": "document"}, 1)],
     ids=["stream", "variable", "document"],
 )
-def test_resume_in_the_middle_of_an_epoch(text, options, accumulation, tmp_path):
+def test_resume_in_the_middle_of_an_epoch(family, text, options, accumulation, tmp_path):
     """Bit for bit, dropout included: in the first epoch, at its end and in the second."""
     arguments = RESUMED | {"gradient_accumulation_steps": accumulation}
-    whole = trainer_for(build(**DROPOUT), tmp_path, text, rows=2, options=options, **arguments)
+    whole = trainer_for(build(family, **DROPOUT), tmp_path, text, rows=2, options=options, **arguments)
     whole.train()
     steps = whole.state.global_step // 2
     assert steps > 2
     for step in (1, steps, steps + 2):
         arguments["save_strategy"] = "no"
-        resumed = trainer_for(build(**DROPOUT), tmp_path / "again", text, rows=2, options=options, **arguments)
+        resumed = trainer_for(build(family, **DROPOUT), tmp_path / "again", text, 2, options=options, **arguments)
         resumed.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{step}"))
         assert resumed.state.global_step == 2 * steps
         assert equal(parameters(resumed.model), parameters(whole.model))
