@@ -6,6 +6,7 @@ Train a recurrent language model and its tokenizer from scratch, and set it besi
     python examples/train_language_model.py --train_file book.txt --sample_by paragraph --output_dir runs/book
     python examples/train_language_model.py --dataset_name Salesforce/wikitext --dataset_config_name wikitext-2-raw-v1
     python examples/train_language_model.py --model_type gru --num_train_epochs 20 --learning_rate 1e-3
+    python examples/train_language_model.py --stateful --variable_length           # the text in one go, not in blocks
     python examples/train_language_model.py --resume_from_checkpoint last          # or the folder of a checkpoint
 """
 
@@ -16,11 +17,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from datasets import Dataset
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     HfArgumentParser,
+    PreTrainedTokenizerBase,
     Trainer,
     TrainingArguments,
     default_data_collator,
@@ -33,6 +36,7 @@ from hf_lstm.data import load_text, make_blocks
 from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
 from hf_lstm.ngram import NgramModel
 from hf_lstm.plotting import plot_training_curve
+from hf_lstm.stateful import StatefulTrainer
 
 
 NGRAM_ORDERS = {"unigram": 1, "trigram": 3}
@@ -77,11 +81,23 @@ class ModelArguments:
     tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="bpe", help="Its tokens.")
     vocab_size: int = HfArg(default=2000, help="The most tokens in the vocabulary.")
     block_size: int = HfArg(default=128, help="Tokens predicted in a block; the network starts each block afresh.")
+    stateful: bool = HfArg(default=False, help="Carry the state from block to block, through streams of the text.")
+    variable_length: bool = HfArg(default=False, help="With --stateful: blocks of random lengths around block_size.")
+    reset_at: Literal["stream", "document"] = HfArg(default="stream", help="With --stateful: where to start afresh.")
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     hidden_size: int = HfArg(default=384, help="Units of a layer, and size of the token embeddings.")
     num_hidden_layers: int = HfArg(default=1, help="Layers.")
     dropout: float = HfArg(default=0.3, help="Dropout rate on embeddings, between layers and on the output.")
     prompts: list[str] = field(default_factory=PROMPTS.copy, metadata={"help": "Texts that the model continues."})
+
+
+def encode(documents: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Documents as token ids, with an end-of-sequence token after each."""
+
+    def encode_rows(rows):
+        return {"input_ids": [[*ids, tokenizer.eos_token_id] for ids in tokenizer(rows["text"])["input_ids"]]}
+
+    return documents.map(encode_rows, batched=True, remove_columns=documents.column_names, desc="Tokenizing")
 
 
 def main(command_line: list[str] | None = None) -> None:
@@ -97,6 +113,7 @@ def main(command_line: list[str] | None = None) -> None:
     texts = documents["train"]["text"]
     tokenizer = LSTMTokenizer.train_from_iterator(texts, args.tokenizer_kind, vocab_size=args.vocab_size)
     blocks = {split: make_blocks(documents[split], tokenizer, args.block_size) for split in documents}
+    data = {split: encode(documents[split], tokenizer) for split in documents} if args.stateful else blocks
 
     # 3. Model: a network of random weights.
     config = AutoConfig.for_model(
@@ -116,28 +133,39 @@ def main(command_line: list[str] | None = None) -> None:
     print(f"{model.num_parameters():,} parameters, {len(blocks['train']) * args.block_size:,} tokens to train on")
 
     # 4. Training.
-    trainer = Trainer(
+    trainer_class, options = Trainer, {"data_collator": default_data_collator}
+    if args.stateful:
+        options = {"sequence_length": args.block_size, "reset_at": args.reset_at}
+        trainer_class, options = StatefulTrainer, options | {"variable_length": args.variable_length}
+    trainer = trainer_class(
         model,
         training_args,
-        data_collator=default_data_collator,
-        train_dataset=blocks["train"],
-        eval_dataset=blocks["validation"],
+        train_dataset=data["train"],
+        eval_dataset=data["validation"],
         processing_class=tokenizer,
+        **options,
     )
     checkpoint = training_args.resume_from_checkpoint  # a folder, or "last": the last one in `output_dir`
     training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
     trainer.save_model()
     trainer.save_state()
 
-    # 5. Evaluation beside n-gram models of the same blocks; then the saved folder at work.
-    train_ids, held_out_ids = (np.array(blocks[split]["input_ids"]) for split in ("train", "validation"))
+    # 5. Evaluation beside n-gram models, which predict the same tokens; then the saved folder at work.
+    train_ids = np.array(blocks["train"]["input_ids"])
+    held_out = [np.array([ids]) for ids in data["validation"]["input_ids"] if len(ids) > 1]
+    if args.stateful and args.reset_at == "stream":
+        held_out = [np.concatenate(data["validation"]["input_ids"][:])[None]]
     ngrams = {name: NgramModel(len(tokenizer), order).fit(train_ids) for name, order in NGRAM_ORDERS.items()}
-    losses = {name: math.log(ngram.perplexity(held_out_ids)) for name, ngram in ngrams.items()}
+    losses = {
+        name: -np.concatenate([ngram.log_prob(ids)[0] for ids in held_out]).mean() for name, ngram in ngrams.items()
+    }
     baselines = losses.copy()
     losses[args.model_type.upper()] = trainer.evaluate()["eval_loss"]
     perplexities = {name: math.exp(loss) for name, loss in losses.items()}
-    trainer.save_metrics("eval", {"perplexity": perplexities, "held_out_tokens": held_out_ids[:, 1:].size})
-    print(f"\nPerplexity of {held_out_ids[:, 1:].size:,} held-out tokens, each after at most {args.block_size} others")
+    tokens = sum(ids[:, 1:].size for ids in held_out)
+    context = f"all before it in its {args.reset_at}" if args.stateful else f"at most {args.block_size} others"
+    trainer.save_metrics("eval", {"perplexity": perplexities, "held_out_tokens": tokens})
+    print(f"\nPerplexity of {tokens:,} held-out tokens, each after {context}")
     for name, perplexity in perplexities.items():
         print(f"  {name:<8}{perplexity:9.1f}")
 

@@ -426,13 +426,18 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                 Trainer counts over an accumulated batch, instead of by the number of labels.
             output_logits (`bool`, *optional*): Whether to return logits beside a loss. Defaults to False in training,
                 where the loss is computed without ever holding the logits of the batch, and to True otherwise.
+            shift_labels (`torch.LongTensor` of shape `(B, T)`, *optional*): In place of `labels`, the label that each
+                position is trained to predict itself, so that the last one of a piece of a text has one too. -100 and
+                padding are left out.
 
         Returns:
             [`~transformers.modeling_outputs.CausalLMOutputWithPast`]: `loss` (in nats), `logits` of shape `(B, T, V)`,
             `past_key_values` ([`RecurrentCache`]), `hidden_states`.
         """
+        shift_labels = kwargs.pop("shift_labels", None)  # Trainer takes a named argument for labels of evaluation
         refuse_unknown(kwargs)
-        penalised = self.training and labels is not None and any(self.penalties)
+        has_labels = labels is not None or shift_labels is not None
+        penalised = self.training and has_labels and any(self.penalties)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -453,12 +458,13 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             hidden_states = hidden_states[:, -logits_to_keep:]
         hidden_states = self.projection(hidden_states)
         logits = loss = None
-        if labels is None or not self.training or output_logits or not self._can_fuse_loss():
+        if not (has_labels and self.training) or output_logits or not self._can_fuse_loss():
             logits = self.lm_head(hidden_states)
-        if labels is not None:
-            loss = self._loss(hidden_states, logits, labels, attention_mask, num_items_in_batch)
+        if has_labels:
+            following, padding = self._following(hidden_states.shape[:2], labels, shift_labels, attention_mask)
+            loss = self._loss(hidden_states, logits, labels, following, num_items_in_batch)
         if penalised:
-            loss = loss + self._activation_penalty(outputs[0], raw, labels, attention_mask, num_items_in_batch)
+            loss = loss + self._activation_penalty(outputs[0], raw, following, padding, num_items_in_batch)
         if output_logits is False:
             logits = None
         return CausalLMOutputWithPast(
@@ -472,14 +478,23 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         """Whether loss and output layer can be computed together: nobody has replaced, wrapped or sharded either."""
         return can_fuse(self.lm_head) and not hasattr(self, "_loss_function")
 
-    def _loss(self, hidden_states, logits, labels, attention_mask, num_items_in_batch) -> torch.Tensor:
-        """Cross-entropy of the next real token, in nats; without logits, from the inputs of the output layer."""
-        if labels.shape != hidden_states.shape[:2]:
+    def _following(self, shape, labels, shift_labels, attention_mask) -> tuple[torch.Tensor, Padding | None]:
+        """What each position is to predict, (B, T), -100 for nothing, and the padding."""
+        name, given = ("labels", labels) if shift_labels is None else ("shift_labels", shift_labels)
+        if given.shape != shape:
             raise ValueError(
-                f"`labels` has shape {tuple(labels.shape)}, expected {tuple(hidden_states.shape[:2])}: a label for "
-                "each position with logits. Leave `logits_to_keep` out when training."
+                f"`{name}` has shape {tuple(given.shape)}, expected {tuple(shape)}: a label for each position with "
+                "logits. Leave `logits_to_keep` out when training."
             )
-        following, _ = self._following(labels, attention_mask)
+        past = attention_mask.shape[1] - shape[1] if attention_mask is not None else 0
+        padding = self._padding(attention_mask, *shape, past)
+        if shift_labels is not None:
+            return shift_labels if padding is None else shift_labels.masked_fill(~padding.mask, -100), padding
+        following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
+        return following, padding
+
+    def _loss(self, hidden_states, logits, labels, following, num_items_in_batch) -> torch.Tensor:
+        """Cross-entropy of the next real token, in nats; without logits, from the inputs of the output layer."""
         if logits is None:
             return fused_loss(self.lm_head, hidden_states, following, num_items_in_batch)
         return self.loss_function(
@@ -490,21 +505,13 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             shift_labels=following.contiguous(),
         )
 
-    def _following(self, labels, attention_mask) -> tuple[torch.Tensor, Padding | None]:
-        """What each position is to predict, (B, T), -100 for nothing, and the padding."""
-        past = attention_mask.shape[1] - labels.shape[1] if attention_mask is not None else 0
-        padding = self._padding(attention_mask, *labels.shape, past)
-        following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
-        return following, padding
-
-    def _activation_penalty(self, dropped, raw, labels, attention_mask, num_items_in_batch) -> torch.Tensor:
+    def _activation_penalty(self, dropped, raw, following, padding, num_items_in_batch) -> torch.Tensor:
         """
         AR and TAR (Merity et al. 2018, section 4.6) of the outputs of the last layer, `dropped` and `raw`, (B, T, P):
         alpha h_t^2 and beta (h_t - h_u)^2, u the next real position, both a mean over the units and over the positions
         that have something to predict, as the loss itself is. So the parts of an accumulated batch add up to the
         penalty of the whole.
         """
-        following, padding = self._following(labels, attention_mask)
         if padding is not None:
             dropped, raw, following = (padding.pack(each) for each in (dropped, raw, following))
         counts = following != -100

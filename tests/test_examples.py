@@ -98,6 +98,23 @@ def test_language_model_resumes(tmp_path, command_line, monkeypatch):
     assert perplexities(tmp_path / "run") == pytest.approx(straight, rel=1e-6)
 
 
+@pytest.mark.parametrize("options", [["--variable_length"], ["--reset_at", "document"]], ids=" ".join)
+def test_language_model_with_a_carried_state(tmp_path, command_line, options):
+    pytest.importorskip("matplotlib")
+    load("train_language_model").main([*command_line, "--stateful", *options, "--per_device_eval_batch_size", "1"])
+    run = tmp_path / "run"
+    tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run).eval()
+    held_out = [tokenizer(line)["input_ids"] + [tokenizer.eos_token_id] for line in TEXT.splitlines()[-6:]]
+    if "document" not in options:
+        held_out = [[token for line in held_out for token in line]]
+    with torch.no_grad():
+        rows = [torch.tensor([line]) for line in held_out]
+        losses = [model(input_ids=row, labels=row, num_items_in_batch=1).loss.item() for row in rows]
+    tokens = sum(len(line) - 1 for line in held_out)
+    assert json.loads((run / "eval_results.json").read_text())["held_out_tokens"] == tokens
+    assert perplexities(run)["LSTM"] == pytest.approx(math.exp(sum(losses) / tokens), rel=1e-4)
+
+
 def test_language_model_refuses_a_missing_file(command_line):
     command_line[1] += ".missing"
     with pytest.raises(ValueError, match=r"`train_file` is '.*missing'"):

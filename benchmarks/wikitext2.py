@@ -1,0 +1,203 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+WikiText-2 with the recipe of the word language model in pytorch/examples (LSTM of 2 x 200, tied; 35 steps, 20 rows;
+dropout 0.2; gradients clipped to 0.25; rate 20, a quarter of it after an epoch that does not help): `StatefulTrainer`,
+and a plain loop over torch's own modules, from the same weights and on the same batches.
+
+    python benchmarks/wikitext2.py ours --data FOLDER      # FOLDER/wiki.train.tokens.gz, wiki.valid..., wiki.test...
+    python benchmarks/wikitext2.py bare --data FOLDER      # what has run is kept: the same command goes on after it
+
+A line of JSON an epoch is printed and kept in `results/wikitext2.json`. Dropout draws other numbers in the two, which
+is why their perplexities are near to each other, not equal.
+"""
+
+import argparse
+import copy
+import gzip
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from machine import machine
+from torch import nn
+from torch.nn import functional as F
+from transformers import TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from hf_lstm import LSTMConfig, LSTMForCausalLM
+from hf_lstm.stateful import StatefulTrainer, TokenStreams
+
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE, LAYERS, DROPOUT = 200, 2, 0.2
+ROWS, EVAL_ROWS, STEPS, RATE, CLIP = 20, 10, 35, 20.0, 0.25
+SPLITS = ("train", "valid", "test")
+
+
+class Bare(nn.Module):
+    """The model of the recipe."""
+
+    def __init__(self, vocab_size: int):
+        super().__init__()
+        self.dropout = nn.Dropout(DROPOUT)
+        self.embedding = nn.Embedding(vocab_size, SIZE)
+        self.recurrent = nn.LSTM(SIZE, SIZE, LAYERS, dropout=DROPOUT, batch_first=True)
+        self.head = nn.Linear(SIZE, vocab_size)
+        self.head.weight = self.embedding.weight
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids, state):
+        outputs, state = self.recurrent(self.dropout(self.embedding(ids)), state)
+        return self.head(self.dropout(outputs)), tuple(tensor.detach() for tensor in state)
+
+
+@torch.no_grad()
+def ours(bare: Bare) -> LSTMForCausalLM:
+    """A model of ours with the same weights."""
+    rates = {"input_dropout": DROPOUT, "hidden_dropout": DROPOUT, "output_dropout": DROPOUT}
+    vocab_size = len(bare.embedding.weight)
+    model = LSTMForCausalLM(LSTMConfig(vocab_size=vocab_size, hidden_size=SIZE, num_hidden_layers=LAYERS, **rates))
+    model.model.load_torch_weights(bare.recurrent)
+    model.lm_head.weight.copy_(bare.embedding.weight)
+    model.lm_head.bias.copy_(bare.head.bias)
+    return model
+
+
+def load_texts(folder: Path, limit: int | None) -> dict[str, torch.Tensor]:
+    """The splits as word ids, `<eos>` at the end of each line; ids in the order in which words first occur."""
+    ids, texts = {}, {}
+    for split in SPLITS:
+        with gzip.open(folder / f"wiki.{split}.tokens.gz", "rt", encoding="utf-8") as file:
+            words = [word for line in file for word in [*line.split(), "<eos>"]]
+        texts[split] = torch.tensor([ids.setdefault(word, len(ids)) for word in words])[:limit]
+    return texts
+
+
+def train_bare(bare: Bare, texts: dict, epochs: int, folder: Path) -> Iterator[dict]:
+    """The plain loop; what an epoch leaves is kept in a file."""
+    rate, best, weights, done, saved = RATE, math.inf, None, 0, folder / "bare.pt"
+    if saved.exists():
+        rate, best, weights, done, state, generator = torch.load(saved)
+        bare.load_state_dict(state)
+        torch.set_rng_state(generator)
+    for epoch in range(done + 1, epochs + 1):
+        start = time.perf_counter()
+        loss = bare_epoch(bare, TokenStreams(texts["train"], ROWS, STEPS), rate)
+        seconds, valid = time.perf_counter() - start, bare_loss(bare, texts["valid"])
+        yield {"epoch": epoch, "rate": rate, "train_loss": loss, "valid": math.exp(valid), "seconds": seconds}
+        if valid < best:
+            best, weights = valid, copy.deepcopy(bare.state_dict())
+        else:
+            rate /= 4
+        torch.save((rate, best, weights, epoch, bare.state_dict(), torch.get_rng_state()), saved)
+    bare.load_state_dict(weights)
+    yield {"test": math.exp(bare_loss(bare, texts["test"]))}
+
+
+def bare_epoch(bare: Bare, streams: TokenStreams, rate: float) -> float:
+    """One pass of gradient descent; the mean loss of its steps."""
+    state, total = None, 0.0
+    for chunk in streams:
+        bare.train().zero_grad()
+        logits, state = bare(chunk["input_ids"], state)
+        loss = F.cross_entropy(logits.flatten(0, 1), chunk["shift_labels"].flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(bare.parameters(), CLIP)
+        with torch.no_grad():
+            for parameter in bare.parameters():
+                parameter.add_(parameter.grad, alpha=-rate)
+        total += loss.item()
+    return total / len(streams)
+
+
+@torch.no_grad()
+def bare_loss(bare: Bare, text: torch.Tensor) -> float:
+    """Mean loss of the tokens of a text."""
+    state, total, streams = None, 0.0, TokenStreams(text, EVAL_ROWS, STEPS)
+    for chunk in streams:
+        logits, state = bare.eval()(chunk["input_ids"], state)
+        total += F.cross_entropy(logits.flatten(0, 1), chunk["shift_labels"].flatten(), reduction="sum").item()
+    return total / streams.num_targets
+
+
+class Report(TrainerCallback):
+    """A row an epoch, for `report`."""
+
+    def __init__(self, report):
+        self.report = report
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.start = time.perf_counter()
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        if metrics and "eval_perplexity" in metrics:
+            seconds = time.perf_counter() - self.start - metrics["eval_runtime"]
+            logged = next(entry for entry in reversed(state.log_history) if "loss" in entry)
+            row = {"epoch": round(state.epoch), "rate": logged["learning_rate"], "train_loss": logged["loss"]}
+            self.report(row | {"valid": metrics["eval_perplexity"], "seconds": seconds})
+
+
+def train_ours(model: LSTMForCausalLM, texts: dict, epochs: int, folder: Path, report) -> None:
+    """The same through `StatefulTrainer`; what an epoch leaves is its checkpoint."""
+    arguments = TrainingArguments(
+        str(folder / "ours"),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=ROWS,
+        per_device_eval_batch_size=EVAL_ROWS,
+        learning_rate=RATE,
+        optim="sgd",
+        max_grad_norm=CLIP,
+        lr_scheduler_type="reduce_lr_on_plateau",
+        lr_scheduler_kwargs={"factor": 0.25, "patience": 0, "threshold": 0.0},
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="loss",
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    data = {"train_dataset": texts["train"], "eval_dataset": texts["valid"]}
+    callbacks = {"callbacks": [Report(report)]}
+    trainer = StatefulTrainer(model, arguments, sequence_length=STEPS, **data, **callbacks)
+    folder.joinpath("ours").mkdir(parents=True, exist_ok=True)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir))
+    report({"test": trainer.predict(texts["test"]).metrics["test_perplexity"]})
+
+
+def keep(path: Path, who: str, row: dict) -> None:
+    """Print a row, and put it among the results in place of an earlier one for the same epoch."""
+    print(json.dumps({"model": who, **row}), flush=True)
+    results = json.loads(path.read_text()) if path.exists() else {}
+    others = [each for each in results.get(who, []) if each.get("epoch") != row.get("epoch")]
+    results |= {"machine": machine("cpu"), who: [*others, row]}
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=("ours", "bare"))
+    parser.add_argument("--data", type=Path, required=True, help="Folder of the three files.")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--limit", type=int, help="Tokens of a split, to try the command itself.")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "wikitext2", help="Folder of what goes on later.")
+    parser.add_argument("--output", type=Path, default=ROOT / "results" / "wikitext2.json")
+    options = parser.parse_args()
+    texts = load_texts(options.data, options.limit)
+    options.runs.mkdir(parents=True, exist_ok=True)
+    set_seed(1111)  # that of the recipe
+    bare = Bare(1 + max(int(text.max()) for text in texts.values()))
+    if options.model == "bare":
+        for row in train_bare(bare, texts, options.epochs, options.runs):
+            keep(options.output, "bare", row)
+    else:
+        train_ours(ours(bare), texts, options.epochs, options.runs, lambda row: keep(options.output, "ours", row))
+
+
+if __name__ == "__main__":
+    main()
