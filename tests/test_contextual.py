@@ -307,16 +307,16 @@ def test_pipeline_in_any_batch(side, characters, tmp_path):
 
 def test_trainer_learns_what_only_the_context_tells(characters, tmp_path):
     """The tag of a word is the word before it, and all words are unknown."""
-    models = language_models(LSTM, characters, hidden_size=32)
+    models = language_models(LSTM, characters, hidden_size=32, initializer="orthogonal")
     tokenizer = train(characters)
-    model = build(LSTM, tokenizer, models, num_hidden_layers=1, hidden_size=16)
+    model = build(LSTM, tokenizer, models, num_hidden_layers=1, initializer="orthogonal")
     before = {name: value.clone() for name, value in model.state_dict().items() if "context_encoder" in name}
     rows = []
     for first in ("Ada", "Bob", "cat"):
         for second in ("met", "and"):
             encoded = tokenizer([first, second], is_split_into_words=True)
             rows.append({**encoded, "input_ids": [1, 1], "labels": [-100, ("Ada", "Bob", "cat").index(first)]})
-    arguments = PLAIN_TRAINING | {"output_dir": str(tmp_path), "optim": "adamw_torch", "learning_rate": 0.05}
+    arguments = PLAIN_TRAINING | {"output_dir": str(tmp_path), "optim": "adamw_torch", "learning_rate": 0.03}
     trainer = LengthBatchingTrainer(
         model,
         TrainingArguments(**(arguments | {"num_train_epochs": 40, "weight_decay": 0.1})),
