@@ -10,9 +10,11 @@ import subprocess
 import sys
 import textwrap
 
+import datasets
 import pytest
 import torch
 from families import GRU, LSTM, PLAIN_TRAINING, assert_close, each_family
+from test_examples import load
 from transformers import (
     AutoTokenizer,
     DataCollatorForTokenClassification,
@@ -379,3 +381,22 @@ def test_configuration_errors(characters):
         other = LSTMTokenizer.train_from_iterator(CORPUS, vocab_size=300, show_progress=False, **options)
         with pytest.raises(ValueError, match="`context_tokenizer` is of kind"):
             train(other)
+
+
+def test_example_reads_language_models(characters, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    models = language_models(LSTM, characters)
+    for folder, model in zip(("forward", "backward"), models, strict=True):
+        for part in (model, characters):
+            part.save_pretrained(tmp_path / folder)
+    (tmp_path / "train.txt").write_text("Ada B-PER\nmet O\nBob B-PER\n\n" * 12)
+    options = {"train_file": tmp_path / "train.txt", "output_dir": tmp_path / "run", "max_steps": 2, "hidden_size": 6}
+    command_line = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    contexts = ["--context_models", str(tmp_path / "forward"), str(tmp_path / "backward")]
+    load("train_token_classification").main([*command_line, *contexts, "--use_cpu"])
+    tagger = LSTM.head("ForTokenClassification").from_pretrained(tmp_path / "run")
+    for own, model in zip(tagger.model.context_encoder.models, models, strict=True):
+        expected = model.model.state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in own.state_dict().items())
+    found = AutoTokenizer.from_pretrained(tmp_path / "run")(["Ada"], is_split_into_words=True)
+    assert found["context_spans"] == [[1, 3]]

@@ -1,15 +1,19 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """From a language model to a classifier: its weights arrive, and each layer learns when and as fast as it should."""
 
+import json
 from fractions import Fraction
 from itertools import pairwise
 
+import datasets
 import pytest
 import torch
 import transformers
 from families import LSTM, PLAIN_TRAINING, assert_close, each_family, random_ids
+from test_examples import load
 from transformers import DefaultDataCollator, TrainingArguments
 
+from hf_lstm import LSTMTokenizer
 from hf_lstm.batching import LengthBatchingTrainer
 from hf_lstm.transfer import (
     FineTuningTrainer,
@@ -238,3 +242,24 @@ def test_trainer_refuses_what_cannot_work(tmp_path):
     for name, value in (("cut_frac", 1.0), ("ratio", 0.5), ("factor", 0)):
         with pytest.raises(ValueError, match=f"`{name}` is {value}"):
             trainer_for(model, tmp_path, options={name: value})
+
+
+def test_example_fine_tunes_a_language_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    lines = "".join(f"{'NUM when' if i % 2 else 'LOC where'} was it ?\n" for i in range(40))
+    (tmp_path / "lines.txt").write_text(lines)
+    tokenizer = LSTMTokenizer.train_from_iterator([lines], "word", show_progress=False)
+    source = LSTM.build("ForCausalLM", vocab_size=len(tokenizer))
+    for part in (source, tokenizer):
+        part.save_pretrained(tmp_path / "lm")
+    options = {"train_file": "lines.txt", "output_dir": "run", "pretrained_model": "lm"}
+    command_line = [part for name, value in options.items() for part in (f"--{name}", str(tmp_path / value))]
+    flags = ["--discriminative", "--gradual_unfreezing", "--use_cpu", "--num_train_epochs", "1"]
+    load("train_text_classification").main([*command_line, *flags, "--patience", "9"])
+    model = LSTM.head("ForSequenceClassification").from_pretrained(tmp_path / "run")
+    assert set(model.config.label2id) == {"LOC", "NUM"} and not model.config.bidirectional
+    weights = source.model.state_dict()  # in the first epoch the head alone learns
+    assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
+    state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
+    rates = [entry["learning_rate"] for entry in state["log_history"] if "learning_rate" in entry]
+    assert rates[0] == pytest.approx(3e-3 * slanted_triangular(0, state["max_steps"]))
