@@ -101,19 +101,15 @@ class CharacterTokenizer(TokenizersBackend):
         sizes = [len(tokens) for tokens in texts]
         alone = not (is_batched or in_tensors or kwargs.get("return_overflowing_tokens"))
         found = dict(zip(INPUT_NAMES, (characters, shapes), strict=True))
-        for name in names:
-            value = _nested(found[name], sizes, encoded["input_ids"] if in_tensors else None)
-            encoded[name] = value[0] if alone else value
+        like = encoded["input_ids"] if in_tensors else None
+        values = {name: _nested(found[name], sizes, like) for name in names}
         if has_context:
             contexts = [_context_of(*place) for place in places]
             rows = [self._context_ids(context) for context, _ in contexts]
             spans = [span for _, spans in contexts for span in spans]
-            like = encoded["input_ids"] if in_tensors else None
-            apart = padding == PaddingStrategy.DO_NOT_PAD
-            for name, value in zip(
-                CONTEXT_NAMES, (_rows(rows, apart, like), _nested(spans, sizes, like)), strict=True
-            ):
-                encoded[name] = value[0] if alone else value
+            values["context_ids"] = _rows(rows, padding == PaddingStrategy.DO_NOT_PAD, like)
+            values["context_spans"] = _nested(spans, sizes, like)
+        encoded.update({name: value[0] if alone else value for name, value in values.items()})
         return encoded
 
     def _context_ids(self, text: str) -> list[int]:
@@ -137,8 +133,8 @@ class CharacterTokenizer(TokenizersBackend):
         options = (max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors, verbose)
         if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs and isinstance(encoded_inputs[0], Mapping):
             encoded_inputs = {key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]}
-        wanted = set(self.model_input_names).intersection(encoded_inputs)
-        names = [name for name in (*INPUT_NAMES, *CONTEXT_NAMES) if name in wanted]
+        known = (*INPUT_NAMES, *CONTEXT_NAMES)
+        names = [name for name in known if name in self.model_input_names and name in encoded_inputs]
         if not names:
             return super().pad(encoded_inputs, padding, *options)
         others = {key: value for key, value in encoded_inputs.items() if key not in names}

@@ -304,13 +304,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
         `config.context_models` has made room.
 
         Raises:
-            ValueError: if there is no room, or a model has other sizes or options than its configuration there.
+            ValueError: if there is no room, or a model has other sizes than its configuration there.
         """
         if self.context_encoder is None:
             raise ValueError("`context_models` is None in the configuration of this model: give it the two to come.")
-        for name, own, model in zip(
-            ("forward", "backward"), self.context_encoder.models, (forward, backward), strict=True
-        ):
+        models = {"forward": forward, "backward": backward}
+        for (name, model), own in zip(models.items(), self.context_encoder.models, strict=True):
             given = model.base_model.state_dict()
             shapes = {key: tuple(tensor.shape) for key, tensor in given.items()}
             if shapes != {key: tuple(tensor.shape) for key, tensor in own.state_dict().items()}:
