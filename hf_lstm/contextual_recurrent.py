@@ -14,7 +14,7 @@ from .layer_recurrent import SequenceDropout
 
 
 class ContextEncoder(nn.Module):
-    """
+    r"""
     Features of a token from the whole text around it: what a language model of characters, reading forwards, has in
     its last layer after the last character of the token, and what another one, reading backwards, has there after the
     first.
@@ -25,6 +25,24 @@ class ContextEncoder(nn.Module):
     Args:
         config ([`RecurrentConfig`]): Configuration, with `context_models`.
         model_class (`type`): The backbone of the two.
+
+    Example:
+
+    ```python
+    >>> from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMForTokenClassification, LSTMTokenizer
+
+    >>> texts = ["Ada met Bob", "Bob sang"]
+    >>> characters = LSTMTokenizer.train_from_iterator(texts, "char", show_progress=False)
+    >>> fields = {"vocab_size": len(characters), "hidden_size": 8, "pad_token_id": 0}
+    >>> forward, backward = [LSTMForCausalLM(LSTMConfig(**fields)) for _ in range(2)]  # to be trained, of course
+
+    >>> tokenizer = LSTMTokenizer.train_from_iterator(texts, "word", context_tokenizer=characters, show_progress=False)
+    >>> contexts = [forward.config.to_dict(), backward.config.to_dict()]
+    >>> tagger = LSTMForTokenClassification(LSTMConfig(vocab_size=len(tokenizer), context_models=contexts))
+    >>> tagger.model.load_context_models(forward, backward)
+    >>> tagger(**tokenizer(texts, padding=True, return_tensors="pt")).logits.shape
+    torch.Size([2, 3, 2])
+    ```
     """
 
     def __init__(self, config: RecurrentConfig, model_class: type[PreTrainedModel]):
