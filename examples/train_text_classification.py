@@ -7,6 +7,8 @@ Train a classifier of texts, and its tokenizer, from scratch.
     python examples/train_text_classification.py --train_file train_5500.label --test_file TREC_10.label \
         --encoding latin-1 --label_end : --output_dir runs/trec                 # a label before each text
     python examples/train_text_classification.py --dataset_name SetFit/sst2 --output_dir runs/sst2
+    python examples/train_text_classification.py --pretrained_model runs/python_docs_lm --discriminative \
+        --gradual_unfreezing                                                    # fine-tunes a language model
     python examples/train_text_classification.py --resume_from_checkpoint last  # or the folder of a checkpoint
 """
 
@@ -19,6 +21,7 @@ import numpy as np
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    AutoTokenizer,
     DataCollatorWithPadding,
     EarlyStoppingCallback,
     HfArgumentParser,
@@ -33,6 +36,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.data import load_classified
 from hf_lstm.metrics import format_report, token_report
 from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
+from hf_lstm.transfer import FineTuningTrainer, GradualUnfreezing
 
 
 EXAMPLE = "An element of the tree has a tag, attributes, and children, which are elements too."
@@ -56,6 +60,9 @@ RECIPE = {
     "metric_for_best_model": "best",
     "dataloader_pin_memory": False,
 }
+# What a classifier that begins as a language model does not take from it.
+KEPT = ("pooling", "word_dropout", "input_dropout", "output_dropout", "variational_dropout", "problem_type")
+KEPT += ("id2label", "label2id", "unk_token_id")
 BEST = {"single_label_classification": "accuracy", "multi_label_classification": "f1", "regression": "loss"}
 
 
@@ -80,6 +87,9 @@ class DataArguments:
 class ModelArguments:
     """The tokenizer and the network."""
 
+    pretrained_model: str | None = HfArg(default=None, help="A language model, whose tokenizer and layers to take.")
+    discriminative: bool = HfArg(default=False, help="Lower layers learn more slowly; slanted triangular rates.")
+    gradual_unfreezing: bool = HfArg(default=False, help="One more layer learns with each epoch, from the top.")
     tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="word", help="Its tokens.")
     vocab_size: int = HfArg(default=10_000, help="The most tokens in the vocabulary.")
     min_frequency: int = HfArg(default=2, help="Rarer words are unknown.")
@@ -107,9 +117,12 @@ def main(command_line: list[str] | None = None) -> None:
 
     # 2. Tokenizer, and the ids of tokens.
     options = {"min_frequency": args.min_frequency} if args.tokenizer_kind != "unigram" else {}
-    tokenizer = LSTMTokenizer.train_from_iterator(
-        splits["train"]["text"], args.tokenizer_kind, vocab_size=args.vocab_size, lowercase=True, **options
-    )
+    if args.pretrained_model:
+        tokenizer = AutoTokenizer.from_pretrained(args.pretrained_model)
+    else:
+        tokenizer = LSTMTokenizer.train_from_iterator(
+            splits["train"]["text"], args.tokenizer_kind, vocab_size=args.vocab_size, lowercase=True, **options
+        )
 
     def encode(rows):
         encoded = tokenizer(rows["text"], truncation=True, max_length=args.max_length)
@@ -120,7 +133,7 @@ def main(command_line: list[str] | None = None) -> None:
 
     inputs = splits.map(encode, batched=True, remove_columns=["text", "label"], desc="Tokenizing")
 
-    # 3. Model: a network of random weights.
+    # 3. Model: a network of random weights, or a language model under a new head.
     config = AutoConfig.for_model(
         args.model_type,
         vocab_size=len(tokenizer),
@@ -140,14 +153,18 @@ def main(command_line: list[str] | None = None) -> None:
         pad_token_id=tokenizer.pad_token_id,
         unk_token_id=tokenizer.unk_token_id,
     )
-    model = AutoModelForSequenceClassification.from_config(config)
+    if args.pretrained_model:
+        fields = {name: getattr(config, name) for name in KEPT}
+        model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, **fields)
+    else:
+        model = AutoModelForSequenceClassification.from_config(config)
     print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
 
     # 4. Training, until the score on the validation data does not improve any more.
     if training_args.metric_for_best_model == "best":
         training_args.metric_for_best_model = BEST[data_args.problem_type]
         training_args.greater_is_better = data_args.problem_type != "regression"
-    trainer = Trainer(
+    trainer = (FineTuningTrainer if args.discriminative else Trainer)(
         model,
         training_args,
         data_collator=DataCollatorWithPadding(tokenizer),
@@ -155,7 +172,7 @@ def main(command_line: list[str] | None = None) -> None:
         eval_dataset=inputs["validation"],
         processing_class=tokenizer,
         compute_metrics=lambda prediction: scores_of(prediction, data_args.problem_type),
-        callbacks=[EarlyStoppingCallback(args.patience)],
+        callbacks=[EarlyStoppingCallback(args.patience)] + [GradualUnfreezing()] * args.gradual_unfreezing,
     )
     checkpoint = training_args.resume_from_checkpoint  # a folder, or "last": the last one in `output_dir`
     training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)

@@ -7,6 +7,7 @@ Train a tagger from scratch: words, their characters and shapes under a recurren
         --test_file test.txt --output_dir runs/ner                           # columns, as of CoNLL; plain or gzipped
     python examples/train_token_classification.py --train_file en.conllu --tag_column upos --output_dir runs/pos
     python examples/train_token_classification.py --dataset_name wnut_17 --tag_column ner_tags --output_dir runs/wnut
+    python examples/train_token_classification.py --context_models runs/forward_lm runs/backward_lm
     python examples/train_token_classification.py --resume_from_checkpoint last      # or the folder of a checkpoint
 """
 
@@ -19,7 +20,9 @@ from typing import Literal
 from datasets import Dataset
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForTokenClassification,
+    AutoTokenizer,
     DataCollatorForTokenClassification,
     EarlyStoppingCallback,
     HfArgumentParser,
@@ -86,6 +89,9 @@ class ModelArguments:
     tag_scheme: str = HfArg(default="BIOES", help="Scheme to train tags of entities in; scores and files keep theirs.")
     min_frequency: int = HfArg(default=2, help="Rarer words are known by their characters only.")
     vectors: str | None = HfArg(default=None, help="Pretrained word vectors: GloVe, word2vec or fastText.")
+    context_models: list[str] = field(
+        default_factory=list, metadata={"help": "Two language models of characters: of texts, and of reversed texts."}
+    )
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     embedding_size: int = HfArg(default=100, help="Size of word embeddings; pretrained ones bring theirs.")
     hidden_size: int = HfArg(default=192, help="Units of a layer, in each direction.")
@@ -122,11 +128,13 @@ def main(command_line: list[str] | None = None) -> None:
         min_frequency=args.min_frequency,
         characters=True,
         word_shapes=True,
+        context_tokenizer=AutoTokenizer.from_pretrained(args.context_models[0]) if args.context_models else None,
     )
     inputs = {split: encode_tagged(rows, tokenizer) for split, rows in sentences.items()}
 
     # 3. Model: a network of random weights, on pretrained word vectors if there are any.
     vectors = match_vectors(tokenizer.get_vocab(), args.vectors) if args.vectors else None
+    contexts = [AutoModelForCausalLM.from_pretrained(folder) for folder in args.context_models]
     config = AutoConfig.for_model(
         args.model_type,
         vocab_size=len(tokenizer),
@@ -136,6 +144,7 @@ def main(command_line: list[str] | None = None) -> None:
         char_vocab_size=tokenizer.char_vocab_size,
         char_encoder=args.char_encoder,
         shape_vocab_size=tokenizer.shape_vocab_size,
+        context_models=[language_model.config.to_dict() for language_model in contexts] or None,
         word_dropout=args.word_dropout,
         input_dropout=args.dropout,
         hidden_dropout=args.dropout if args.num_hidden_layers > 1 else 0.0,
@@ -152,6 +161,8 @@ def main(command_line: list[str] | None = None) -> None:
     if vectors:
         model.get_input_embeddings().weight.data.copy_(vectors.matrix)
         print(vectors.coverage)
+    if contexts:
+        model.model.load_context_models(*contexts)
     print(f"{model.num_parameters():,} parameters, {sum(map(len, splits['train']['tokens'])):,} tokens to train on")
 
     # 4. Training, until the score on the validation data does not rise any more.

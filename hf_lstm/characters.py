@@ -1,13 +1,13 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Characters and shapes of tokens: what a tagger knows of a word that is not in its vocabulary.
+"""Characters and shapes of tokens: what a tagger knows of a word that is not in its vocabulary; and their context.
 
 Networks over the characters of each word: Lample et al. (2016), recurrent; Ma & Hovy (2016), convolutional. Shapes,
-as a "capitalization feature": Collobert et al. (2011).
+as a "capitalization feature": Collobert et al. (2011). The characters of the whole text: Akbik et al. (2018).
 """
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice, repeat
 
@@ -20,6 +20,8 @@ from transformers.utils import PaddingStrategy, to_py_obj
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # ids of characters
 SHAPES = ("lower", "upper", "title", "mixed", "digits", "number", "alphanumeric", "punctuation", "other")
 INPUT_NAMES = ("char_ids", "shape_ids")
+CONTEXT_NAMES = ("context_ids", "context_spans")
+FILLERS = {"char_ids": [], "shape_ids": 0, "context_spans": [0, 0]}  # of tokens that are padding
 CACHED_WORDS = 50_000  # about 10 MB with words of at most 20 characters
 
 
@@ -42,6 +44,15 @@ class CharacterTokenizer(TokenizersBackend):
     Lists without padding have a row as long as its token. Padded to the longest text, C is the length of the longest
     word in the batch; padded to `max_length`, and in tensors without padding, C is `max_word_length`, so that batches
     made apart can be joined, as pipelines do.
+
+    For models with `context_models` there are two more:
+
+    - `context_ids` (B, C): the characters of the whole text, however many tokens are kept of it, between two of
+      `context_boundary`. Each stretch of white space is read as one space; given words, and a second text, are joined
+      by one. The ids are those of the tokenizer of the language models; padding, always 0 and on the right, goes to
+      the longest text of the batch.
+    - `context_spans` (B, T, 2): where in `context_ids` the first and the last character of each token are; 0 for what
+      has no place in the text.
     """
 
     @property
@@ -59,15 +70,22 @@ class CharacterTokenizer(TokenizersBackend):
         """The most characters that a token has in `char_ids`; 0 if this tokenizer was trained without characters."""
         return self.init_kwargs.get("max_word_length", 0)
 
+    @property
+    def context_boundary(self) -> int | None:
+        """The id in `context_ids` of what stands around a text; None if this tokenizer was trained without context."""
+        return self.init_kwargs["context_vocab"]["boundary"] if "context_vocab" in self.init_kwargs else None
+
     def _encode_plus(self, text, text_pair=None, **kwargs) -> BatchEncoding:
         encoded = super()._encode_plus(text, text_pair, **kwargs)
         names = [name for name in INPUT_NAMES if name in self.model_input_names]
-        if not names or encoded.encodings is None:  # no encodings: chats with `sanitize_control_tokens`
+        has_context = "context_ids" in self.model_input_names
+        if not (names or has_context) or encoded.encodings is None:  # chats with `sanitize_control_tokens`
             return encoded
         given_apart = kwargs.get("is_split_into_words", False)
         samples, is_batched = _samples(text, text_pair, given_apart)
         owners = encoded.get("overflow_to_sample_mapping", range(len(encoded.encodings)))
-        texts = [_token_texts(e, samples[int(i)], given_apart) for e, i in zip(encoded.encodings, owners, strict=True)]
+        places = [(e, samples[int(i)], given_apart) for e, i in zip(encoded.encodings, owners, strict=True)]
+        texts = [_token_texts(*place) for place in places]
 
         table = _word_table(self.init_kwargs.get("characters", ""), self.max_word_length)
         rows = table.look_up(chain.from_iterable(texts))  # (tokens, 1 + max_word_length)
@@ -83,10 +101,22 @@ class CharacterTokenizer(TokenizersBackend):
         sizes = [len(tokens) for tokens in texts]
         alone = not (is_batched or in_tensors or kwargs.get("return_overflowing_tokens"))
         found = dict(zip(INPUT_NAMES, (characters, shapes), strict=True))
-        for name in names:
-            value = _nested(found[name], sizes, encoded["input_ids"] if in_tensors else None)
-            encoded[name] = value[0] if alone else value
+        like = encoded["input_ids"] if in_tensors else None
+        values = {name: _nested(found[name], sizes, like) for name in names}
+        if has_context:
+            contexts = [_context_of(*place) for place in places]
+            rows = [self._context_ids(context) for context, _ in contexts]
+            spans = [span for _, spans in contexts for span in spans]
+            values["context_ids"] = _rows(rows, padding == PaddingStrategy.DO_NOT_PAD, like)
+            values["context_spans"] = _nested(spans, sizes, like)
+        encoded.update({name: value[0] if alone else value for name, value in values.items()})
         return encoded
+
+    def _context_ids(self, text: str) -> list[int]:
+        """The characters of a text between two boundaries."""
+        vocab = self.init_kwargs["context_vocab"]
+        ids, unknown = vocab["characters"], vocab["unknown"]
+        return [vocab["boundary"], *(ids.get(character, unknown) for character in text), vocab["boundary"]]
 
     def pad(
         self,
@@ -99,11 +129,12 @@ class CharacterTokenizer(TokenizersBackend):
         return_tensors=None,
         verbose=True,
     ) -> BatchEncoding:
-        """As in [`~PreTrainedTokenizerBase.pad`], which collators call, and for `char_ids` and `shape_ids` too."""
+        """As in [`~PreTrainedTokenizerBase.pad`], which collators call, and for the inputs named above too."""
         options = (max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors, verbose)
         if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs and isinstance(encoded_inputs[0], Mapping):
             encoded_inputs = {key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]}
-        names = [name for name in INPUT_NAMES if name in self.model_input_names and name in encoded_inputs]
+        known = (*INPUT_NAMES, *CONTEXT_NAMES)
+        names = [name for name in known if name in self.model_input_names and name in encoded_inputs]
         if not names:
             return super().pad(encoded_inputs, padding, *options)
         others = {key: value for key, value in encoded_inputs.items() if key not in names}
@@ -117,7 +148,11 @@ class CharacterTokenizer(TokenizersBackend):
         side = padding_side or self.padding_side
         for name in names:
             examples = encoded_inputs[name] if is_batched else [encoded_inputs[name]]
-            values = _aligned(examples, sizes, side, [] if name == "char_ids" else 0)
+            if name == "context_ids":
+                value = _rows([list(to_py_obj(row)) for row in examples], no_padding, ids if in_tensors else None)
+                padded[name] = value if is_batched else value[0]
+                continue
+            values = _aligned(examples, sizes, side, FILLERS[name])
             if name == "char_ids" and (in_tensors or not no_padding):
                 to_longest = padding in (True, "longest")
                 values = _rectangle(values, 1 if to_longest else self.max_word_length)
@@ -230,6 +265,51 @@ def _token_texts(encoding: Encoding, sample: tuple, given_apart: bool) -> list[s
         return [text[start:end] for text, (start, end) in zip(texts, encoding.offsets, strict=False)]
     places = zip(texts, encoding.word_ids, encoding.offsets, strict=False)
     return ["" if i is None else words[i][start:end] for words, i, (start, end) in places]
+
+
+def _context_of(encoding: Encoding, sample: tuple, given_apart: bool) -> tuple[str, list[list[int]]]:
+    """The text of a sample as its context is read, and the span in it of each token of an encoding, from 1 on."""
+    sequences = sample if given_apart else [[text] for text in sample]
+    text = " ".join(word for words in sequences for word in words)
+    starts, start = [], 0
+    for words in sequences:
+        starts.append([])
+        for word in words:
+            starts[-1].append(start)
+            start += len(word) + 1
+    squeezed, places = _squeezed(text)
+    spans = []
+    for sequence, word, (start, end) in zip(encoding.sequence_ids, encoding.word_ids, encoding.offsets, strict=True):
+        if sequence is None or (given_apart and word is None):  # a token that encoding added
+            spans.append([0, 0])
+            continue
+        offset = starts[sequence][word if given_apart else 0]
+        piece = text[offset + start : offset + end]
+        first, last = offset + end - len(piece.lstrip()), offset + start + len(piece.rstrip()) - 1
+        spans.append([places[first], places[last]] if first <= last else [0, 0])
+    return squeezed, spans
+
+
+def _squeezed(text: str) -> tuple[str, Sequence[int]]:
+    """A text with one space for each stretch of white space, and the place in it, from 1 on, of each character."""
+    squeezed = " ".join(text.split())
+    if len(squeezed) == len(text):
+        return squeezed, range(1, len(text) + 1)
+    places, place, gap = [], 0, False
+    for character in text:
+        if character.isspace():
+            gap = place > 0
+        else:
+            place, gap = place + 1 + gap, False
+        places.append(place)
+    return squeezed, places
+
+
+def _rows(rows: list[list[int]], apart: bool, like=None):
+    """Rows of characters: as they are where padding is not wanted, else of one length, in a tensor if `like` is."""
+    if like is not None:
+        return like.new_tensor(_rectangle(rows, 1)) if hasattr(like, "new_tensor") else _rectangle(rows, 1)
+    return rows if apart else _rectangle(rows, 1).tolist()
 
 
 def _aligned(examples, sizes: list[int], side: str, filler) -> list:

@@ -59,17 +59,16 @@ class RecurrentClassifier(RecurrentPreTrainedModel):
         self.num_labels = config.num_labels
         self.model = self.model_class(self.config)
 
-    def _encode(self, input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states):
+    def _encode(self, input_ids, attention_mask, inputs_embeds, output_hidden_states, **word_features):
         """Outputs of the backbone (B, T, D * P), its hidden states, and where the real tokens are, (B, T)."""
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            char_ids=char_ids,
-            shape_ids=shape_ids,
             inputs_embeds=inputs_embeds,
             use_cache=False,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            **word_features,
         )
         features = outputs.last_hidden_state
         if attention_mask is None:
@@ -108,6 +107,8 @@ class RecurrentForTokenClassification(RecurrentClassifier):
         attention_mask: torch.Tensor | None = None,
         char_ids: torch.LongTensor | None = None,
         shape_ids: torch.LongTensor | None = None,
+        context_ids: torch.LongTensor | None = None,
+        context_spans: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         tag_mask: torch.Tensor | None = None,
@@ -143,7 +144,14 @@ class RecurrentForTokenClassification(RecurrentClassifier):
         """
         refuse_unknown(kwargs)
         features, hidden_states, real = self._encode(
-            input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            output_hidden_states,
+            char_ids=char_ids,
+            shape_ids=shape_ids,
+            context_ids=context_ids,
+            context_spans=context_spans,
         )
         scores = self.classifier(features)
         if labels is not None:
@@ -288,6 +296,8 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         attention_mask: torch.Tensor | None = None,
         char_ids: torch.LongTensor | None = None,
         shape_ids: torch.LongTensor | None = None,
+        context_ids: torch.LongTensor | None = None,
+        context_spans: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         output_hidden_states: bool | None = None,
@@ -307,7 +317,14 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         """
         refuse_unknown(kwargs)
         features, hidden_states, real = self._encode(
-            input_ids, attention_mask, char_ids, shape_ids, inputs_embeds, output_hidden_states
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            output_hidden_states,
+            char_ids=char_ids,
+            shape_ids=shape_ids,
+            context_ids=context_ids,
+            context_spans=context_spans,
         )
         logits = self.score(self.pooler(features, real))
         loss = None

@@ -103,6 +103,13 @@ class RecurrentConfig(PreTrainedConfig):
         shape_embedding_size (`int`, defaults to 10): Size of the embedding of a word shape.
         word_dropout (`float`, defaults to 0.0): Rate at which tokens become `unk_token_id` in training, so that the
             model learns to do without the embedding of a word.
+        context_models (`list` of two `dict`, *optional*): Configurations of two language models of characters of the
+            same family, one for reading forwards and one for reading backwards, whose states the models read beside
+            the tokens: `[forward.config.to_dict(), backward.config.to_dict()]`. See [`ContextEncoder`].
+        context_projection_size (`int`, *optional*): Project these states to this size. `None` for no projection.
+        context_dropout (`float`, defaults to 0.0): Dropout rate on these states.
+        train_context_models (`bool`, defaults to `False`): Train the two language models too, which are otherwise
+            frozen and read without dropout.
         use_crf (`bool`, defaults to `False`): Put a linear-chain CRF over the labels of a token classifier.
         tag_scheme (`str`, defaults to `"auto"`): The scheme of the label names, whose rules the CRF keeps when it
             decodes: see [`LinearChainCRF`].
@@ -167,6 +174,11 @@ class RecurrentConfig(PreTrainedConfig):
     shape_embedding_size: int = 10
     word_dropout: float | int = 0.0
 
+    context_models: list[dict] | None = None
+    context_projection_size: int | None = None
+    context_dropout: float | int = 0.0
+    train_context_models: bool = False
+
     use_crf: bool = False
     tag_scheme: str = "auto"
     pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
@@ -198,10 +210,22 @@ class RecurrentConfig(PreTrainedConfig):
 
     @property
     def feature_size(self) -> int:
-        """Size of what the first layer reads: the token embedding, with characters and shape where there are any."""
+        """Size of what the first layer reads: the token embedding, with all other features that there are."""
         char_size = self.char_hidden_size if self.char_vocab_size else 0
         shape_size = self.shape_embedding_size if self.shape_vocab_size else 0
-        return self.input_size + char_size + shape_size
+        return self.input_size + char_size + shape_size + self.context_size
+
+    @property
+    def context_size(self) -> int:
+        """Size of what the language models of characters tell of a token; 0 without them."""
+        if not self.context_models or self.context_projection_size is not None:
+            return self.context_projection_size or 0
+        return sum(config.output_size for config in self.context_configs)
+
+    @property
+    def context_configs(self) -> list["RecurrentConfig"]:
+        """The configurations of the language models of characters, forward and backward."""
+        return [type(self).from_dict(fields) for fields in self.context_models or ()]
 
     def __post_init__(self, **kwargs: Any):
         for name in self._undeclared(kwargs):
@@ -276,7 +300,7 @@ class RecurrentConfig(PreTrainedConfig):
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
         layers = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout")
-        for name in (*layers, "recurrent_weight_dropout", "char_dropout", "word_dropout"):
+        for name in (*layers, "recurrent_weight_dropout", "char_dropout", "word_dropout", "context_dropout"):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(f"`{name}` is a probability and must be at least 0 and less than 1, got {value!r}.")
@@ -292,6 +316,7 @@ class RecurrentConfig(PreTrainedConfig):
         self._validate_special_tokens()
         self._validate_word_features()
         self._validate_output_layer()
+        self._validate_context_models()
         for name in ("hidden_dropout", "residual_connections"):
             if self.num_hidden_layers == 1 and getattr(self, name):
                 logger.warning_once(
@@ -366,6 +391,34 @@ class RecurrentConfig(PreTrainedConfig):
                 f"`word_dropout={self.word_dropout!r}` turns tokens into `unk_token_id`, which is None. Set it to "
                 "`tokenizer.unk_token_id`."
             )
+
+    def _validate_context_models(self):
+        size = self.context_projection_size
+        if size is not None and (size < 1 or not self.context_models):
+            raise ValueError(
+                f"`context_projection_size` must be at least 1 and needs `context_models`, got {size!r}. Use None for "
+                "no projection."
+            )
+        if self.context_models is None:
+            return
+        kinds = [fields.get("model_type") for fields in self.context_models]
+        if kinds != [self.model_type] * 2:
+            raise ValueError(
+                f"`context_models` must be the configurations of two {self.model_type!r} models, one for each reading "
+                f"direction, got {kinds}. Pass `[forward.config.to_dict(), backward.config.to_dict()]`."
+            )
+        forward, backward = self.context_configs
+        if forward.vocab_size != backward.vocab_size:
+            raise ValueError(
+                f"`context_models` have `vocab_size` {forward.vocab_size} and {backward.vocab_size}, but read the "
+                "same characters. Train both with one tokenizer."
+            )
+        for config in (forward, backward):
+            if config.bidirectional or config.feature_size != config.input_size:
+                raise ValueError(
+                    "`context_models` must be language models in one direction without features of words. Pass the "
+                    "configurations of two models for causal language modelling."
+                )
 
 
 __all__ = ["RecurrentConfig"]

@@ -27,6 +27,7 @@ from transformers.utils import can_return_tuple
 
 from .cache_recurrent import RecurrentCache, State, check_cache_kind
 from .configuration_recurrent import RecurrentConfig
+from .contextual_recurrent import ContextEncoder
 from .crf import LinearChainCRF
 from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
@@ -120,6 +121,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         self.embed_shapes = None
         if config.shape_vocab_size:
             self.embed_shapes = nn.Embedding(config.shape_vocab_size, config.shape_embedding_size, padding_idx=0)
+        self.context_encoder = ContextEncoder(config, type(self)) if config.context_models else None
         self.input_dropout = SequenceDropout(config.input_dropout, config.variational_dropout)
         self.hidden_dropout = SequenceDropout(config.hidden_dropout, config.variational_dropout)
         self.output_dropout = SequenceDropout(config.output_dropout, config.variational_dropout)
@@ -143,6 +145,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
         return_dict: bool | None = None,
         char_ids: torch.LongTensor | None = None,
         shape_ids: torch.LongTensor | None = None,
+        context_ids: torch.LongTensor | None = None,
+        context_spans: torch.LongTensor | None = None,
         output_raw: bool = False,
         **kwargs: Any,
     ) -> RecurrentModelOutput | tuple:
@@ -162,6 +166,10 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 for a model with `char_vocab_size`.
             shape_ids (`torch.LongTensor` of shape `(B, T)`): The shape of each token; for a model with
                 `shape_vocab_size`.
+            context_ids (`torch.LongTensor` of shape `(B, C)`): The characters of the whole text, 0 at padding; for a
+                model with `context_models`.
+            context_spans (`torch.LongTensor` of shape `(B, T, 2)`): The places of the first and the last character of
+                each token in `context_ids`, counted from the first that is no padding; 0 for a token without any.
             output_raw (`bool`, defaults to `False`): Return the output of the last layer before its dropout, too.
 
         Returns:
@@ -173,7 +181,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
             ValueError: for inputs, a mask or a cache that do not fit the model or each other.
         """
         refuse_unknown(kwargs)
-        hidden_states = self._with_word_features(self._embed(input_ids, inputs_embeds), char_ids, shape_ids)
+        hidden_states = self._embed(input_ids, inputs_embeds)
+        hidden_states = self._with_word_features(hidden_states, char_ids, shape_ids, context_ids, context_spans)
         batch_size, length = hidden_states.shape[:2]
         cache = self._cache(past_key_values, use_cache, batch_size)
         padding = self._padding(attention_mask, batch_size, length, cache.get_seq_length() if cache is not None else 0)
@@ -243,8 +252,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
             embeddings = embeddings * dropped_types(input_ids, vocab_size, rate, embeddings.dtype)
         return embeddings
 
-    def _with_word_features(self, embeddings, char_ids, shape_ids) -> torch.Tensor:
-        """Append what characters and shapes tell, where the model reads them: (B, T, E) -> (B, T, feature_size)."""
+    def _with_word_features(self, embeddings, char_ids, shape_ids, context_ids, context_spans) -> torch.Tensor:
+        """Append what else the model reads of the tokens and their context: (B, T, E) -> (B, T, feature_size)."""
         features = [embeddings]
         for name, ids, size, encoder in (
             ("char", char_ids, "(batch, length, characters)", self.char_encoder),
@@ -271,6 +280,10 @@ class RecurrentModel(RecurrentPreTrainedModel):
                     f"`{name}_ids` holds ids from {ids.min()} to {ids.max()}, but `{name}_vocab_size` is "
                     f"{getattr(self.config, f'{name}_vocab_size')}. Use the model's own tokenizer."
                 ) from None
+        if self.context_encoder is not None:
+            features.append(self.context_encoder(context_ids, context_spans, embeddings.shape[:2]))
+        elif context_ids is not None:
+            raise ValueError("`context_ids` were given, but the model has no `context_models`. Leave them out.")
         return torch.cat(features, dim=-1) if len(features) > 1 else embeddings
 
     def _cache(self, cache: RecurrentCache | None, use_cache: bool | None, batch_size: int) -> RecurrentCache | None:
@@ -302,6 +315,24 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 f"{len(self.layers)} layers and needs {needed} for a batch of {batch_size}. Pass the state of this "
                 "model; `past_key_values.batch_repeat_interleave(n)` repeats it for n beams or sequences."
             )
+
+    def load_context_models(self, forward: RecurrentPreTrainedModel, backward: RecurrentPreTrainedModel) -> None:
+        """
+        Copy the weights of two language models of characters, with or without their heads, to where
+        `config.context_models` has made room.
+
+        Raises:
+            ValueError: if there is no room, or a model has other sizes than its configuration there.
+        """
+        if self.context_encoder is None:
+            raise ValueError("`context_models` is None in the configuration of this model: give it the two to come.")
+        models = {"forward": forward, "backward": backward}
+        for (name, model), own in zip(models.items(), self.context_encoder.models, strict=True):
+            given = model.base_model.state_dict()
+            shapes = {key: tuple(tensor.shape) for key, tensor in given.items()}
+            if shapes != {key: tuple(tensor.shape) for key, tensor in own.state_dict().items()}:
+                raise ValueError(f"`{name}` does not fit its configuration in `context_models`: {model.base_model}.")
+            own.load_state_dict(given)
 
     def load_torch_weights(self, module: nn.RNNBase) -> None:
         """
@@ -349,11 +380,11 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                 "`bidirectional=True` cannot model language from left to right: the backward direction sees the "
                 "tokens to be predicted. Use `bidirectional=False`."
             )
-        for name in ("char_vocab_size", "shape_vocab_size"):
-            if size := getattr(config, name):
+        for name in ("char_vocab_size", "shape_vocab_size", "context_models"):
+            if value := getattr(config, name):
                 raise ValueError(
-                    f"`{name}={size}` gives the model features of whole words, which tokens that are being generated "
-                    f"do not have. Use `{name}=0`; a model of characters is one whose tokens are characters."
+                    f"`{name}={value!r:.60}` gives the model features of whole words, which tokens that are being "
+                    "generated do not have. Leave it out; a model of characters is one whose tokens are characters."
                 )
         if config.output_layer == "adaptive" and config.adaptive_cutoffs is None:
             config = copy.deepcopy(config)

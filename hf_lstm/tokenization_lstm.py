@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import TokenizersBackend
 
-from .characters import INPUT_NAMES, CharacterTokenizer, counted, known_characters
+from .characters import CONTEXT_NAMES, INPUT_NAMES, CharacterTokenizer, counted, known_characters
 
 
 KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
@@ -26,8 +27,8 @@ OPTION_KINDS = {
     "add_prefix_space": ("bpe",),
 }
 
-# What `init_kwargs` hold of tokenizers with `characters` or `word_shapes`, beside the table of characters.
-INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "model_input_names")
+# What `init_kwargs` hold of tokenizers with inputs beside the ids, but for the table of characters.
+INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
 
 
 class LSTMTokenizer(CharacterTokenizer):
@@ -123,6 +124,7 @@ class LSTMTokenizer(CharacterTokenizer):
         char_min_frequency: int | None = None,
         max_word_length: int | None = None,
         word_shapes: bool = False,
+        context_tokenizer: TokenizersBackend | None = None,
         length: int | None = None,
         show_progress: bool = True,
     ):
@@ -160,6 +162,10 @@ class LSTMTokenizer(CharacterTokenizer):
                 The most characters of a token, 2 or more. Of longer words the first and the last half are kept.
             word_shapes (`bool`, *optional*, defaults to `False`):
                 Whether encoding gives `shape_ids`: capitals, digits or punctuation, see [`CharacterTokenizer`].
+            context_tokenizer ([`LSTMTokenizer`], *optional*):
+                The tokenizer, of `kind="char"`, of two language models that a tagger reads. Encoding then gives
+                `context_ids` and `context_spans`, see [`CharacterTokenizer`]. A text is put between two newlines where
+                that tokenizer knows them, else between two of its `eos_token`.
             length (`int`, *optional*): The number of texts, for the progress bar.
             show_progress (`bool`, *optional*, defaults to `True`): Whether to show progress bars.
 
@@ -169,7 +175,7 @@ class LSTMTokenizer(CharacterTokenizer):
         Raises:
             `ValueError`: If `kind` is unknown, an option is not for that kind, the corpus is empty or not made of
                 strings, `vocab_size` is too small for the special tokens and the alphabet, or an option of
-                `characters` is out of range or given without it.
+                `characters` is out of range or given without it, or `context_tokenizer` does not read characters.
         """
         if kind not in KINDS:
             raise ValueError(f"`kind` is {kind!r}: choose one of {', '.join(map(repr, KINDS))}.")
@@ -182,7 +188,7 @@ class LSTMTokenizer(CharacterTokenizer):
         _check_options(kind, options)
         named = {"pad_token": pad_token, "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         extra = _check_special_tokens(named, extra_special_tokens)
-        inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes)
+        inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes, context_tokenizer)
 
         pipeline = Tokenizer(_blank_model(kind, unk_token))
         pipeline.normalizer = _normalizer(lowercase, fold_digits)
@@ -371,7 +377,14 @@ def _check_special_tokens(named: dict[str, str], extra: Iterable[str]) -> list[s
     return extra
 
 
-def _input_options(cls, characters: bool, char_min_frequency: int | None, max_word_length: int | None, shapes: bool):
+def _input_options(
+    cls,
+    characters: bool,
+    char_min_frequency: int | None,
+    max_word_length: int | None,
+    shapes: bool,
+    context_tokenizer: TokenizersBackend | None,
+):
     options = {"char_min_frequency": (char_min_frequency, 1, 1), "max_word_length": (max_word_length, 20, 2)}
     found = {}
     for name, (value, default, least) in options.items():
@@ -382,10 +395,26 @@ def _input_options(cls, characters: bool, char_min_frequency: int | None, max_wo
             raise ValueError(f"`{name}` is {value!r}: give a whole number from {least} up.")
         if characters:
             found[name] = value
-    if characters or shapes:
-        names = [name for name, wanted in zip(INPUT_NAMES, (characters, shapes), strict=True) if wanted]
+    names = [name for name, wanted in zip(INPUT_NAMES, (characters, shapes), strict=True) if wanted]
+    if context_tokenizer is not None:
+        found["context_vocab"] = _context_vocab(context_tokenizer)
+        names += CONTEXT_NAMES
+    if names:
         found["model_input_names"] = [*cls.model_input_names, *names]
     return found
+
+
+def _context_vocab(tokenizer: TokenizersBackend) -> dict:
+    """The ids that a tokenizer of characters gives to characters, to unknown ones and to what stands around a text."""
+    kind = tokenizer.init_kwargs.get("kind")
+    if kind != "char" or tokenizer.backend_tokenizer.normalizer is not None or tokenizer.pad_token_id != 0:
+        raise ValueError(
+            f'`context_tokenizer` is of kind {kind!r}: give an `LSTMTokenizer` of `kind="char"`, trained without '
+            "`lowercase` and `fold_digits`, with which the language models were trained."
+        )
+    characters = {token: i for token, i in tokenizer.get_vocab().items() if len(token) == 1}
+    boundary = characters.get("\n", tokenizer.eos_token_id)
+    return {"characters": characters, "unknown": tokenizer.unk_token_id, "boundary": boundary}
 
 
 def _normalizer(lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:
