@@ -25,31 +25,39 @@ from transformers import initialization as init
 SCORE_LIMIT = 1e6  # scores are cut here: beyond, fp32 no longer resolves 0.06 nats, and infinities would spoil a batch
 LOG_ZERO = -1e4  # logit of an impossible label: its softmax is 0 in any precision
 
-# What a token may be to its entity: the first (`opens`) or the last (`closes`), and whether one entity may go on from
-# it (`leads`) into the next token (`joins`).
-SCHEMES = {
-    "IOB1": {"B": "opens leads closes", "I": "opens joins leads closes"},
-    "BIO": {"B": "opens leads closes", "I": "joins leads closes"},
-    "BIOES": {"B": "opens leads", "I": "joins leads", "E": "joins closes", "S": "opens closes"},
-    "BILOU": {"B": "opens leads", "I": "joins leads", "L": "joins closes", "U": "opens closes"},
-    "BMES": {"B": "opens leads", "M": "joins leads", "E": "joins closes", "S": "opens closes"},
+
+class Letters(NamedTuple):
+    """What a tagging scheme writes for the tokens of an entity: several, or a single one."""
+
+    first: str
+    inside: str
+    last: str
+    single: str
+
+
+LETTERS = {
+    "IOB1": Letters("B", "I", "I", "B"),  # `I` for the first token too, unless an entity of the type ends before it
+    "BIO": Letters("B", "I", "I", "B"),
+    "BIOES": Letters("B", "I", "E", "S"),
+    "BILOU": Letters("B", "I", "L", "U"),
+    "BMES": Letters("B", "M", "E", "S"),
 }
-OTHER_NAMES = {"IOB2": "BIO", "IOBES": "BIOES"}
+OTHER_NAMES = {"IOB": "IOB1", "IOB2": "BIO", "IOBES": "BIOES", "BIOLU": "BILOU", "BMESO": "BMES"}
 
 
 def _scheme_of(labels: Sequence[str], scheme: str) -> str:
-    """The name of the scheme in `SCHEMES`, or "NONE"."""
+    """The name of the scheme in `LETTERS`, or "NONE"."""
     scheme = OTHER_NAMES.get(scheme.upper(), scheme.upper())
-    if scheme in SCHEMES or scheme == "NONE":
+    if scheme in LETTERS or scheme == "NONE":
         return scheme
     if scheme != "AUTO":
-        raise ValueError(f"`scheme` is {scheme!r}, expected 'auto', 'none' or one of {[*SCHEMES, *OTHER_NAMES]}.")
+        raise ValueError(f"`scheme` is {scheme!r}, expected 'auto', 'none' or one of {[*LETTERS, *OTHER_NAMES]}.")
     prefixes = {label.partition("-")[0] for label in labels if label != "O"}
     if not prefixes or not all(re.fullmatch("O|[A-Z](-.+)?", label, re.DOTALL) for label in labels):
         return "NONE"
     if prefixes == {"I"}:
         return "IOB1"
-    return next((name for name in ("BIO", "BIOES", "BILOU", "BMES") if prefixes <= set(SCHEMES[name])), "NONE")
+    return next((name for name in ("BIO", "BIOES", "BILOU", "BMES") if prefixes <= set(LETTERS[name])), "NONE")
 
 
 class _Tagging(NamedTuple):
@@ -63,17 +71,18 @@ class _Tagging(NamedTuple):
 def _read_tagging(labels: Sequence[str], scheme: str) -> _Tagging:
     scheme = _scheme_of(labels, scheme)
     prefixes, _, types = zip(*(label.partition("-") for label in labels), strict=True)
-    if scheme == "NONE":
-        inside, types, roles = [False] * len(labels), list(labels), ["opens closes"] * len(labels)
-    else:
-        inside = [prefix in SCHEMES[scheme] for prefix in prefixes]
-        types = [name if known else None for name, known in zip(types, inside, strict=True)]
-        roles = [SCHEMES[scheme].get(prefix, "opens closes") for prefix in prefixes]
-    opens, closes, leads, joins = (
-        np.array([role in each for each in roles]) for role in ("opens", "closes", "leads", "joins")
-    )
-    same = np.array([[a == b for b in types] for a in types]) & np.array(inside)
-    joined = same & leads[:, None] & joins
+    letters = LETTERS[scheme]._asdict() if scheme in LETTERS else {}
+
+    def written(*places: str) -> np.ndarray:
+        """Labels that the scheme writes at one of these places of an entity, bool (K,)."""
+        return np.array([prefix in [letters.get(place) for place in places] for prefix in prefixes])
+
+    inside = written(*Letters._fields)
+    types = [kind if known else None for kind, known in zip(types, inside, strict=True)] if letters else list(labels)
+    opens = ~inside | written("first", "single", *["inside"] * (scheme == "IOB1"))
+    closes = ~inside | written("last", "single")
+    same = np.array([[a == b for b in types] for a in types]) & inside
+    joined = same & written("first", "inside")[:, None] & written("inside", "last")
     # Labels that no whole entity contains, since others are missing, may begin or end one.
     opens |= ~_reachable(opens, joined)
     closes |= ~_reachable(closes, joined.T)
@@ -102,7 +111,7 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
             are outside of entities. Where the set lacks labels, so that some could never begin or end an entity
             ("I-PER" without "B-PER" in BIO), these may do so: each label occurs in a legal sentence, and there is a
             legal sentence of each length.
-        scheme (`str`, defaults to `"auto"`): "IOB1", "BIO" (or "IOB2"), "BIOES" (or "IOBES"), "BILOU", "BMES", "none".
+        scheme (`str`, defaults to `"auto"`): One of `LETTERS` or of `OTHER_NAMES`, "none" or "auto".
             "auto" looks at the prefixes: I alone is IOB1; B, or B and I, is BIO, although the names of an IOB1 corpus
             look the same (name the scheme if it is one); others are the first of BIOES, BILOU, BMES that has them all;
             with any label that is neither "O" nor one capital, alone or before a "-", nothing is forbidden.
@@ -159,12 +168,12 @@ class _Packing:
         )
 
 
-def _is_within(values: torch.Tensor, limit: float) -> bool:
-    """Whether all values are from `-limit` to `limit`; False also for NaN."""
+def _is_within(values: torch.Tensor, lowest: float, highest: float) -> bool:
+    """Whether all values are from `lowest` to `highest`; False also for NaN."""
     if not values.numel():
         return True
-    lowest, highest = values.detach().aminmax()
-    return bool((-limit <= lowest) & (highest <= limit))
+    least, most = torch.stack(values.detach().aminmax()).tolist()
+    return lowest <= least and most <= highest
 
 
 def _both_ways(steps: torch.Tensor) -> torch.Tensor:
@@ -262,12 +271,12 @@ class _Chain(NamedTuple):
     def levelled(self) -> tuple["_Chain", torch.Tensor]:
         """
         With a highest score of 0 at each step and a highest transition of 0, which all paths of a sentence lose alike;
-        and the scores lost, (B,).
+        and the scores lost, (T + 2, B, 1).
         """
         highest = self.scores.detach().amax(-1, keepdim=True)
         steps = self.transitions - self.transitions.detach().flatten()[:-1].max()
         steps[-1, -1] = 0
-        return self._replace(scores=self.scores - highest, transitions=steps), highest.sum((0, 2))
+        return self._replace(scores=self.scores - highest, transitions=steps), highest
 
     @property
     def period(self) -> int:
@@ -349,7 +358,7 @@ def _loss(packing: _Packing, scores: torch.Tensor, parameters, labels: torch.Lon
     else:
         chain, _ = _Chain.of(packing, scores, parameters).levelled()
         total = chain.log_partition() if labels is None else chain.log_partition() - chain.score(labels)
-    return total if labels is not None else total + lost
+    return total if labels is not None else total + lost.sum((0, 2))
 
 
 def _viterbi(chain: _Chain) -> torch.LongTensor:
@@ -599,23 +608,24 @@ class LinearChainCRF(nn.Module):
         """What every method begins with: the packing, scores within bounds, and the parameters."""
         if scores.dim() != 3 or scores.shape[2] != self.num_labels:
             raise ValueError(f"`scores` has shape {tuple(scores.shape)}, expected (B, T, {self.num_labels}).")
-        keep = torch.ones(scores.shape[:2], dtype=torch.bool, device=scores.device)
+        shape = scores.shape[:2]
         for name, given in (("mask", mask), ("labels", labels)):
-            if given is not None and (given.shape != keep.shape or given.is_floating_point()):
+            if given is not None and (given.shape != shape or given.is_floating_point()):
                 raise ValueError(
-                    f"`{name}` has shape {tuple(given.shape)} and dtype {given.dtype}, expected {tuple(keep.shape)}, "
+                    f"`{name}` has shape {tuple(given.shape)} and dtype {given.dtype}, expected {tuple(shape)}, "
                     f"like `scores`, and {'boolean or integers' if name == 'mask' else 'integers'}."
                 )
-        if mask is not None:
-            keep &= mask != 0
+        keep = torch.ones(shape, dtype=torch.bool, device=scores.device) if mask is None else mask.bool()
         if labels is not None:
-            keep &= labels != -100
-            if (keep & ((labels < 0) | (labels >= self.num_labels))).any():
+            keep = keep & (labels != -100)
+            if not _is_within(labels.masked_fill(~keep, 0), 0, self.num_labels - 1):
+                wrong = labels[keep & ((labels < 0) | (labels >= self.num_labels))]
                 raise ValueError(
-                    f"`labels` must be -100 or from 0 to {self.num_labels - 1}, got {labels[keep].unique()}."
+                    f"`labels` holds {wrong[0]}, but `num_labels` is {self.num_labels}: give numbers from 0 to "
+                    f"{self.num_labels - 1}, and -100 where there is no label."
                 )
         scores = scores.to(dtype)
-        if not _is_within(scores, SCORE_LIMIT):
+        if not _is_within(scores, -SCORE_LIMIT, SCORE_LIMIT):
             scores = scores.clamp(-SCORE_LIMIT, SCORE_LIMIT)
         parameters = (self.transitions, self.start_transitions, self.end_transitions)
         return _Packing(keep), scores, [parameter.to(dtype) for parameter in parameters]
