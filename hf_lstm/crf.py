@@ -368,8 +368,8 @@ def _viterbi(chain: _Chain) -> torch.LongTensor:
     best[:1] += chain.transitions[-1, :-1, None]
     leaving = chain.transitions[:-1, :-1, None]  # (K, K, 1)
     paths = best.new_empty(*leaving.shape[:2], best.shape[2])  # from a label to a label, (K, K, B)
-    for previous, score in pairwise(best.unbind()):
-        score += torch.add(previous[:, None], leaving, out=paths).amax(0)
+    for previous, score in zip(best[:-1, :, None].unbind(), best[1:].unbind(), strict=True):
+        score += torch.add(previous, leaving, out=paths).amax(0)
     best = best.transpose(1, 2).contiguous()  # of the paths that end with each label, (T, B, K)
 
     # The way back is walked on the host, where many small steps cost less than half of those of torch. Each is worked
