@@ -199,8 +199,10 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             raise ValueError(
                 f"`labels` has shape {tuple(labels.shape)}, expected {tuple(shape[:2])}: a label for each token."
             )
+        if self.crf is not None or labels.device.type != "cpu":  # the CRF checks them itself
+            return
         wrong = (labels != -100) & ((labels < 0) | (labels >= self.num_labels))
-        if labels.device.type == "cpu" and wrong.any():
+        if wrong.any():
             raise ValueError(
                 f"`labels` holds {labels[wrong][0]}, but `num_labels` is {self.num_labels}: give numbers from 0 to "
                 f"{self.num_labels - 1}, and -100 where there is no label."

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import initialization as init
 
@@ -24,31 +25,39 @@ from transformers import initialization as init
 SCORE_LIMIT = 1e6  # scores are cut here: beyond, fp32 no longer resolves 0.06 nats, and infinities would spoil a batch
 LOG_ZERO = -1e4  # logit of an impossible label: its softmax is 0 in any precision
 
-# What a token may be to its entity: the first (`opens`) or the last (`closes`), and whether one entity may go on from
-# it (`leads`) into the next token (`joins`).
-SCHEMES = {
-    "IOB1": {"B": "opens leads closes", "I": "opens joins leads closes"},
-    "BIO": {"B": "opens leads closes", "I": "joins leads closes"},
-    "BIOES": {"B": "opens leads", "I": "joins leads", "E": "joins closes", "S": "opens closes"},
-    "BILOU": {"B": "opens leads", "I": "joins leads", "L": "joins closes", "U": "opens closes"},
-    "BMES": {"B": "opens leads", "M": "joins leads", "E": "joins closes", "S": "opens closes"},
+
+class Letters(NamedTuple):
+    """What a tagging scheme writes for the tokens of an entity: several, or a single one."""
+
+    first: str
+    inside: str
+    last: str
+    single: str
+
+
+LETTERS = {
+    "IOB1": Letters("B", "I", "I", "B"),  # `I` for the first token too, unless an entity of the type ends before it
+    "BIO": Letters("B", "I", "I", "B"),
+    "BIOES": Letters("B", "I", "E", "S"),
+    "BILOU": Letters("B", "I", "L", "U"),
+    "BMES": Letters("B", "M", "E", "S"),
 }
-OTHER_NAMES = {"IOB2": "BIO", "IOBES": "BIOES"}
+OTHER_NAMES = {"IOB": "IOB1", "IOB2": "BIO", "IOBES": "BIOES", "BIOLU": "BILOU", "BMESO": "BMES"}
 
 
 def _scheme_of(labels: Sequence[str], scheme: str) -> str:
-    """The name of the scheme in `SCHEMES`, or "NONE"."""
+    """The name of the scheme in `LETTERS`, or "NONE"."""
     scheme = OTHER_NAMES.get(scheme.upper(), scheme.upper())
-    if scheme in SCHEMES or scheme == "NONE":
+    if scheme in LETTERS or scheme == "NONE":
         return scheme
     if scheme != "AUTO":
-        raise ValueError(f"`scheme` is {scheme!r}, expected 'auto', 'none' or one of {[*SCHEMES, *OTHER_NAMES]}.")
+        raise ValueError(f"`scheme` is {scheme!r}, expected 'auto', 'none' or one of {[*LETTERS, *OTHER_NAMES]}.")
     prefixes = {label.partition("-")[0] for label in labels if label != "O"}
     if not prefixes or not all(re.fullmatch("O|[A-Z](-.+)?", label, re.DOTALL) for label in labels):
         return "NONE"
     if prefixes == {"I"}:
         return "IOB1"
-    return next((name for name in ("BIO", "BIOES", "BILOU", "BMES") if prefixes <= set(SCHEMES[name])), "NONE")
+    return next((name for name in ("BIO", "BIOES", "BILOU", "BMES") if prefixes <= set(LETTERS[name])), "NONE")
 
 
 class _Tagging(NamedTuple):
@@ -62,17 +71,18 @@ class _Tagging(NamedTuple):
 def _read_tagging(labels: Sequence[str], scheme: str) -> _Tagging:
     scheme = _scheme_of(labels, scheme)
     prefixes, _, types = zip(*(label.partition("-") for label in labels), strict=True)
-    if scheme == "NONE":
-        inside, types, roles = [False] * len(labels), list(labels), ["opens closes"] * len(labels)
-    else:
-        inside = [prefix in SCHEMES[scheme] for prefix in prefixes]
-        types = [name if known else None for name, known in zip(types, inside, strict=True)]
-        roles = [SCHEMES[scheme].get(prefix, "opens closes") for prefix in prefixes]
-    opens, closes, leads, joins = (
-        np.array([role in each for each in roles]) for role in ("opens", "closes", "leads", "joins")
-    )
-    same = np.array([[a == b for b in types] for a in types]) & np.array(inside)
-    joined = same & leads[:, None] & joins
+    letters = LETTERS[scheme]._asdict() if scheme in LETTERS else {}
+
+    def written(*places: str) -> np.ndarray:
+        """Labels that the scheme writes at one of these places of an entity, bool (K,)."""
+        return np.array([prefix in [letters.get(place) for place in places] for prefix in prefixes])
+
+    inside = written(*Letters._fields)
+    types = [kind if known else None for kind, known in zip(types, inside, strict=True)] if letters else list(labels)
+    opens = ~inside | written("first", "single", *["inside"] * (scheme == "IOB1"))
+    closes = ~inside | written("last", "single")
+    same = np.array([[a == b for b in types] for a in types]) & inside
+    joined = same & written("first", "inside")[:, None] & written("inside", "last")
     # Labels that no whole entity contains, since others are missing, may begin or end one.
     opens |= ~_reachable(opens, joined)
     closes |= ~_reachable(closes, joined.T)
@@ -101,7 +111,7 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
             are outside of entities. Where the set lacks labels, so that some could never begin or end an entity
             ("I-PER" without "B-PER" in BIO), these may do so: each label occurs in a legal sentence, and there is a
             legal sentence of each length.
-        scheme (`str`, defaults to `"auto"`): "IOB1", "BIO" (or "IOB2"), "BIOES" (or "IOBES"), "BILOU", "BMES", "none".
+        scheme (`str`, defaults to `"auto"`): One of `LETTERS` or of `OTHER_NAMES`, "none" or "auto".
             "auto" looks at the prefixes: I alone is IOB1; B, or B and I, is BIO, although the names of an IOB1 corpus
             look the same (name the scheme if it is one); others are the first of BIOES, BILOU, BMES that has them all;
             with any label that is neither "O" nor one capital, alone or before a "-", nothing is forbidden.
@@ -118,94 +128,97 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
 
 class _Packing:
     """
-    Moves the real tokens of each row to the front, in their order, and time steps to the front of batches: the chains
-    run over nothing else. T is then the number of real tokens of the longest row, and at least 1.
+    The real tokens of each row, in their order, and nothing else: T + 2 steps, time first. Step 0 is outside of the
+    sentence, tokens stand at 1 to T, T being their number in the longest row, and shorter rows stay outside from their
+    end to step T + 1. Going on from outside to outside is free, hence no recursion asks for lengths.
     """
 
     def __init__(self, keep: torch.Tensor):
-        self.shape, batch = keep.shape, len(keep)
-        self.lengths = keep.sum(1)  # (B,)
-        self.steps = max(1, int(self.lengths.max())) if keep.numel() else 1
-        self.is_whole = keep.numel() > 0 and bool(keep.all())
-        step, row = (torch.arange(size, device=keep.device) for size in (self.steps, batch))
-        self.real = step[:, None] < self.lengths  # (T, B)
-        self.ends = (self.lengths - 1).clamp(min=0), row  # index of the last tokens in (T, B, ...)
-        if not self.is_whole:
-            self._given = keep.flatten().nonzero().squeeze(1)  # (number of tokens,)
-            packed = (keep.cumsum(1) - 1) * batch + row[:, None]
-            self._packed = packed.flatten().index_select(0, self._given)
-            reverse = torch.where(self.real, self.lengths - 1 - step[:, None], step[:, None])
-            self._reverse = (reverse * batch + row).flatten()
+        self.keep, batch = keep, len(keep)
+        count = keep.cumsum(1)
+        steps = 2 + (int(count.max()) if keep.numel() else 0)
+        row = torch.arange(batch, device=keep.device)[:, None]
+        # The step of each position, as an index into (T + 2) * B; 0 for those left out.
+        self._places = torch.add(row, count, alpha=batch).mul_(keep).flatten()
+        positions = torch.arange(keep.numel(), device=keep.device)
+        origins = positions.new_full((steps * batch,), keep.numel()).index_copy_(0, self._places, positions)
+        origins[:batch] = keep.numel()
+        self._origins, self._shape = origins, (steps, batch)
 
-    def _move(self, values, origins, targets, shape, fill):
-        flat = values.new_full((shape[0] * shape[1], *values.shape[2:]), fill)
-        flat = flat.index_copy(0, targets, values.flatten(0, 1).index_select(0, origins))
-        return flat.view(*shape, *values.shape[2:])
+    @property
+    def real(self) -> torch.Tensor:
+        """Where a token stands, bool (T + 2, B)."""
+        return (self._origins < self.keep.numel()).view(self._shape)
 
-    def pack(self, values: torch.Tensor, fill: float = 0) -> torch.Tensor:
-        """(B, T given, ...) -> (T, B, ...), with `fill` at padding."""
-        if self.is_whole:
-            return values.transpose(0, 1).contiguous()
-        return self._move(values, self._given, self._packed, self.real.shape, fill)
+    def pack(self, values: torch.Tensor) -> torch.Tensor:
+        """(B * T given + 1, ...), the last row being what stands outside -> (T + 2, B, ...)."""
+        return values.index_select(0, self._origins).view(*self._shape, *values.shape[1:])
 
-    def unpack(self, values: torch.Tensor, fill: float = 0) -> torch.Tensor:
-        """The inverse of [`~_Packing.pack`], with `fill` at what was left out."""
-        if self.is_whole:
-            return values.transpose(0, 1).contiguous()
-        return self._move(values, self._packed, self._given, self.shape, fill)
+    def pack_labels(self, labels: torch.Tensor, outside: int) -> torch.Tensor:
+        """(B, T given) -> (T + 2, B), `outside` where no token stands."""
+        return self.pack(F.pad(labels.flatten(), (0, 1), value=outside))
 
-    def reverse(self, values: torch.Tensor) -> torch.Tensor:
-        """Each row backwards, padding left in its place: (T, B, K) -> (T, B, K)."""
-        if self.is_whole:
-            return values.flip(0)
-        return values.flatten(0, 1).index_select(0, self._reverse).view(values.shape)
+    def unpack(self, values: torch.Tensor, fill: float | None = None) -> torch.Tensor:
+        """(T + 2, B, ...) -> (B, T given, ...), with `fill`, or what stands at step 0, at positions left out."""
+        values = values.flatten(0, 1).index_select(0, self._places).view(*self.keep.shape, *values.shape[2:])
+        return (
+            values
+            if fill is None
+            else values.masked_fill_(~self.keep.view(*self.keep.shape, *[1] * (values.dim() - 2)), fill)
+        )
 
-    def lockstep(self, values: torch.Tensor) -> torch.Tensor:
-        """What the recursions from the left and from the right read at each step: (T, B, K) -> (T, 2, B, K)."""
-        return torch.stack((values, self.reverse(values)), 1)
 
-    def both_ways(self, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The inverse of [`~_Packing.lockstep`], for messages from the left and from the right, each (T, B, K)."""
-        return steps[:, 0], self.reverse(steps[:, 1])
+def _is_within(values: torch.Tensor, lowest: float, highest: float) -> bool:
+    """Whether all values are from `lowest` to `highest`; False also for NaN."""
+    if not values.numel():
+        return True
+    least, most = torch.stack(values.detach().aminmax()).tolist()
+    return lowest <= least and most <= highest
+
+
+def _both_ways(steps: torch.Tensor) -> torch.Tensor:
+    """What the recursions from the left and from the right read at each step: (T, B, K) -> (T, 2, B, K)."""
+    return torch.stack((steps, steps.flip(0)), 1)
 
 
 def _both_directions(transitions: torch.Tensor) -> torch.Tensor:
     return torch.stack((transitions, transitions.T))  # (2, K, K)
 
 
-def _scaled_messages(weights: torch.Tensor, transitions: torch.Tensor, period: int) -> tuple[torch.Tensor, ...]:
+def _scaled_messages(
+    weights: torch.Tensor, transitions: torch.Tensor, period: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """
     The forward recursion, and the backward one as a second direction, divided by their sum now and then (Rabiner 1989,
     section V.A): alpha_t = (alpha_{t-1} A) * e_t / c_t. A product of matrices a step, in place of K * K exponentials.
 
     Args:
         weights (`torch.Tensor` of shape `(T, D, B, K)`), transitions (`torch.Tensor` of shape `(D, K, K)`):
-            Exponentials of scores.
+            Exponentials of scores. The weights are overwritten.
         period (`int`): Steps from one division to the next, see [`_scaling_period`].
 
     Returns:
-        The messages after and before each token, `(T, D, B, K)`, and the divisors c, `(T, D, B, 1)`.
+        The messages, `(T, D, B, K)`, in the place of the weights, and the divisors c, `(T, D, B, 1)`.
     """
-    after, before, scales = torch.empty_like(weights), torch.ones_like(weights), torch.ones_like(weights[..., :1])
-    previous = None
-    for t, (weight, new, old, scale) in enumerate(zip(weights, after, before, scales, strict=True), 1):
-        if previous is not None:
-            torch.bmm(previous, transitions, out=old)
-        previous = torch.mul(old, weight, out=new)
+    scales, before = torch.ones_like(weights[..., :1]), torch.empty_like(weights[0])
+    for t, (previous, message) in enumerate(pairwise(weights.unbind()), 1):
+        message.mul_(torch.bmm(previous, transitions, out=before))
         if t % period == 0:
-            new.div_(torch.sum(new, -1, keepdim=True, out=scale))
-    return after, before, scales
+            message.div_(torch.sum(message, -1, keepdim=True, out=scales[t]))
+    return weights, scales
 
 
 def _log_messages(scores: torch.Tensor, transitions: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """As [`_scaled_messages`], from scores to logarithms: for any values, differentiable, and several times slower."""
-    after, before, scales = [], [torch.zeros_like(scores[0])], []
-    for t, score in enumerate(scores):
-        if t:
-            before.append((after[-1][..., None] + transitions[:, None]).logsumexp(-2))
+    """
+    As [`_scaled_messages`], from scores to logarithms: for any values, differentiable, and several times slower. Also
+    returns the messages before each step but the first, `(T - 1, D, B, K)`.
+    """
+    after, before, scales = [scores[0]], [], [torch.zeros_like(scores[0, ..., :1])]
+    for score in scores[1:]:
+        before.append((after[-1][..., None] + transitions[:, None]).logsumexp(-2))
         scales.append((before[-1] + score).logsumexp(-1, keepdim=True))
         after.append(before[-1] + score - scales[-1])
-    return torch.stack(after), torch.stack(before), torch.stack(scales)
+    return torch.stack(after), torch.stack(scales), torch.stack(before)
 
 
 def _scaling_period(scores: torch.Tensor, transitions: torch.Tensor, constrained: bool) -> int:
@@ -227,23 +240,92 @@ def _scaling_period(scores: torch.Tensor, transitions: torch.Tensor, constrained
     return max(1, int(min((room - 3 * constrained) / 2, 8, 30 / np.log(scores.shape[-1] + 1))))
 
 
-class _ScaledLogPartition(torch.autograd.Function):
+class _Messages(NamedTuple):
+    """Logarithms, each up to a constant of its step."""
+
+    alpha: torch.Tensor  # of all paths up to a step, by its label, (T + 2, B, K + 1)
+    beta: torch.Tensor  # of all paths from a step on, by its label, (T + 2, B, K + 1)
+    through: torch.Tensor  # of all paths through a step, by its label, (T + 1, B, K + 1)
+    emitted: torch.Tensor  # what alpha takes up at a step: its scores, less the divisor, (T + 2, B, K + 1)
+
+
+class _Chain(NamedTuple):
+    """A batch of packed sentences, ready for the recursions; label K is the outside of a sentence."""
+
+    packing: _Packing
+    scores: torch.Tensor  # (T + 2, B, K + 1)
+    transitions: torch.Tensor  # (K + 1, K + 1)
+    constrained: bool  # whether some transitions are minus infinity
+
+    @classmethod
+    def of(cls, packing: _Packing, scores: torch.Tensor, parameters, forbidden: torch.Tensor | None = None):
+        """From scores (B, T given, K), the parameters of a [`LinearChainCRF`] and a mask (K + 1, K + 1)."""
+        scores = F.pad(scores.flatten(0, 1), (0, 1, 0, 1), value=-torch.inf)
+        scores[-1, -1] = 0
+        steps, start, end = parameters
+        steps = torch.cat((torch.cat((steps, start[None])), torch.cat((end, end.new_zeros(1)))[:, None]), 1)
+        if forbidden is not None:
+            steps = steps.masked_fill(forbidden, -torch.inf)
+        return cls(packing, packing.pack(scores), steps, forbidden is not None)
+
+    def levelled(self) -> tuple["_Chain", torch.Tensor]:
+        """
+        With a highest score of 0 at each step and a highest transition of 0, which all paths of a sentence lose alike;
+        and the scores lost, (T + 2, B, 1).
+        """
+        highest = self.scores.detach().amax(-1, keepdim=True)
+        steps = self.transitions - self.transitions.detach().flatten()[:-1].max()
+        steps[-1, -1] = 0
+        return self._replace(scores=self.scores - highest, transitions=steps), highest
+
+    @property
+    def period(self) -> int:
+        return _scaling_period(self.scores.detach(), self.transitions.detach(), self.constrained)
+
+    def score(self, labels: torch.LongTensor) -> torch.Tensor:
+        """Of the sequences `labels`, (T + 2, B): (B,)."""
+        emitted = self.scores.gather(2, labels[..., None]).sum((0, 2))
+        return emitted + self.transitions[labels[:-1], labels[1:]].sum(0)
+
+    def scaled(self, period: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """[`_scaled_messages`] of both directions."""
+        return _scaled_messages(_both_ways(self.scores.exp()), _both_directions(self.transitions.exp()), period)
+
+    def log_partition(self) -> torch.Tensor:
+        """log Z in nats, (B,), of a levelled chain."""
+        if period := self.period:
+            after, scales = (each[:, 0].log() for each in self.scaled(period))
+        else:
+            after, scales, _ = _log_messages(self.scores[:, None], self.transitions[None])
+            after, scales = after[:, 0], scales[:, 0]
+        return after[-1, :, -1] + scales.sum((0, 2))
+
+    def messages(self) -> _Messages:
+        """Of a levelled chain."""
+        if period := self.period:
+            after, scales = self.scaled(period)
+            following = (after[:-1, 1].flip(0) @ self.transitions.exp().T).log()
+            after, scales = after.log(), scales.log()
+        else:
+            after, scales, before = _log_messages(_both_ways(self.scores), _both_directions(self.transitions))
+            following = before[:, 1].flip(0)
+        return _Messages(after[:, 0], after[:, 1].flip(0), after[:-1, 0] + following, self.scores - scales[:, 0])
+
+
+class _ScaledLoss(torch.autograd.Function):
     """
-    log Z in nats, (B,), from scores (T, B, K) and transitions (K, K) for which [`_scaling_period`] is not 0. Its
-    gradient is the posterior of each label, and the expected number of each transition (Lafferty et al. 2001, section
-    3).
+    log Z less the scores of `labels`, if there are any, (B,) in nats, of a levelled `chain` whose period is not 0,
+    made of scores (B, T given, K) and three parameters. Its gradient is the posterior of each label and the expected
+    number of each transition (Lafferty et al. 2001, section 3), less those in `labels`.
     """
 
     @staticmethod
-    def forward(ctx, scores, transitions, packing, period):
-        weights, steps = scores.exp(), transitions.exp()
-        if any(ctx.needs_input_grad):
-            after, before, scales = _scaled_messages(packing.lockstep(weights), _both_directions(steps), period)
-            ctx.save_for_backward(after, before, steps)
-            ctx.packing = packing
-        else:
-            after, _, scales = _scaled_messages(weights[:, None], steps[None], period)
-        return _log_partition(after[:, 0].sum(-1).log(), scales[:, 0, :, 0].log(), packing)
+    def forward(ctx, scores, transitions, start, end, chain, period, labels):
+        after, scales = chain.scaled(period)
+        ctx.save_for_backward(after, chain.transitions, labels)
+        ctx.packing = chain.packing
+        total = after[-1, 0, :, -1].log() + scales[:, 0].log().sum((0, 2))
+        return total if labels is None else total - chain.score(labels)
 
     @staticmethod
     def backward(ctx, grad):
@@ -251,94 +333,52 @@ class _ScaledLogPartition(torch.autograd.Function):
             raise RuntimeError(
                 "The loss of a `LinearChainCRF` has no second derivative; leave out `create_graph=True`."
             )
-        (after, before, steps), packing = ctx.saved_tensors, ctx.packing
-        weight = (packing.real * grad)[..., None]  # (T, B, 1)
-        (alpha, beta), (from_left, from_right) = packing.both_ways(after), packing.both_ways(before)
-        posterior = alpha * from_right
-        posterior *= weight / posterior.sum(-1, keepdim=True)
-        # p(y_{t-1} = i, y_t = j) = alpha_{t-1}[i] A[i, j] beta_t[j], divided by the sum over all i and j
-        beta = (beta * (weight / (from_left * beta).sum(-1, keepdim=True)))[1:].flatten(0, 1)
+        after, transitions, labels = ctx.saved_tensors
+        transitions = transitions.exp()
+        alpha, beta = after[:-1, 0], after[:-1, 1].flip(0)  # up to a step, and from the next one on, (T + 1, B, K + 1)
+        # p(y_t = i, y_{t+1} = j) = alpha_t[i] A[i, j] beta_{t+1}[j], divided by the sum over all i and j
         with torch.autocast(grad.device.type, enabled=False):
-            return posterior, steps * (alpha[:-1].flatten(0, 1).T @ beta), None, None
+            posterior = alpha * (beta @ transitions.T)
+            weight = grad[:, None] / posterior.sum(-1, keepdim=True)
+            posterior *= weight
+            expected = transitions * (alpha.flatten(0, 1).T @ (beta * weight).flatten(0, 1))
+        if labels is not None:
+            posterior.scatter_add_(2, labels[:-1, :, None], -grad[:, None].expand(len(alpha), -1, 1))
+            expected.index_put_((labels[:-1], labels[1:]), -grad, accumulate=True)
+        scores = ctx.packing.unpack(posterior)[..., :-1]
+        return scores, expected[:-1, :-1], expected[-1, :-1], expected[:-1, -1], None, None, None
 
 
-def _log_partition(after: torch.Tensor, scales: torch.Tensor, packing: _Packing) -> torch.Tensor:
-    """log Z, (B,), from the logarithms of the messages from the left, summed over labels, and of divisors, (T, B)."""
-    return torch.where(packing.real, scales, 0).sum(0) + torch.where(packing.lengths > 0, after[packing.ends], 0)
+def _loss(packing: _Packing, scores: torch.Tensor, parameters, labels: torch.LongTensor | None = None) -> torch.Tensor:
+    """log Z in nats, (B,), of scores (B, T given, K); less the scores of `labels`, (T + 2, B), if there are any."""
+    with torch.no_grad():
+        chain, lost = _Chain.of(packing, scores, parameters).levelled()
+    if period := chain.period:
+        total = _ScaledLoss.apply(scores, *parameters, chain, period, labels)
+    else:
+        chain, _ = _Chain.of(packing, scores, parameters).levelled()
+        total = chain.log_partition() if labels is None else chain.log_partition() - chain.score(labels)
+    return total if labels is not None else total + lost.sum((0, 2))
 
 
-class _Messages(NamedTuple):
-    """Logarithms, of shape (T, B, K), each up to a constant of its token."""
-
-    alpha: torch.Tensor  # of all paths up to a token, by its label
-    beta: torch.Tensor  # of all paths from a token on, by its label
-    through: torch.Tensor  # of all paths through a token, by its label
-    emitted: torch.Tensor  # what alpha takes up at a token: its scores, less the divisor of the step
-    transitions: torch.Tensor  # (K, K)
-
-
-class _Chain(NamedTuple):
-    """A batch of packed sentences, ready for the recursions."""
-
-    packing: _Packing
-    scores: torch.Tensor  # (T, B, K), with those of the two ends in the first and the last token
-    transitions: torch.Tensor  # (K, K)
-    constrained: bool  # whether some transitions, hence also some scores at the ends, are minus infinity
-
-    @classmethod
-    def of(cls, packing: _Packing, scores: torch.Tensor, matrix: torch.Tensor, constrained: bool):
-        """From packed scores (T, B, K) and the matrix of transitions (K + 1, K + 1)."""
-        scores = torch.cat((scores[:1] + matrix[-1, :-1], scores[1:]))
-        scores = scores.index_put(packing.ends, matrix[:-1, -1], accumulate=True)
-        return cls(packing, scores, matrix[:-1, :-1], constrained)
-
-    def _levelled(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
-        """Scores and transitions with a highest of 0, what sentences lost by it, (B,), and the period of scaling."""
-        highest, highest_step = self.scores.detach().amax(-1), self.transitions.detach().max()
-        scores, transitions = self.scores - highest[..., None], self.transitions - highest_step
-        lost = (highest * self.packing.real).sum(0) + highest_step * (self.packing.lengths - 1).clamp(min=0)
-        return scores, transitions, lost, _scaling_period(scores.detach(), transitions.detach(), self.constrained)
-
-    def log_partition(self) -> torch.Tensor:
-        """log Z in nats, (B,)."""
-        scores, transitions, lost, period = self._levelled()
-        if period:
-            return lost + _ScaledLogPartition.apply(scores, transitions, self.packing, period)
-        after, _, scales = _log_messages(scores[:, None], transitions[None])
-        return lost + _log_partition(after[:, 0].logsumexp(-1), scales[:, 0, :, 0], self.packing)
-
-    def messages(self) -> _Messages:
-        scores, transitions, _, period = self._levelled()
-        both, steps = self.packing.lockstep(scores), _both_directions(transitions)
-        if period:
-            after, before, scales = (each.log() for each in _scaled_messages(both.exp(), steps.exp(), period))
-        else:
-            after, before, scales = _log_messages(both, steps)
-        (alpha, beta), (_, following) = self.packing.both_ways(after), self.packing.both_ways(before)
-        return _Messages(alpha, beta, alpha + following, scores - scales[:, 0], transitions)
-
-
-def _viterbi(chain: _Chain) -> tuple[torch.LongTensor, torch.Tensor]:
-    """The best path, (T, B), K at padding, and its score, (B,)."""
-    best = chain.scores.transpose(1, 2).contiguous()  # (T, K, B): maxima over the first dimension are fastest
-    leaving = chain.transitions[..., None]  # (K, K, 1)
+def _viterbi(chain: _Chain) -> torch.LongTensor:
+    """The best path, (T + 2, B), with K outside."""
+    # Labels and steps outside need no maxima. Those over the first dimension are fastest.
+    best = chain.scores[1:-1, :, :-1].transpose(1, 2).contiguous()  # (T, K, B)
+    best[:1] += chain.transitions[-1, :-1, None]
+    leaving = chain.transitions[:-1, :-1, None]  # (K, K, 1)
     paths = best.new_empty(*leaving.shape[:2], best.shape[2])  # from a label to a label, (K, K, B)
-    steps = best.unbind()
-    for previous, score in pairwise(steps):
-        score += torch.add(previous[:, None], leaving, out=paths).amax(0)
+    for previous, score in zip(best[:-1, :, None].unbind(), best[1:].unbind(), strict=True):
+        score += torch.add(previous, leaving, out=paths).amax(0)
     best = best.transpose(1, 2).contiguous()  # of the paths that end with each label, (T, B, K)
-    value = torch.where(chain.packing.lengths > 0, best[chain.packing.ends].amax(-1), 0)
 
     # The way back is walked on the host, where many small steps cost less than half of those of torch. Each is worked
     # out for the one label that counts: the maxima above would cost three times more with their positions.
-    best, arriving, real = (each.cpu().numpy() for each in (best, chain.transitions.T, chain.packing.real))
-    outside = len(arriving)  # label K stands behind the end, and to come from there costs nothing
-    arriving = np.concatenate((arriving, np.zeros_like(arriving[:1])))  # (K + 1, K)
-    padding = np.where(real, 0, outside)
-    path, label = np.empty_like(padding), np.full_like(padding[0], outside)
-    for t in range(len(best) - 1, -1, -1):
-        label = path[t] = np.maximum((best[t] + arriving.take(label, 0)).argmax(1), padding[t])
-    return torch.from_numpy(path).to(value.device), value
+    best, arriving, real = (each.cpu().numpy() for each in (best, chain.transitions.T[:, :-1], chain.packing.real))
+    path = np.where(real, 0, len(arriving) - 1)
+    for t in range(len(best), 0, -1):
+        np.maximum((best[t - 1] + arriving.take(path[t + 1], 0)).argmax(1), path[t], out=path[t])
+    return torch.from_numpy(path).to(chain.scores.device)
 
 
 class LinearChainCRF(nn.Module):
@@ -429,20 +469,12 @@ class LinearChainCRF(nn.Module):
             raise ValueError(
                 f"`allowed` has shape {tuple(allowed.shape)}, expected that of `scores`, {(*scores.shape,)}."
             )
-        packing, scores, matrix = self._packed(scores, mask, labels, self._dtype(scores))
+        packing, scores, parameters = self._packed(scores, mask, labels, self._dtype(scores))
         if labels is not None:
-            labels = packing.pack(labels, self.num_labels)  # (T, B), K at padding
-            at_labels = scores.gather(2, labels.clamp(max=self.num_labels - 1)[..., None])
-            # Sums of differences, not differences of sums, which would be inexact for large scores.
-            everything = _Chain.of(packing, scores - at_labels, matrix, False)
-            outside = torch.full_like(labels[:1], self.num_labels)
-            steps = torch.cat((outside, labels)) * len(matrix) + torch.cat((labels, outside))  # (T + 1, B)
-            return everything.log_partition() - matrix.flatten()[steps].sum(0)  # A[K, K] is 0
-        excluded = ~packing.pack(allowed.bool() | ~allowed.bool().any(-1, keepdim=True), True)
-        scores = scores - scores.detach().amax(-1, keepdim=True)
-        chains = (_Chain.of(packing, s, matrix, False) for s in (scores, scores.masked_fill(excluded, -torch.inf)))
-        everything, permitted = (chain.log_partition() for chain in chains)
-        return everything - permitted
+            return _loss(packing, scores, parameters, packing.pack_labels(labels, self.num_labels))
+        excluded = ~allowed.bool() & allowed.bool().any(-1, keepdim=True)
+        permitted = scores.masked_fill(excluded, -torch.inf)
+        return _loss(packing, scores, parameters) - _loss(packing, permitted, parameters)
 
     @torch.no_grad()
     def decode(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.LongTensor, torch.Tensor]:
@@ -458,8 +490,8 @@ class LinearChainCRF(nn.Module):
             score of the sequence, the sum at the top of this file.
         """
         chain = self._legal_chain(scores, mask)
-        path, values = _viterbi(chain)
-        return chain.packing.unpack(path, -100), values.to(self._dtype(scores))
+        path = _viterbi(chain)
+        return chain.packing.unpack(path, -100), chain.score(path).to(self._dtype(scores))
 
     @torch.no_grad()
     def decode_nbest(
@@ -475,24 +507,22 @@ class LinearChainCRF(nn.Module):
         if n < 1:
             raise ValueError(f"`n` is {n}, expected at least 1.")
         chain = self._legal_chain(scores, mask)
-        lengths = chain.packing.lengths[:, None]
+        chain, _ = chain.levelled()
         nowhere = torch.full_like(chain.scores[0], -torch.inf)
-        best, origins = [torch.stack([chain.scores[0]] + [nowhere] * (n - 1), 1)], []  # (B, n, K)
+        best, origins = torch.stack([chain.scores[0]] + [nowhere] * (n - 1), 1), []  # (B, n, K + 1)
         for score in chain.scores[1:]:
-            paths = best[-1][:, None] + chain.transitions.T[:, None]  # (B, K, n, K): to each label, from n * K paths
-            values, origin = paths.flatten(2).topk(n)  # (B, K, n)
-            best.append(values.transpose(1, 2) + score[:, None])
-            origins.append(origin.transpose(1, 2).flatten(1))  # (B, n * K), numbers of paths at the step before
-        values, final = torch.stack(best)[chain.packing.ends].flatten(1).topk(n)
-        path = [final]
-        for origin, goes_on in zip(origins[::-1], chain.packing.real[1:, :, None].flip(0), strict=True):
-            path.append(torch.where(goes_on, origin.gather(1, path[-1]), final))
-        paths = torch.stack(path[::-1]) % self.num_labels  # (T, B, n)
+            # To each label, from n paths to each label: (B, K + 1, n, K + 1).
+            paths = best[:, None] + chain.transitions.T[:, None]
+            values, origin = paths.flatten(2).topk(n)  # (B, K + 1, n)
+            best = values.transpose(1, 2) + score[:, None]
+            origins.append(origin.transpose(1, 2).flatten(1))  # (B, n * (K + 1)), numbers of paths at the step before
+        values, number = best[..., -1], self.num_labels + 1
+        path = [torch.arange(n, device=values.device).mul(number).add(self.num_labels).expand_as(values)]
+        for origin in reversed(origins):
+            path.append(origin.gather(1, path[-1]))
+        paths = torch.stack(path[::-1]) % number  # (T + 2, B, n)
+        exists = values > -torch.inf  # (B, n)
         probabilities = (values - chain.log_partition()[:, None]).exp()
-        # A sentence without tokens has one sequence.
-        number = torch.where(lengths > 0, (values > -torch.inf).sum(1, keepdim=True), 1)
-        exists = torch.arange(n, device=number.device) < number  # (B, n)
-        probabilities = torch.where(lengths > 0, probabilities, 1).masked_fill(~exists, 0)
         paths = chain.packing.unpack(paths, -100).transpose(1, 2).masked_fill(~exists[..., None], -100)
         return paths, probabilities.to(self._dtype(scores))
 
@@ -500,7 +530,8 @@ class LinearChainCRF(nn.Module):
     def marginals(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """The posterior of each label at each token, given the whole sentence: `(B, T, K)`, 0 where `mask` is 0."""
         chain = self._legal_chain(scores, mask)
-        return chain.packing.unpack(chain.messages().through.softmax(-1)).to(self._dtype(scores))
+        posterior = chain.levelled()[0].messages().through.softmax(-1)
+        return chain.packing.unpack(posterior)[..., :-1].to(self._dtype(scores))
 
     @torch.no_grad()
     def posterior_logits(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -510,11 +541,12 @@ class LinearChainCRF(nn.Module):
         there the softmax is not the posterior. At least -10,000, whose softmax is 0; and 0 where `mask` is 0.
         """
         chain = self._legal_chain(scores, mask)
-        logits = chain.messages().through.log_softmax(-1).clamp(min=LOG_ZERO).to(self._dtype(scores))
-        path = (_viterbi(chain)[0] % self.num_labels)[..., None]
+        through = chain.levelled()[0].messages().through[..., :-1]
+        logits = through.log_softmax(-1).clamp(min=LOG_ZERO).to(self._dtype(scores))
+        path = (_viterbi(chain)[:-1] % self.num_labels)[..., None]
         highest, most_probable = logits.max(-1, keepdim=True)
         logits = logits.scatter(2, path, torch.where(most_probable == path, highest, highest + 1e-6))
-        return chain.packing.unpack(logits)
+        return chain.packing.unpack(logits, 0)
 
     @torch.no_grad()
     def entity_probabilities(
@@ -532,38 +564,38 @@ class LinearChainCRF(nn.Module):
             `torch.Tensor` of shape `(B, T)`: At all tokens of an entity its probability; at others the posterior of
             their label; 0 at positions left out.
         """
-        chain = self._legal_chain(scores, mask, labels)
-        labels, real = chain.packing.pack(labels), chain.packing.real
-        messages = chain.messages()
-        joined = torch.from_numpy(self._tagging.joined).to(labels.device)
-        is_entity = torch.tensor([kind is not None for kind in self._tagging.types], device=labels.device)
-        tagged = is_entity[labels] & real  # (T, B)
+        chain, _ = self._legal_chain(scores, mask, labels).levelled()
+        messages, labels = chain.messages(), chain.packing.pack_labels(labels, self.num_labels)  # (T + 2, B)
+        is_entity = torch.tensor([kind is not None for kind in self._tagging.types] + [False], device=labels.device)
+        tagged = is_entity[labels]
         goes_on = torch.zeros_like(tagged)  # into the next token
-        goes_on[:-1] = joined[labels[:-1], labels[1:]] & real[1:]
+        goes_on[:-1] = self._joined(labels.device)[labels[:-1], labels[1:]]
         begins = tagged & ~goes_on.roll(1, 0)
         row, first = begins.T.nonzero(as_tuple=True)  # (N,)
         last = (tagged & ~goes_on).T.nonzero()[:, 1]
         probabilities = self._span_probabilities(chain, messages, row, first, last, labels[first, row])
 
-        posterior = messages.through.softmax(-1).gather(2, labels[..., None]).squeeze(-1).T
-        number = begins.T.flatten().cumsum(0).view(posterior.shape) - 1
-        posterior = torch.where(tagged.T, torch.cat((probabilities, posterior.new_zeros(1)))[number], posterior)
-        return chain.packing.unpack(posterior.T).to(self._dtype(scores))
+        posterior = messages.through.softmax(-1).gather(2, labels[:-1, :, None]).squeeze(-1).T  # (B, T + 1)
+        number = begins[:-1].T.flatten().cumsum(0).view(posterior.shape) - 1
+        probabilities = torch.cat((probabilities, posterior.new_zeros(1)))
+        posterior = torch.where(tagged[:-1].T, probabilities[number], posterior)
+        return chain.packing.unpack(posterior.T, 0).to(self._dtype(scores))
+
+    def _joined(self, device: torch.device) -> torch.Tensor:
+        """Whether a label goes on in the next, bool (K + 1, K + 1)."""
+        return F.pad(torch.from_numpy(self._tagging.joined), (0, 1, 0, 1)).to(device)
 
     def _span_probabilities(self, chain, messages, row, first, last, label) -> torch.Tensor:
         """Of N entities of the type of `label`: those of all paths that pass their boundaries as required, (N,)."""
-        types = self._tagging.types
+        types, joined = self._tagging.types, self._joined(row.device)
         same = torch.tensor([[a == b for b in types] for a in types], device=row.device)
-        joined = torch.from_numpy(self._tagging.joined).to(row.device)
-        inside, apart = (messages.transitions.masked_fill(~where, -torch.inf) for where in (joined, ~joined))
-        before = (messages.alpha[(first - 1).clamp(min=0), row][..., None] + apart).logsumexp(1)  # (N, K)
-        path = torch.where((first == 0)[:, None], 0, before) + messages.emitted[first, row]
-        path = path.masked_fill(~same[label], -torch.inf)
+        inside, apart = (chain.transitions.masked_fill(~where, -torch.inf) for where in (joined, ~joined))
+        path = (messages.alpha[first - 1, row][..., None] + apart).logsumexp(1) + messages.emitted[first, row]
+        path = path.masked_fill(~F.pad(same, (0, 1))[label], -torch.inf)  # (N, K + 1)
         for t in range(1, int((last - first).max()) + 1 if len(row) else 0):
             further = (path[..., None] + inside).logsumexp(1) + messages.emitted[(first + t).minimum(last), row]
             path = torch.where((first + t <= last)[:, None], further, path)
-        after = (messages.beta[(last + 1).clamp(max=len(messages.beta) - 1), row][:, None] + apart).logsumexp(2)
-        after = torch.where((last + 1 == chain.packing.lengths[row])[:, None], 0, after)
+        after = (messages.beta[last + 1, row][:, None] + apart).logsumexp(2)
         every_path = messages.through[last, row].logsumexp(-1)
         return ((path + after).logsumexp(-1) - every_path).exp()
 
@@ -572,35 +604,36 @@ class LinearChainCRF(nn.Module):
 
     def _packed(
         self, scores: torch.Tensor, mask: torch.Tensor | None, labels: torch.LongTensor | None, dtype: torch.dtype
-    ) -> tuple[_Packing, torch.Tensor, torch.Tensor]:
-        """What every method begins with: the packing, packed scores (T, B, K), transitions (K + 1, K + 1)."""
+    ) -> tuple[_Packing, torch.Tensor, list[torch.Tensor]]:
+        """What every method begins with: the packing, scores within bounds, and the parameters."""
         if scores.dim() != 3 or scores.shape[2] != self.num_labels:
             raise ValueError(f"`scores` has shape {tuple(scores.shape)}, expected (B, T, {self.num_labels}).")
-        keep = torch.ones(scores.shape[:2], dtype=torch.bool, device=scores.device)
+        shape = scores.shape[:2]
         for name, given in (("mask", mask), ("labels", labels)):
-            if given is not None and (given.shape != keep.shape or given.is_floating_point()):
+            if given is not None and (given.shape != shape or given.is_floating_point()):
                 raise ValueError(
-                    f"`{name}` has shape {tuple(given.shape)} and dtype {given.dtype}, expected {tuple(keep.shape)}, "
+                    f"`{name}` has shape {tuple(given.shape)} and dtype {given.dtype}, expected {tuple(shape)}, "
                     f"like `scores`, and {'boolean or integers' if name == 'mask' else 'integers'}."
                 )
-        if mask is not None:
-            keep &= mask != 0
+        keep = torch.ones(shape, dtype=torch.bool, device=scores.device) if mask is None else mask.bool()
         if labels is not None:
-            keep &= labels != -100
-            if (keep & ((labels < 0) | (labels >= self.num_labels))).any():
+            keep = keep & (labels != -100)
+            if not _is_within(labels.masked_fill(~keep, 0), 0, self.num_labels - 1):
+                wrong = labels[keep & ((labels < 0) | (labels >= self.num_labels))]
                 raise ValueError(
-                    f"`labels` must be -100 or from 0 to {self.num_labels - 1}, got {labels[keep].unique()}."
+                    f"`labels` holds {wrong[0]}, but `num_labels` is {self.num_labels}: give numbers from 0 to "
+                    f"{self.num_labels - 1}, and -100 where there is no label."
                 )
-        packing = _Packing(keep)
-        scores = packing.pack(scores.to(dtype).clamp(-SCORE_LIMIT, SCORE_LIMIT))
-        parts = (self.transitions, self.start_transitions, self.end_transitions)
-        steps, start, end = (parameter.to(dtype) for parameter in parts)
-        matrix = torch.cat((torch.cat((steps, start[None])), torch.cat((end, end.new_zeros(1)))[:, None]), 1)
-        return packing, scores, matrix
+        scores = scores.to(dtype)
+        if not _is_within(scores, -SCORE_LIMIT, SCORE_LIMIT):
+            scores = scores.clamp(-SCORE_LIMIT, SCORE_LIMIT)
+        parameters = (self.transitions, self.start_transitions, self.end_transitions)
+        return _Packing(keep), scores, [parameter.to(dtype) for parameter in parameters]
 
     def _legal_chain(self, scores, mask=None, labels=None) -> _Chain:
         """For prediction, in fp64 where there is one: hardly any scores then need logarithms ([`_scaling_period`])."""
         dtype = torch.float32 if scores.device.type == "mps" else torch.float64
-        packing, scores, matrix = self._packed(scores, mask, labels, dtype)
-        forbidden = torch.from_numpy(~self._tagging.allowed).to(matrix.device)
-        return _Chain.of(packing, scores, matrix.masked_fill(forbidden, -torch.inf), bool(forbidden.any()))
+        packing, scores, parameters = self._packed(scores, mask, labels, dtype)
+        forbidden = torch.from_numpy(~self._tagging.allowed)
+        forbidden = forbidden.to(scores.device) if forbidden.any() else None
+        return _Chain.of(packing, scores, parameters, forbidden)

@@ -37,26 +37,39 @@ class CharacterEncoder(nn.Module):
         words, index = distinct_rows(char_ids.flatten(0, 1))  # (N, C), (B * T,)
         vectors = F.pad(self.dropout(self.embed_chars.weight)[1:], (0, 0, 1, 0))  # nothing at padding
         features = (self._last_states if self.recurrent else self._maxima)(words, vectors)
-        return features[index].view(*char_ids.shape[:2], -1)
+        return features.index_select(0, index).view(*char_ids.shape[:2], -1)
 
     def _maxima(self, words: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         """
-        The maxima of the convolution, as sums of what each of its places makes of each character, looked up: 3.5 times
-        faster than `torch.nn.Conv1d` in training, 2 times in inference (260 words of 12 characters, 50 filters).
+        The maxima of the convolution, as sums of what each of its places makes of each character, looked up. Their
+        places are found without gradients, which go through a second look-up at these places only: 3.7 times faster
+        than `torch.nn.Conv1d` in training, 1.7 times in inference (260 words of 12 characters, 50 filters).
         """
-        filters, width, real = self.convolution, self.convolution.kernel_size[0], words != 0
+        filters, (width,), length = self.convolution, self.convolution.kernel_size, words.shape[1]
         tables = torch.einsum("ve,fek->kvf", vectors, filters.weight)
-        around = F.pad(words, (width // 2, width // 2))
-        scores = (
-            filters.bias + torch.zeros_like(words, dtype=filters.bias.dtype).masked_fill(~real, -torch.inf)[..., None]
-        )
-        for k, table in enumerate(tables):
-            scores = scores + F.embedding(around[:, k : k + words.shape[1]], table)
-        return scores.max(1).values.where(real.any(-1, keepdim=True), 0)
+        around = F.pad(words, (width // 2, width // 2))  # (N, C + width - 1)
+        with torch.no_grad():
+            lowered = tables.clone()
+            lowered[width // 2, 0] = torch.finfo(tables.dtype).min / 2  # no maximum is at padding
+            scores = F.embedding(around[:, :length].T, lowered[0])  # (C, N, F): maxima over the first are fastest
+            for k in range(1, width):
+                scores += F.embedding(around[:, k : k + length].T, lowered[k])
+            place = _argmax(scores)
+        offsets = torch.arange(width, device=words.device)[:, None, None]
+        characters = around.expand(width, -1, -1).gather(2, place + offsets)  # (width, N, F)
+        maxima = filters.bias + tables.gather(1, characters).sum(0)
+        return maxima.where((words != 0).any(-1, keepdim=True), 0)
 
     def _last_states(self, words: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         _, state, _ = self.layer(F.embedding(words, vectors), None, Padding(words != 0), True)
         return state[0].flatten(1)
+
+
+def _argmax(values: torch.Tensor) -> torch.LongTensor:
+    """The last place of the maxima over the first dimension of `values`, which it overwrites."""
+    length = len(values)
+    places = torch.arange(length, dtype=values.dtype, device=values.device).view(-1, *[1] * (values.dim() - 1))
+    return values.sub_(values.amax(0)).sign_().mul_(length).add_(places).amax(0).long()  # below 0 unless largest
 
 
 def distinct_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

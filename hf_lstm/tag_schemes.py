@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from .crf import LETTERS, OTHER_NAMES
+
 
 class Span(NamedTuple):
     """
@@ -34,27 +36,10 @@ class Span(NamedTuple):
     end: int
 
 
-class _Letters(NamedTuple):
-    """What a scheme writes for the tokens of an entity."""
-
-    first: str
-    inside: str
-    last: str
-    single: str
-
-
-_SCHEMES = {
-    "IOB1": _Letters("B", "I", "I", "B"),  # `I` for the first token too, unless an entity of the type ends before it
-    "BIO": _Letters("B", "I", "I", "B"),
-    "BIOES": _Letters("B", "I", "E", "S"),
-    "BILOU": _Letters("B", "I", "L", "U"),
-    "BMES": _Letters("B", "M", "E", "S"),
-}
-_ALIASES = {"IOB": "IOB1", "IOB2": "BIO", "IOBES": "BIOES", "BIOLU": "BILOU", "BMESO": "BMES"}
 _SAME_MEANING = {"M": "I", "L": "E", "U": "S"}  # every scheme in the letters of BIOES
 _TAG = re.compile(r"([BIESMLU])(?:-(.+))?")
 
-SCHEMES = tuple(_SCHEMES)
+SCHEMES = tuple(LETTERS)
 
 
 def read_spans(tags: Sequence[str], scheme: str | None = None, strict: bool = False) -> list[Span]:
@@ -121,7 +106,7 @@ def write_spans(spans: Iterable[Span | tuple[str, int, int]], length: int, schem
         `ValueError`: If the scheme is unknown, or an entity is empty, outside of the sentence or over another.
     """
     name = _named(scheme)
-    letters = _SCHEMES[name]
+    letters = LETTERS[name]
     tags, before = ["O"] * length, Span("", 0, 0)
     for span in sorted((Span(*span) for span in spans), key=lambda span: span.start):
         kind, start, end = span
@@ -221,7 +206,7 @@ def infer_scheme(sequences: Iterable[Sequence[str]], more: Iterable[Sequence[str
             raise ValueError(f"The tags are of two kinds, {ours[0]!r} and {foreign[0]!r}: {_REMEDY}")
         return None
     letters = {tag[0] for tag in names} - {"O"}
-    fitting = [name for name, scheme in _SCHEMES.items() if letters <= set(scheme)]
+    fitting = [name for name, scheme in LETTERS.items() if letters <= set(scheme)]
     if not fitting:
         raise ValueError(f"The tags have the letters {sorted(letters)}, which no scheme has together: {_REMEDY}")
     if fitting[0] != "IOB1":
@@ -243,7 +228,7 @@ def tag_names(types: Iterable[str], scheme: str) -> list[str]:
     Raises:
         `ValueError`: If the scheme is unknown.
     """
-    letters = dict.fromkeys(_SCHEMES[_named(scheme)])  # each of them once, in their order
+    letters = dict.fromkeys(LETTERS[_named(scheme)])  # each of them once, in their order
     return ["O", *(f"{letter}-{kind}" if kind else letter for kind in dict.fromkeys(types) for letter in letters)]
 
 
@@ -269,9 +254,9 @@ _REMEDY = "write a tag as `O` or as one of the letters B, I, E, S, M, L, U with 
 def _named(scheme: str) -> str:
     """The name that we use of a scheme."""
     name = str(scheme).upper()
-    name = _ALIASES.get(name, name)
-    if name not in _SCHEMES:
-        raise ValueError(f"`scheme` is {scheme!r}: give one of {', '.join([*SCHEMES, *_ALIASES])}.")
+    name = OTHER_NAMES.get(name, name)
+    if name not in LETTERS:
+        raise ValueError(f"`scheme` is {scheme!r}: give one of {', '.join([*SCHEMES, *OTHER_NAMES])}.")
     return name
 
 
@@ -284,9 +269,9 @@ def _parsed(tag: str, scheme: str | None) -> tuple[str, str]:
     if not match:
         raise ValueError(f"The tag {tag!r} is unknown: {_REMEDY}")
     letter, kind = match.groups(default="")
-    if scheme is not None and letter not in _SCHEMES[scheme]:
+    if scheme is not None and letter not in LETTERS[scheme]:
         raise ValueError(
-            f"The tag {tag!r} is not one of {scheme}, whose letters are {', '.join(dict.fromkeys(_SCHEMES[scheme]))}: "
+            f"The tag {tag!r} is not one of {scheme}, whose letters are {', '.join(dict.fromkeys(LETTERS[scheme]))}: "
             "give the scheme that the tags have."
         )
     return _SAME_MEANING.get(letter, letter), kind

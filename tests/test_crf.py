@@ -277,13 +277,15 @@ def test_automatic_scheme(labels, scheme):
 def test_other_names_of_schemes():
     assert torch.equal(allowed_transitions(BIO, "IOB2"), allowed_transitions(BIO, "bio"))
     assert torch.equal(allowed_transitions(LABELS["BIOES"], "IOBES"), allowed_transitions(LABELS["BIOES"]))
+    assert torch.equal(allowed_transitions(LABELS["BILOU"], "biolu"), allowed_transitions(LABELS["BILOU"]))
+    assert torch.equal(allowed_transitions(BIO, "IOB"), allowed_transitions(BIO, "IOB1"))
     assert not torch.equal(allowed_transitions(BIO, "IOB1"), allowed_transitions(BIO))
 
 
 @pytest.mark.parametrize("scheme", ["IOB1", "BIO", "BIOES", "BILOU", "BMES"])
 def test_incomplete_label_sets(scheme):
     """Whatever labels are missing, each one can be reached and left, and each length has a legal sentence."""
-    prefixes = crf_module.SCHEMES[scheme]
+    prefixes = dict.fromkeys(crf_module.LETTERS[scheme])
     full = ["O", *(f"{prefix}-{kind}" for kind in "XY" for prefix in prefixes)]
     for size in range(1, len(full) + 1):
         for names in itertools.combinations(full, size):
