@@ -34,7 +34,8 @@ def build(family, **fields):
         for parameter in model.model.layers.parameters():
             parameter.mul_(3 if family.name != "RNN" else 1.5)  # a plain network is chaotic beyond 3 ** 0.5
         if model.config.pad_token_id is not None:
-            model.lm_head.bias[model.config.pad_token_id] = -100  # `generate` masks padding that it finds in a prompt
+            layer = getattr(model.lm_head, "head", model.lm_head)  # of an adaptive softmax, the most frequent tokens
+            layer.bias[model.config.pad_token_id] = -100  # `generate` masks padding that it finds in a prompt
     return model
 
 
