@@ -33,6 +33,7 @@ from transformers import (
 from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.callbacks import WeightAveraging
 from hf_lstm.data import load_classified
 from hf_lstm.metrics import format_report, token_report
 from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
@@ -93,6 +94,7 @@ class ModelArguments:
     tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="word", help="Its tokens.")
     vocab_size: int = HfArg(default=10_000, help="The most tokens in the vocabulary.")
     min_frequency: int = HfArg(default=2, help="Rarer words are unknown.")
+    characters: bool = HfArg(default=False, help="Read the characters of words and their shapes too.")
     max_length: int = HfArg(default=256, help="Tokens of a text that are read.")
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     pooling: Literal["last", "mean", "max", "concat", "attention"] = HfArg(default="concat", help="A text's vector.")
@@ -101,6 +103,7 @@ class ModelArguments:
     num_hidden_layers: int = HfArg(default=1, help="Layers.")
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
     word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides.")
+    average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
     patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
 
 
@@ -121,7 +124,14 @@ def main(command_line: list[str] | None = None) -> None:
         tokenizer = AutoTokenizer.from_pretrained(args.pretrained_model)
     else:
         tokenizer = LSTMTokenizer.train_from_iterator(
-            splits["train"]["text"], args.tokenizer_kind, vocab_size=args.vocab_size, lowercase=True, **options
+            splits["train"]["text"],
+            args.tokenizer_kind,
+            vocab_size=args.vocab_size,
+            lowercase=True,
+            fold_digits=args.characters,
+            characters=args.characters,
+            word_shapes=args.characters,
+            **options,
         )
 
     def encode(rows):
@@ -140,6 +150,8 @@ def main(command_line: list[str] | None = None) -> None:
         embedding_size=args.embedding_size,
         hidden_size=args.hidden_size,
         num_hidden_layers=args.num_hidden_layers,
+        char_vocab_size=tokenizer.char_vocab_size,
+        shape_vocab_size=tokenizer.shape_vocab_size,
         bidirectional=True,
         pooling=args.pooling,
         word_dropout=args.word_dropout,
@@ -172,7 +184,11 @@ def main(command_line: list[str] | None = None) -> None:
         eval_dataset=inputs["validation"],
         processing_class=tokenizer,
         compute_metrics=lambda prediction: scores_of(prediction, data_args.problem_type),
-        callbacks=[EarlyStoppingCallback(args.patience)] + [GradualUnfreezing()] * args.gradual_unfreezing,
+        callbacks=[
+            EarlyStoppingCallback(args.patience),
+            WeightAveraging(args.average),
+            *[GradualUnfreezing()] * args.gradual_unfreezing,
+        ],
     )
     checkpoint = training_args.resume_from_checkpoint  # a folder, or "last": the last one in `output_dir`
     training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)

@@ -34,11 +34,12 @@ from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.batching import LengthBatchingTrainer, predict
+from hf_lstm.callbacks import WeightAveraging
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, write_tagged
 from hf_lstm.metrics import format_report, make_compute_metrics, tagging_scores
 from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
 from hf_lstm.tag_schemes import convert_tags, infer_scheme
-from hf_lstm.vectors import match_vectors
+from hf_lstm.vectors import match_vectors, read_vectors
 
 
 TRANSCRIPT = (
@@ -99,6 +100,10 @@ class ModelArguments:
     char_encoder: Literal["cnn", "recurrent"] = HfArg(default="cnn", help="How characters are read.")
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
     word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides, so that characters count.")
+    char_dropout: float = HfArg(
+        default=0.0, help="Rate of characters that training hides, wherever they occur in a batch."
+    )
+    average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
     use_crf: bool = HfArg(default=True, help="Choose tags together, by a CRF.")
     max_tokens: int = HfArg(default=800, help="Tokens in a batch, padding included.")
     patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
@@ -118,9 +123,10 @@ def main(command_line: list[str] | None = None) -> None:
     sentences = convert_tag_column(splits, "tags", args.tag_scheme, scheme) if scheme else splits
     label_names = sentences["train"].features["tags"].feature.names
 
-    # 2. Tokenizer, and the ids of words, characters and shapes.
+    # 2. Tokenizer, and the ids of words, characters and shapes; it knows all words of pretrained vectors.
+    known_words = read_vectors(args.vectors).words if args.vectors else []
     tokenizer = LSTMTokenizer.train_from_iterator(
-        sentences["train"]["tokens"],
+        [*sentences["train"]["tokens"], *[known_words] * args.min_frequency],
         "word",
         split_punctuation=False,
         lowercase=True,
@@ -143,6 +149,7 @@ def main(command_line: list[str] | None = None) -> None:
         num_hidden_layers=args.num_hidden_layers,
         char_vocab_size=tokenizer.char_vocab_size,
         char_encoder=args.char_encoder,
+        char_dropout=args.char_dropout,
         shape_vocab_size=tokenizer.shape_vocab_size,
         context_models=[language_model.config.to_dict() for language_model in contexts] or None,
         word_dropout=args.word_dropout,
@@ -178,7 +185,7 @@ def main(command_line: list[str] | None = None) -> None:
         eval_dataset=inputs["validation"],
         processing_class=tokenizer,
         compute_metrics=make_compute_metrics(label_names, args.tag_scheme if scheme else None),
-        callbacks=[EarlyStoppingCallback(args.patience)],
+        callbacks=[EarlyStoppingCallback(args.patience), WeightAveraging(args.average)],
     )
     checkpoint = training_args.resume_from_checkpoint  # a folder, or "last": the last one in `output_dir`
     training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
