@@ -36,7 +36,7 @@ from .plotting import plot_gates, plot_gradient_flow
 
 logger = logging.get_logger(__name__)
 
-INPUTS = ("input_ids", "attention_mask", "inputs_embeds", "char_ids", "shape_ids")
+INPUTS = ("input_ids", "attention_mask", "inputs_embeds", "char_ids", "shape_ids", "context_ids", "context_spans")
 GATES = {"lstm": {"i": 0, "f": 1, "o": 3}, "gru": {"r": 0, "z": 1}}  # which block of rows of the weights they have
 
 
@@ -87,6 +87,8 @@ def gradient_flow(
     inputs_embeds: torch.Tensor | None = None,
     char_ids: torch.LongTensor | None = None,
     shape_ids: torch.LongTensor | None = None,
+    context_ids: torch.LongTensor | None = None,
+    context_spans: torch.LongTensor | None = None,
     step: int | None = None,
     seed: int = 0,
 ) -> GradientFlow:
@@ -105,7 +107,8 @@ def gradient_flow(
 
     Args:
         model ([`RecurrentPreTrainedModel`]): A backbone, or a model with one.
-        input_ids, attention_mask, inputs_embeds, char_ids, shape_ids: Inputs as in [`RecurrentModel.forward`]. Padding
+        input_ids, attention_mask, inputs_embeds, char_ids, shape_ids, context_ids, context_spans:
+            Inputs as in [`RecurrentModel.forward`]. Padding
             is left out: lags count real positions.
         step (`int`, *optional*): Position of the loss; the rest is not read. Defaults to the last one.
         seed (`int`, defaults to 0): Seed of the random directions.
@@ -132,7 +135,8 @@ def gradient_flow(
     ```
     """
     backbone = _backbone(model)
-    hidden_states, mask = _embed(backbone, input_ids, attention_mask, inputs_embeds, char_ids, shape_ids)
+    features = char_ids, shape_ids, context_ids, context_spans
+    hidden_states, mask = _embed(backbone, input_ids, attention_mask, inputs_embeds, *features)
     if step is not None:
         if not 0 <= step < mask.shape[1]:
             raise ValueError(f"`step` must lie between 0 and T - 1 = {mask.shape[1] - 1}, got {step!r}.")
@@ -472,11 +476,19 @@ def _backbone(model: nn.Module) -> RecurrentModel:
 
 
 def _embed(
-    backbone: RecurrentModel, input_ids=None, attention_mask=None, inputs_embeds=None, char_ids=None, shape_ids=None
+    backbone: RecurrentModel,
+    input_ids=None,
+    attention_mask=None,
+    inputs_embeds=None,
+    char_ids=None,
+    shape_ids=None,
+    context_ids=None,
+    context_spans=None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the first layer reads, (B, T, E), zero at padding, and where the real positions are, (B, T)."""
     with torch.no_grad(), _evaluating(backbone):
-        values = backbone._with_word_features(backbone._embed(input_ids, inputs_embeds), char_ids, shape_ids)
+        values = backbone._embed(input_ids, inputs_embeds)
+        values = backbone._with_word_features(values, char_ids, shape_ids, context_ids, context_spans)
         padding = backbone._padding(attention_mask, *values.shape[:2], 0)
     mask = values.new_ones(values.shape[:2], dtype=torch.bool) if padding is None else padding.mask
     dtype = torch.float32 if values.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
