@@ -108,8 +108,7 @@ def gradient_flow(
     Args:
         model ([`RecurrentPreTrainedModel`]): A backbone, or a model with one.
         input_ids, attention_mask, inputs_embeds, char_ids, shape_ids, context_ids, context_spans:
-            Inputs as in [`RecurrentModel.forward`]. Padding
-            is left out: lags count real positions.
+            Inputs as in [`RecurrentModel.forward`]. Padding is left out: lags count real positions.
         step (`int`, *optional*): Position of the loss; the rest is not read. Defaults to the last one.
         seed (`int`, defaults to 0): Seed of the random directions.
 
