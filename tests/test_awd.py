@@ -19,7 +19,6 @@ from families import (
     random_ids,
 )
 from reference import run_layer
-from torch.nn import functional as F
 from transformers import Trainer, TrainingArguments
 
 from hf_lstm import RecurrentCache, layer_recurrent
@@ -52,12 +51,12 @@ def use_masks(monkeypatch):
     def use(masks) -> list:
         drawn, queue = [], list(masks.values())
 
-        def dropout(weight, rate):
+        def drop_weights(weight, rate):
             assert rate == RATE
             drawn.append(rate)
             return weight * queue[(len(drawn) - 1) % len(queue)] / (1 - rate)
 
-        monkeypatch.setattr(layer_recurrent.F, "dropout", dropout)
+        monkeypatch.setattr(layer_recurrent, "drop_weights", drop_weights)
         return drawn
 
     return use
@@ -123,11 +122,11 @@ def test_every_way_of_the_layer_drops_recurrent_weights(family, fields, bidirect
 
 
 @each_family
-def test_a_seed_gives_the_mask_that_torchs_dropout_draws(family):
+def test_a_layer_runs_on_the_weights_that_are_drawn(family):
     layer, _ = build_layer(family, torch.float32)
     inputs = torch.randn(3, 20, layer.input_size)
     torch.manual_seed(3)
-    weight = F.dropout(layer.weight_hh_l0, RATE)
+    weight = layer_recurrent.drop_weights(layer.weight_hh_l0, RATE)
     torch.manual_seed(3)
     outputs = layer(inputs)[0]
     expected = torch.func.functional_call(layer.eval(), {"weight_hh_l0": weight}, (inputs,))[0]
