@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.utils import logging
 
+from .evaluation_mode import evaluation_mode
+
 
 LABELS = {"label", "labels", "label_ids"}  # columns that prediction leaves aside
 
@@ -309,20 +311,15 @@ def predict(
     # A generator of its own: the loader would draw from the global one, and change the training around it.
     loader = DataLoader(dataset, batch_sampler=sampler, collate_fn=collate, generator=torch.Generator())
     device = next(model.parameters()).device
-    results, modes = [None] * len(dataset), {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad(), logging.tqdm(total=len(dataset), disable=not show_progress) as progress:
-            for indices, batch in zip(sampler, loader, strict=True):
-                batch = {name: x.to(device) if torch.is_tensor(x) else x for name, x in batch.items()}
-                outputs = model(**{name: x for name, x in batch.items() if name in names})
-                rows = (take or _logits)(outputs, batch)
-                for index, row in zip(indices, rows, strict=True):
-                    results[index] = row
-                progress.update(len(indices))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    results, bar = [None] * len(dataset), logging.tqdm(total=len(dataset), disable=not show_progress)
+    with evaluation_mode(model), torch.no_grad(), bar as progress:
+        for indices, batch in zip(sampler, loader, strict=True):
+            batch = {name: x.to(device) if torch.is_tensor(x) else x for name, x in batch.items()}
+            outputs = model(**{name: x for name, x in batch.items() if name in names})
+            rows = (take or _logits)(outputs, batch)
+            for index, row in zip(indices, rows, strict=True):
+                results[index] = row
+            progress.update(len(indices))
     return results
 
 

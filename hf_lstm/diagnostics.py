@@ -16,8 +16,7 @@ Dimensions as in `modeling_recurrent.py`.
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.utils import logging
 
 from .cache_recurrent import State
+from .evaluation_mode import evaluation_mode
 from .layer_recurrent import Padding, RecurrentLayer
 from .modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel
 from .plotting import plot_gates, plot_gradient_flow
@@ -485,22 +485,10 @@ def _embed(
     context_spans=None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the first layer reads, (B, T, E), zero at padding, and where the real positions are, (B, T)."""
-    with torch.no_grad(), _evaluating(backbone):
+    with torch.no_grad(), evaluation_mode(backbone):
         values = backbone._embed(input_ids, inputs_embeds)
         values = backbone._with_word_features(values, char_ids, shape_ids, context_ids, context_spans)
         padding = backbone._padding(attention_mask, *values.shape[:2], 0)
     mask = values.new_ones(values.shape[:2], dtype=torch.bool) if padding is None else padding.mask
     dtype = torch.float32 if values.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
     return values.masked_fill(~mask[..., None], 0).to(dtype), mask
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, after which each part has its own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

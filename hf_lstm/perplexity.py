@@ -20,6 +20,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from .evaluation_mode import evaluation_mode
+
 
 # Logits computed at a time, 16 MB in fp32; 2**18, 2**20 and 2**24 take 1.62, 1.06 and 1.29 times as long on a CPU
 # (H 200, V 9741, one stream, one thread).
@@ -518,7 +520,7 @@ def _read(
             batch_size = max(1, min(batch_size, rows // block_size))
     blocks = (_streams if carry_state else _windows)(tokens, batch_size, block_size)
     total, state = 0, None
-    with _evaluating(model):
+    with evaluation_mode(model):
         for inputs, targets in logging.tqdm(blocks, disable=not progress):
             inputs, targets = inputs.to(model.device), targets.to(model.device)
             with torch.set_grad_enabled(learn is not None):
@@ -572,18 +574,6 @@ def _windows(tokens: torch.Tensor, batch_size: int, block_size: int) -> list[tup
         )
         for i in range(0, len(inputs), batch_size)
     ]
-
-
-@contextmanager
-def _evaluating(model: nn.Module):
-    """Evaluation mode for a while; each module then returns to the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager

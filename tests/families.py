@@ -113,3 +113,26 @@ def assert_close(actual, expected, tolerance: float = 1e-5):
             assert_close(a, b, tolerance)
     else:
         torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
+
+
+def assert_parts_add_up(model, ids: torch.Tensor, labels: torch.Tensor) -> None:
+    """The gradients of four rows in two parts are those of the whole, and are left in the model."""
+    model(ids, labels=labels).loss.backward()
+    expected = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    count = (labels[:, 1:] != -100).sum()
+    for part, part_labels in zip(ids.split([1, 3]), labels.split([1, 3]), strict=True):
+        model(part, labels=part_labels, num_items_in_batch=count).loss.backward()
+    assert_close([p.grad for p in model.parameters()], expected)
+
+
+def without_and_with_logits(model, ids: torch.Tensor, mask: torch.Tensor | None) -> list[list[torch.Tensor]]:
+    """The training loss and its gradients, computed from no logits and then from logits."""
+    results = []
+    for output_logits in (None, True):
+        model.zero_grad()
+        outputs = model(ids, attention_mask=mask, labels=ids, num_items_in_batch=9, output_logits=output_logits)
+        assert (outputs.logits is None) == (output_logits is None)
+        outputs.loss.backward()
+        results.append([outputs.loss, *(p.grad.clone() for p in model.parameters())])
+    return results

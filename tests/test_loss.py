@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from families import assert_close, each_family, random_ids
+from families import assert_close, each_family, random_ids, without_and_with_logits
 from torch.nn import functional as F
 
 from hf_lstm import loss_recurrent
@@ -89,13 +89,7 @@ def test_no_label_at_all():
 def test_model_trains_alike_with_and_without_logits(family, fields):
     model = family.build("ForCausalLM", **fields).train()
     ids, mask = random_ids(), torch.tensor([[0, 1, 1, 1, 0, 1, 1]] * 3)
-    results = []
-    for output_logits in (None, True):
-        model.zero_grad()
-        outputs = model(ids, attention_mask=mask, labels=ids, num_items_in_batch=9, output_logits=output_logits)
-        assert (outputs.logits is None) == (output_logits is None)
-        outputs.loss.backward()
-        results.append([outputs.loss, *(p.grad.clone() for p in model.parameters())])
+    results = without_and_with_logits(model, ids, mask)
     assert_close(results[0], results[1], 1e-5)
 
 

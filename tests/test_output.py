@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import ADAPTIVE, FAMILIES, LSTM, MIXTURE, UNTIED_ADAPTIVE, Family, assert_close, each_mask, random_ids
+from families import (
+    ADAPTIVE,
+    FAMILIES,
+    LSTM,
+    MIXTURE,
+    UNTIED_ADAPTIVE,
+    Family,
+    assert_close,
+    each_mask,
+    random_ids,
+    without_and_with_logits,
+)
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -221,13 +232,8 @@ def test_training_never_holds_the_scores_of_the_batch(name, monkeypatch):
 @each_family_and_output
 def test_model_trains_alike_with_and_without_logits(family: Family, fields, mask):
     model = family.build("ForCausalLM", **fields).train()
-    ids, results = random_ids(), []
-    for output_logits in (None, True):
-        model.zero_grad()
-        outputs = model(ids, attention_mask=mask, labels=ids, num_items_in_batch=9, output_logits=output_logits)
-        assert (outputs.logits is None) == (output_logits is None)
-        outputs.loss.backward()
-        results.append([outputs.loss, *(p.grad.clone() for p in model.parameters())])
+    ids = random_ids()
+    results = without_and_with_logits(model, ids, mask)
     assert_close(results[0], results[1], 1e-4)
     assert_close(model.eval()(ids, attention_mask=mask, labels=ids, num_items_in_batch=9).loss, results[0][0], 1e-4)
 
