@@ -93,7 +93,7 @@ class PlainTagger(nn.Module):
 def tagger(settings: Settings) -> Iterator[Comparison]:
     """
     A tagger with a convolution over characters and a CRF, against a plain one of the same sizes without either, on the
-    same batches by length; tagging includes the decoding and the posteriors of all labels.
+    same batches by length; training includes the step of AdamW, tagging the decoding and the posteriors of all labels.
     """
     sizes = SIZES | {name: settings.size(SIZES[name]) for name in ("vocab_size", "embedding_size", "hidden_size")}
     config = LSTMConfig(
@@ -104,14 +104,20 @@ def tagger(settings: Settings) -> Iterator[Comparison]:
     tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
     ours.to(settings.device), theirs.to(settings.device)
 
+    our_optimizer, their_optimizer = (torch.optim.AdamW(model.parameters(), fused=True) for model in (ours, theirs))
+
     def train():
         for batch in batches:
+            our_optimizer.zero_grad()
             ours.train()(**batch).loss.backward()
+            our_optimizer.step()
 
     def train_plain():
         for batch in batches:
+            their_optimizer.zero_grad()
             scores = theirs.train()(batch["input_ids"])
             nn.functional.cross_entropy(scores.flatten(0, 1), batch["labels"].flatten()).backward()
+            their_optimizer.step()
 
     @torch.no_grad()
     def tag():

@@ -67,13 +67,13 @@ class RecurrentClassifier(RecurrentPreTrainedModel):
             inputs_embeds=inputs_embeds,
             use_cache=False,
             output_hidden_states=output_hidden_states,
-            return_dict=True,
+            return_dict=False,  # an output object costs as much as a small layer
             **word_features,
         )
-        features = outputs.last_hidden_state
+        features, hidden_states = outputs[0], outputs[1] if len(outputs) > 1 else None
         if attention_mask is None:
-            return features, outputs.hidden_states, features.new_ones(features.shape[:2], dtype=torch.bool)
-        return features, outputs.hidden_states, attention_mask != 0
+            return features, hidden_states, features.new_ones(features.shape[:2], dtype=torch.bool)
+        return features, hidden_states, attention_mask != 0
 
 
 class RecurrentForTokenClassification(RecurrentClassifier):

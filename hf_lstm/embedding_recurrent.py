@@ -12,6 +12,8 @@ from .configuration_recurrent import RecurrentConfig
 from .layer_recurrent import Padding, RecurrentLayer
 
 
+HASH_BASE = 6364136223846793005  # the multiplier of Knuth's MMIX generator
+
 class CharacterEncoder(nn.Module):
     """
     Features of a word from its characters: the largest output of each filter of a convolution (Ma & Hovy 2016, section
@@ -35,56 +37,78 @@ class CharacterEncoder(nn.Module):
     def forward(self, char_ids: torch.LongTensor) -> torch.Tensor:
         """Character ids (B, T, C), 0 behind the last character -> (B, T, F), zeros for words without characters."""
         words, index = distinct_rows(char_ids.flatten(0, 1))  # (N, C), (B * T,)
-        vectors = F.pad(self.dropout(self.embed_chars.weight)[1:], (0, 0, 1, 0))  # nothing at padding
-        features = (self._last_states if self.recurrent else self._maxima)(words, vectors)
+        vectors = self.dropout(self.embed_chars.weight)
+        if self.recurrent:
+            features = self._last_states(words, vectors)
+        else:
+            filters = self.convolution
+            features = _Convolution.apply(vectors, filters.weight, filters.bias, words, torch.is_grad_enabled())
         return features.index_select(0, index).view(*char_ids.shape[:2], -1)
-
-    def _maxima(self, words: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """
-        The maxima of the convolution, as sums of what each of its places makes of each character, looked up. Their
-        places are found without gradients, which go through a second look-up at these places only: 3.7 times faster
-        than `torch.nn.Conv1d` in training, 1.7 times in inference (260 words of 12 characters, 50 filters).
-        """
-        filters, (width,), length = self.convolution, self.convolution.kernel_size, words.shape[1]
-        tables = torch.einsum("ve,fek->kvf", vectors, filters.weight)
-        around = F.pad(words, (width // 2, width // 2))  # (N, C + width - 1)
-        with torch.no_grad():
-            lowered = tables.clone()
-            lowered[width // 2, 0] = torch.finfo(tables.dtype).min / 2  # no maximum is at padding
-            scores = F.embedding(around[:, :length].T, lowered[0])  # (C, N, F): maxima over the first are fastest
-            for k in range(1, width):
-                scores += F.embedding(around[:, k : k + length].T, lowered[k])
-            place = _argmax(scores)
-        offsets = torch.arange(width, device=words.device)[:, None, None]
-        characters = around.expand(width, -1, -1).gather(2, place + offsets)  # (width, N, F)
-        maxima = filters.bias + tables.gather(1, characters).sum(0)
-        return maxima.where((words != 0).any(-1, keepdim=True), 0)
 
     def _last_states(self, words: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         _, state, _ = self.layer(F.embedding(words, vectors), None, Padding(words != 0), True)
         return state[0].flatten(1)
 
 
-def _argmax(values: torch.Tensor) -> torch.LongTensor:
-    """The last place of the maxima over the first dimension of `values`, which it overwrites."""
+class _Convolution(torch.autograd.Function):
+    """
+    The largest output of each filter over the characters of a word, zero for a word without any: vectors (V, E),
+    filters (F, E, K), bias (F,), words (N, C) -> (N, F). A filter's output is a sum of what each of its K places makes
+    of a character, which is looked up; gradients go to the places of the maxima only. 3.7 times faster than
+    `torch.nn.Conv1d` in training (260 words of 12 characters, 50 filters).
+    """
+
+    @staticmethod
+    def forward(ctx, vectors, filters, bias, words, differentiable):
+        (number, size, width), length = filters.shape, words.shape[1]
+        with torch.autocast(vectors.device.type, enabled=False):
+            tables = vectors @ filters.permute(1, 2, 0).reshape(size, -1)  # (V, K * F)
+        tables = tables.view(-1, width, number).transpose(0, 1).contiguous()  # (K, V, F)
+        tables[:, 0] = 0  # nothing at padding,
+        tables[width // 2, 0] = torch.finfo(tables.dtype).min / 2  # and no maximum
+        around = F.pad(words, (width // 2, width // 2))  # (N, C + K - 1)
+        scores = F.embedding(around[:, :length].T, tables[0])  # (C, N, F): maxima over the first are fastest
+        for k in range(1, width):
+            scores += F.embedding(around[:, k : k + length].T, tables[k])
+        maxima, empty = scores.amax(0), words[:, :1] == 0
+        if differentiable:
+            place = _last_place_of(maxima, scores)
+            characters = torch.stack([around[:, k:].gather(1, place) for k in range(width)])  # (K, N, F)
+            ctx.save_for_backward(vectors, filters, characters, empty)
+        return maxima.add_(bias).masked_fill_(empty, 0)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        vectors, filters, characters, empty = ctx.saved_tensors
+        (number, size, width), grad = filters.shape, grad.masked_fill(empty, 0)
+        tables = grad.new_zeros(width, len(vectors), number).scatter_add_(1, characters, grad.expand_as(characters))
+        tables[:, 0] = 0
+        tables = tables.transpose(0, 1).flatten(1)  # (V, K * F)
+        places = filters.permute(2, 0, 1).reshape(-1, size)  # (K * F, E)
+        grad_filters = (tables.T @ vectors).view(width, number, size).permute(1, 2, 0)
+        return tables @ places, grad_filters, grad.sum(0), None, None
+
+
+def _last_place_of(maxima: torch.Tensor, values: torch.Tensor) -> torch.LongTensor:
+    """The last place of `maxima` along the first dimension of `values`, which it overwrites."""
     length = len(values)
-    places = torch.arange(length, dtype=values.dtype, device=values.device).view(-1, *[1] * (values.dim() - 1))
-    return values.sub_(values.amax(0)).sign_().mul_(length).add_(places).amax(0).long()  # below 0 unless largest
+    places = torch.arange(length, dtype=values.dtype, device=values.device).view(-1, *[1] * maxima.dim())
+    return values.sub_(maxima).sign_().mul_(length).add_(places).amax(0).long()  # below 0 unless largest
 
 
 def distinct_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    The distinct rows of a matrix of integers, and for each row its place among them: (R, C) -> (N, C), (R,). By a
-    random projection of each row to one number: 15 times faster than `torch.unique` of rows (1,600 words of 20
-    characters, one thread).
+    The distinct rows of a matrix of integers, and for each row its place among them: (R, C) -> (N, C), (R,). By one
+    number a row, its polynomial in `HASH_BASE` modulo 2 ** 64: 15 times faster than `torch.unique` of rows (1,600
+    words of 20 characters, one thread).
     """
-    generator = torch.Generator(rows.device).manual_seed(0)
-    factors = torch.randint(-(2**62), 2**62, rows.shape[1:], generator=generator, device=rows.device)
+    factors = torch.full(rows.shape[1:], HASH_BASE, dtype=torch.long, device=rows.device).cumprod(0)
     _, index = (rows * factors).sum(1).unique(return_inverse=True)
     number = int(index.max()) + 1
     first = index.new_empty(number).scatter_(0, index, torch.arange(len(rows), device=rows.device))
     words = rows[first]
-    if not torch.equal(words[index], rows):  # two rows with one number: once in 2 ** 64 pairs
+    if not torch.equal(words[index], rows):  # two rows with one number
         return rows.unique(dim=0, return_inverse=True)
     return words, index
 

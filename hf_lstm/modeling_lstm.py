@@ -66,7 +66,7 @@ class LSTMLayer(RecurrentLayer):
         and sigmoid(1e4) is 1 in every floating-point type, so that the state is exact bit for bit, and no gradient
         comes from these positions or goes to them.
         """
-        column = inputs.new_tensor(gates).repeat_interleave(self.hidden_size)[:, None]
+        column = inputs.new_tensor(gates)[:, None].expand(-1, self.hidden_size).reshape(-1, 1)
         return mark(inputs, where), [[torch.cat([w_ih, column], dim=1), *rest] for w_ih, *rest in weights]
 
     def _initial_value(self, name, parameter, config: LSTMConfig):
