@@ -14,6 +14,7 @@ from .layer_recurrent import Padding, RecurrentLayer
 
 HASH_BASE = 6364136223846793005  # the multiplier of Knuth's MMIX generator
 
+
 class CharacterEncoder(nn.Module):
     """
     Features of a word from its characters: the largest output of each filter of a convolution (Ma & Hovy 2016, section
