@@ -99,6 +99,7 @@ class ModelArguments:
     num_hidden_layers: int = HfArg(default=2, help="Layers.")
     char_encoder: Literal["cnn", "recurrent"] = HfArg(default="cnn", help="How characters are read.")
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
+    recurrent_weight_dropout: float = HfArg(default=0.0, help="Rate of recurrent weights dropped at each step.")
     word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides, so that characters count.")
     char_dropout: float = HfArg(
         default=0.0, help="Rate of characters that training hides, wherever they occur in a batch."
@@ -156,6 +157,7 @@ def main(command_line: list[str] | None = None) -> None:
         input_dropout=args.dropout,
         hidden_dropout=args.dropout if args.num_hidden_layers > 1 else 0.0,
         output_dropout=args.dropout,
+        recurrent_weight_dropout=args.recurrent_weight_dropout,
         variational_dropout=True,
         use_crf=args.use_crf,
         tag_scheme=args.tag_scheme if scheme else "none",
