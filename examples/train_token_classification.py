@@ -101,6 +101,7 @@ class ModelArguments:
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
     recurrent_weight_dropout: float = HfArg(default=0.0, help="Rate of recurrent weights dropped at each step.")
     word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides, so that characters count.")
+    lm_loss_coef: float = HfArg(default=0.0, help="Weight of the loss of predicting neighbouring words.")
     char_dropout: float = HfArg(
         default=0.0, help="Rate of characters that training hides, wherever they occur in a batch."
     )
@@ -154,6 +155,7 @@ def main(command_line: list[str] | None = None) -> None:
         shape_vocab_size=tokenizer.shape_vocab_size,
         context_models=[language_model.config.to_dict() for language_model in contexts] or None,
         word_dropout=args.word_dropout,
+        lm_loss_coef=args.lm_loss_coef,
         input_dropout=args.dropout,
         hidden_dropout=args.dropout if args.num_hidden_layers > 1 else 0.0,
         output_dropout=args.dropout,

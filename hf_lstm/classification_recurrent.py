@@ -19,6 +19,8 @@ from transformers.utils import can_return_tuple
 
 from .configuration_recurrent import RecurrentConfig
 from .crf import LinearChainCRF
+from .layer_recurrent import Padding, next_labels
+from .loss_recurrent import linear_cross_entropy
 from .modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel, refuse_unknown
 
 
@@ -76,6 +78,30 @@ class RecurrentClassifier(RecurrentPreTrainedModel):
         return features, hidden_states, attention_mask != 0
 
 
+class NeighbourPrediction(nn.Module):
+    """
+    What a tagger learns beside its labels, from the tokens alone (Rei 2017, equations 5 to 8): from the output h_t of
+    each direction, the token w that it reads next, with p(w) = softmax(E tanh(W h_t + b)) and E the input embedding.
+    """
+
+    def __init__(self, config: RecurrentConfig):
+        super().__init__()
+        sizes = config.state_size, config.input_size
+        self.dense = nn.ModuleList(nn.Linear(*sizes) for _ in range(config.num_directions))
+
+    def forward(
+        self, features: torch.Tensor, input_ids: torch.LongTensor, padding: Padding | None, embedding: torch.Tensor
+    ) -> torch.Tensor:
+        """Outputs (B, T, D * P), tokens (B, T), the table (V, E) -> the sum of all losses, a scalar, in nats."""
+        losses = []
+        for direction, (dense, outputs) in enumerate(
+            zip(self.dense, features.chunk(len(self.dense), dim=-1), strict=True)
+        ):
+            following = next_labels(input_ids, padding, direction)
+            losses.append(linear_cross_entropy(dense(outputs).tanh(), embedding, None, following, num_items=1))
+        return sum(losses)
+
+
 class RecurrentForTokenClassification(RecurrentClassifier):
     """
     A backbone, a linear layer over the labels, and with `config.use_crf` a linear-chain CRF over their sequence (Huang
@@ -97,6 +123,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
         self.crf = None
         if config.use_crf:
             self.crf = LinearChainCRF(config.num_labels, label_names(config), config.tag_scheme)
+        self.neighbours = NeighbourPrediction(config) if config.lm_loss_coef else None
         self.post_init()
 
     # Trainer takes every argument with "label" in its name for one that an evaluation must have.
@@ -170,12 +197,14 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             if labels is not None:
                 targets = labels.masked_fill(~real, -100).flatten()
                 loss = F.cross_entropy(scores.flatten(0, 1).float(), targets, ignore_index=-100, reduction="sum")
+                loss = loss + self._neighbour_loss(features, input_ids, attention_mask)
             return TokenClassifierOutput(
                 loss=self._mean(loss, real, num_items_in_batch), logits=scores, hidden_states=hidden_states
             )
         loss = None
         if labels is not None or allowed_tags is not None:
             loss = self.crf(scores, labels, real, allowed_tags).sum()
+            loss = loss + self._neighbour_loss(features, input_ids, attention_mask)
         elif self.training:
             raise ValueError(
                 "`labels` are missing, and a CRF is trained by its own loss. Pass them, or call `model.eval()` for "
@@ -193,6 +222,18 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             if output_entity_probabilities:
                 outputs.entity_probabilities = self.crf.entity_probabilities(scores, outputs.predictions, real)
         return outputs
+
+    def _neighbour_loss(self, features, input_ids, attention_mask) -> torch.Tensor | float:
+        """The summed loss of [`NeighbourPrediction`] times its factor; 0 outside training."""
+        if self.neighbours is None or not self.training:
+            return 0.0
+        if input_ids is None:
+            raise ValueError(
+                "`input_ids` are missing, which a model with `lm_loss_coef` is trained to predict. Pass them instead "
+                "of `inputs_embeds`, or set `lm_loss_coef=0`."
+            )
+        padding, embedding = self._padding(attention_mask, *input_ids.shape, 0), self.model.embed_tokens.weight
+        return self.config.lm_loss_coef * self.neighbours(features, input_ids, padding, embedding)
 
     def _check_labels(self, labels: torch.Tensor, shape: torch.Size) -> None:
         if labels.shape != shape[:2]:

@@ -103,6 +103,10 @@ class RecurrentConfig(PreTrainedConfig):
         shape_embedding_size (`int`, defaults to 10): Size of the embedding of a word shape.
         word_dropout (`float`, defaults to 0.0): Rate at which tokens become `unk_token_id` in training, so that the
             model learns to do without the embedding of a word.
+        lm_loss_coef (`float`, defaults to 0.0): What a token classifier of one layer adds to its training loss: this
+            factor, gamma, times the loss of predicting from the output of each direction the token that it reads next
+            (Rei 2017, section 4, with the input embedding as output embedding). More is learnt from little data; an
+            output over the vocabulary is computed, in training only.
         context_models (`list` of two `dict`, *optional*): Configurations of two language models of characters of the
             same family, one for reading forwards and one for reading backwards, whose states the models read beside
             the tokens: `[forward.config.to_dict(), backward.config.to_dict()]`. See [`ContextEncoder`].
@@ -173,6 +177,7 @@ class RecurrentConfig(PreTrainedConfig):
     shape_vocab_size: int = 0
     shape_embedding_size: int = 10
     word_dropout: float | int = 0.0
+    lm_loss_coef: float | int = 0.0
 
     context_models: list[dict] | None = None
     context_projection_size: int | None = None
@@ -308,7 +313,7 @@ class RecurrentConfig(PreTrainedConfig):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
-        for name in ("activation_regularization", "temporal_activation_regularization"):
+        for name in ("activation_regularization", "temporal_activation_regularization", "lm_loss_coef"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"`{name}` must be a finite number of at least 0, got {value!r}. Use 0 for none.")
@@ -317,6 +322,7 @@ class RecurrentConfig(PreTrainedConfig):
         self._validate_word_features()
         self._validate_output_layer()
         self._validate_context_models()
+        self._validate_lm_loss()
         for name in ("hidden_dropout", "residual_connections"):
             if self.num_hidden_layers == 1 and getattr(self, name):
                 logger.warning_once(
@@ -391,6 +397,15 @@ class RecurrentConfig(PreTrainedConfig):
                 f"`word_dropout={self.word_dropout!r}` turns tokens into `unk_token_id`, which is None. Set it to "
                 "`tokenizer.unk_token_id`."
             )
+
+    def _validate_lm_loss(self):
+        mixing = {"num_hidden_layers": 1, "layer_norm": False, "context_models": None}
+        for name, value in mixing.items() if self.lm_loss_coef else ():
+            if (given := getattr(self, name)) != value:
+                raise ValueError(
+                    f"`lm_loss_coef={self.lm_loss_coef!r}` asks each direction for the token that it reads next, "
+                    f"which it has seen with `{name}={given!r:.60}`. Set `{name}={value!r}`, or leave it out."
+                )
 
     def _validate_context_models(self):
         size = self.context_projection_size

@@ -99,11 +99,15 @@ class Padding:
         cost, steps, places = join_rows(self._lengths)
         return Joined(self.mask, steps, places, before - cost) if cost < 0.95 * before else None
 
-    def next_labels(self, labels: torch.Tensor) -> torch.Tensor:
-        """The label of the next real position at each real position, -100 elsewhere: (B, T) -> (B, T)."""
-        following = self.pack(labels).masked_fill(self.trailing, -100)
-        following = F.pad(following[:, 1:], (0, 1), value=-100)
-        return self.unpack(following)
+
+def next_labels(labels: torch.Tensor, padding: Padding | None, direction: int = 0) -> torch.Tensor:
+    """At each real position the label of the one that `direction` reads next, -100 elsewhere: (B, T) -> (B, T)."""
+    if padding is None:
+        return (
+            F.pad(labels[:, 1:], (0, 1), value=-100) if direction == 0 else F.pad(labels[:, :-1], (1, 0), value=-100)
+        )
+    following = padding.pack(labels, direction).masked_fill(padding.trailing, -100)
+    return padding.unpack(F.pad(following[:, 1:], (0, 1), value=-100), direction)
 
 
 def cost_of(rows: int, steps: int) -> int:

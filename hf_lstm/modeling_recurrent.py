@@ -17,7 +17,6 @@ from inspect import unwrap
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -31,7 +30,7 @@ from .contextual_recurrent import ContextEncoder
 from .crf import LinearChainCRF
 from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
-from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types
+from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types, next_labels
 from .output_recurrent import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 
 
@@ -521,8 +520,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         padding = self._padding(attention_mask, *shape, past)
         if shift_labels is not None:
             return shift_labels if padding is None else shift_labels.masked_fill(~padding.mask, -100), padding
-        following = F.pad(labels[:, 1:], (0, 1), value=-100) if padding is None else padding.next_labels(labels)
-        return following, padding
+        return next_labels(labels, padding), padding
 
     def _loss(self, hidden_states, logits, labels, following, num_items_in_batch) -> torch.Tensor:
         """Cross-entropy of the next real token, in nats; without logits, from the inputs of the output layer."""

@@ -243,6 +243,40 @@ def test_no_label_at_all(fields):
     assert loss == 0 and all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("fields", [{}, {"use_crf": True}, {"bidirectional": False}, {"embedding_size": 5}], ids=str)
+@each_mask
+@each_family
+def test_loss_of_neighbours(family, mask, fields):
+    """Token by token: each direction predicts the real token that it comes to next, and evaluation does without."""
+    fields = {"num_hidden_layers": 1, **fields}
+    model = tagger(family, **fields, lm_loss_coef=0.3).train()
+    ids, labels = random_ids(), torch.randint(0, 5, mask.shape).masked_fill(mask == 0, -100)
+    found = model(ids, attention_mask=mask, labels=labels).loss
+    model.config.lm_loss_coef = 0
+    expected = model(ids, attention_mask=mask, labels=labels).loss * (labels != -100).sum()
+    table = model.model.embed_tokens.weight
+    for row, real in enumerate(mask.bool()):
+        words = ids[row, real]
+        for direction, dense in enumerate(model.neighbours.dense if real.any() else ()):
+            outputs = model.model(ids[row : row + 1, real]).last_hidden_state[0].chunk(len(model.neighbours.dense), -1)
+            step = 1 if direction == 0 else -1
+            pairs = list(itertools.pairwise(range(len(words))[::step]))
+            for now, following in pairs:
+                scores = table @ torch.tanh(dense(outputs[direction][now]))
+                expected = expected + 0.3 * (scores.logsumexp(0) - scores[words[following]])
+    assert_close(found, expected / (labels != -100).sum())
+    model.config.lm_loss_coef = 0.3
+    plain = tagger(family, **fields)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    assert_close(model.eval()(ids, attention_mask=mask, labels=labels).loss, plain(ids, mask, labels=labels).loss)
+
+
+def test_loss_of_neighbours_needs_tokens():
+    model = tagger(LSTM, num_hidden_layers=1, lm_loss_coef=0.1).train()
+    with pytest.raises(ValueError, match="`input_ids` are missing"):
+        model(inputs_embeds=torch.randn(1, 2, model.config.input_size), labels=torch.zeros(1, 2, dtype=torch.long))
+
+
 def test_partly_labelled_sentences():
     """All labels allowed: nothing to learn. One allowed: as `labels`."""
     model = tagger(LSTM, use_crf=True)
@@ -423,6 +457,9 @@ def test_what_has_no_crf_or_no_characters_says_so(family):
         ({"char_kernel_size": 2}, "`char_kernel_size` must be odd"),
         ({"char_encoder": "recurrent", "char_hidden_size": 5}, "`char_hidden_size` must be even"),
         ({"char_vocab_size": -1}, "`char_vocab_size` must be at least 0"),
+        ({"lm_loss_coef": -0.1}, "`lm_loss_coef` must be a finite number of at least 0"),
+        ({"lm_loss_coef": 0.1, "num_hidden_layers": 2}, "seen with `num_hidden_layers=2`"),
+        ({"lm_loss_coef": 0.1, "num_hidden_layers": 1, "layer_norm": True}, "seen with `layer_norm=True`"),
         ({"shape_embedding_size": 0}, "`shape_embedding_size` must be a whole number of at least 1"),
         ({"word_dropout": 0.1}, "`word_dropout=0.1` turns tokens into `unk_token_id`"),
         ({"word_dropout": 1.5, "unk_token_id": 1}, "`word_dropout` is a probability"),
