@@ -64,7 +64,8 @@ SETS = {
         "unknown",
         "token",
         ("resume_ner/train.char.bmes", "resume_ner/dev.char.bmes", "resume_ner/test.char.bmes"),
-        SMALL_NER + "--hidden_size 300 --max_tokens 600 --char_dropout 0.5 --average 0.998",
+        SMALL_NER + "--hidden_size 400 --embedding_size 150 --max_tokens 600 --char_dropout 0.5 --average 0.998 "
+        "--lm_loss_coef 0.1",
     ),
     "weibo_ner": (
         "Weibo NER (Chinese), second version",
