@@ -358,6 +358,16 @@ def test_evaluation_of_a_language_model(tmp_path, capsys):
     assert ways["with neural cache"] < ways["state carried"]  # the text says the same again and again
     assert ways["with dynamic evaluation"] < ways["state carried"]
 
+    # A text of its own to measure on, whose blank lines count.
+    test = tmp_path / "test.txt"
+    test.write_text("The cat sat .\n\nThe dog saw the cat .\n")
+    options = ["--test_file", str(test), "--keep_blank", "--learning_rates", "3e-4", "--decays", "0"]
+    load("evaluate_language_model").main([*line, *options])
+    rows = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in test.read_text().splitlines()]
+    stream = [token for row in rows for token in row]
+    carried = json.loads(results.read_text())["state carried"]
+    assert carried == pytest.approx(perplexity(model, [stream]), rel=1e-4)
+
 
 def test_gradient_flow(tmp_path, capsys):
     pytest.importorskip("matplotlib")
