@@ -6,6 +6,8 @@ to what it has read, with a neural cache, with dynamic evaluation, and with both
     python examples/evaluate_language_model.py                     # the model of train_language_model.py on its data
     python examples/evaluate_language_model.py --model runs/book --train_file book.txt --sample_by paragraph
     python examples/evaluate_language_model.py --cache_size 500 --learning_rates 1e-4 3e-4 --decays 0 2e-3
+    python examples/evaluate_language_model.py --model runs/wikitext2 --train_file wiki.train.tokens --keep_blank \
+        --validation_file wiki.valid.tokens --test_file wiki.test.tokens          # tunes on one, measures on the other
 """
 
 import json
@@ -16,7 +18,7 @@ from typing import Literal
 from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser
 from transformers.hf_argparser import HfArg
 
-from hf_lstm.data import load_text
+from hf_lstm.data import encode_text, load_text
 from hf_lstm.perplexity import (
     evaluate_perplexity,
     gradient_rms,
@@ -30,12 +32,16 @@ from hf_lstm.perplexity import (
 class DataArguments:
     """What the model was trained on: files, a dataset of the Hub, or by default the documentation of CPython."""
 
-    train_file: str | None = HfArg(default=None, help="Text that it was trained on: txt, json, jsonl, csv or parquet.")
-    validation_file: str | None = HfArg(default=None, help="Text to tune and measure on; else a tenth of the former.")
+    train_file: list[str] | None = field(
+        default=None, metadata={"help": "Text that it was trained on: txt, tokens, json, jsonl, csv or parquet files."}
+    )
+    validation_file: str | None = HfArg(default=None, help="Text to tune on; else a tenth of the former.")
+    test_file: str | None = HfArg(default=None, help="Text to measure on; else the second half of the latter.")
     dataset_name: str | None = HfArg(default=None, help="A dataset of the Hugging Face Hub, instead of files.")
     dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
     text_column: str = HfArg(default="text", help="The column that holds the text.")
     sample_by: Literal["line", "paragraph", "document"] = HfArg(default="line", help="A document in a txt file.")
+    keep_blank: bool = HfArg(default=False, help="Keep documents without text, for their end: lines of WikiText.")
 
 
 @dataclass
@@ -62,13 +68,11 @@ def main(command_line: list[str] | None = None) -> None:
     # 1. Data: the training documents, and held-out ones.
     documents = load_text(**vars(data_args))
 
-    # 2. Tokens: one text of each split; the first half of what was held out is tuned on, the second half measured on.
+    # 2. Tokens: one text of each split.
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    train, held_out = (
-        join_tokens(tokenizer(documents[split]["text"][:])["input_ids"], tokenizer.eos_token_id)
-        for split in ("train", "validation")
-    )
-    validation, test = held_out.tensor_split(2)
+    streams = {split: join_tokens(encode_text(rows, tokenizer)) for split, rows in documents.items()}
+    train, validation = streams["train"], streams["validation"]
+    validation, test = (validation, streams["test"]) if "test" in streams else validation.tensor_split(2)
 
     # 3. Model.
     model = AutoModelForCausalLM.from_pretrained(args.model)

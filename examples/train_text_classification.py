@@ -33,7 +33,7 @@ from transformers import (
 from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.callbacks import WeightAveraging
+from hf_lstm.averaging import WeightAveraging
 from hf_lstm.data import load_classified
 from hf_lstm.metrics import format_report, token_report
 from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
@@ -186,7 +186,7 @@ def main(command_line: list[str] | None = None) -> None:
         compute_metrics=lambda prediction: scores_of(prediction, data_args.problem_type),
         callbacks=[
             EarlyStoppingCallback(args.patience),
-            WeightAveraging(args.average),
+            *[WeightAveraging(args.average)] * bool(args.average),
             *[GradualUnfreezing()] * args.gradual_unfreezing,
         ],
     )

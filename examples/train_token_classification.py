@@ -33,8 +33,8 @@ from transformers import (
 from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.averaging import WeightAveraging
 from hf_lstm.batching import LengthBatchingTrainer, predict
-from hf_lstm.callbacks import WeightAveraging
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, write_tagged
 from hf_lstm.metrics import format_report, make_compute_metrics, tagging_scores
 from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
@@ -189,7 +189,7 @@ def main(command_line: list[str] | None = None) -> None:
         eval_dataset=inputs["validation"],
         processing_class=tokenizer,
         compute_metrics=make_compute_metrics(label_names, args.tag_scheme if scheme else None),
-        callbacks=[EarlyStoppingCallback(args.patience), WeightAveraging(args.average)],
+        callbacks=[EarlyStoppingCallback(args.patience), *[WeightAveraging(args.average)] * bool(args.average)],
     )
     checkpoint = training_args.resume_from_checkpoint  # a folder, or "last": the last one in `output_dir`
     training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)

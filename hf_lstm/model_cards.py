@@ -41,6 +41,9 @@ PAPERS = {
     "rnn": "Elman (1990). Finding Structure in Time. Cognitive Science 14(2).",
     "cnn": "Ma and Hovy (2016). End-to-end Sequence Labeling via Bi-directional LSTM-CNNs-CRF. ACL.",
     "recurrent": "Lample et al. (2016). Neural Architectures for Named Entity Recognition. NAACL.",
+    "context": "Akbik, Blythe and Vollgraf (2018). Contextual String Embeddings for Sequence Labeling. COLING.",
+    "adaptive": "Grave et al. (2017). Efficient softmax approximation for GPUs. ICML.",
+    "mixture": "Yang et al. (2018). Breaking the Softmax Bottleneck: A High-Rank RNN Language Model. ICLR.",
     "crf": "Lafferty, McCallum and Pereira (2001). Conditional Random Fields: Probabilistic Models for Segmenting and "
     "Labeling Sequence Data. ICML.",
 }
@@ -52,6 +55,7 @@ MOST_LABELS = 40  # of which the card gives the names
 _NO_HYPERPARAMETERS = {
     "architectures",
     "auto_map",
+    "context_models",  # two configurations
     "dtype",
     "id2label",
     "label2id",
@@ -315,7 +319,8 @@ def _summary(folder: Path, model, tokenizer, task: str, data: TrainingData) -> s
 def _architecture(model: PreTrainedModel) -> str:
     config = model.config
     layers = "1 layer" if config.num_hidden_layers == 1 else f"{config.num_hidden_layers} layers"
-    parts = [f"{FAMILIES.get(config.model_type, 'a recurrent network')} of {layers}, {config.hidden_size} units"]
+    sizes = " and ".join(", ".join(map(str, config.hidden_sizes or [config.hidden_size])).rsplit(", ", 1))
+    parts = [f"{FAMILIES.get(config.model_type, 'a recurrent network')} of {layers}, {sizes} units"]
     if config.num_directions == 2:
         parts[0] += " in each of two directions"
     if getattr(config, "projection_size", None):
@@ -326,13 +331,23 @@ def _architecture(model: PreTrainedModel) -> str:
         parts.append(f"with {config.char_hidden_size} features of each token from {encoder} its characters")
     if config.shape_vocab_size:
         parts.append(f"with embeddings of size {config.shape_embedding_size} of {config.shape_vocab_size} word shapes")
+    if config.context_models:
+        parts.append("with the states of two language models of characters, one in each direction, at each token")
     if _has_crf(model):
         parts.append("with a linear-chain CRF over the labels")
+    if layer := _output_layer(model):
+        parts.append({"adaptive": "with an adaptive softmax", "mixture": "with a mixture of softmaxes"}[layer])
     return ", ".join(parts) + _labels(model)
 
 
 def _has_crf(model: PreTrainedModel) -> bool:
     return getattr(model, "crf", None) is not None  # `use_crf` has no effect on other heads
+
+
+def _output_layer(model: PreTrainedModel) -> str | None:
+    """That of a language model, if it is not a plain softmax."""
+    layer = model.config.output_layer if model._auto_class == "AutoModelForCausalLM" else "softmax"
+    return None if layer == "softmax" else layer
 
 
 def _labels(model: PreTrainedModel) -> str:
@@ -435,11 +450,12 @@ def _arguments(training_args: TrainingArguments) -> tuple[str, str]:
 def _changed_fields(config) -> dict:
     """The fields of a configuration that differ from their defaults."""
     changed = {}
+    implied = ("hidden_size", "num_hidden_layers") if config.hidden_sizes else ()
     for declared in dataclasses.fields(config):
         value, default = getattr(config, declared.name), declared.default
         if declared.default_factory is not dataclasses.MISSING:
             default = declared.default_factory()
-        if declared.name not in _NO_HYPERPARAMETERS and value != default:
+        if declared.name not in (*_NO_HYPERPARAMETERS, *implied) and value != default:
             changed[declared.name] = value
     return changed
 
@@ -492,8 +508,11 @@ def _citation(model: PreTrainedModel, data: TrainingData) -> str:
     used = [config.model_type]
     if config.char_vocab_size:
         used.append(config.char_encoder)
+    if config.context_models:
+        used.append("context")
     if _has_crf(model):
         used.append("crf")
+    used.append(_output_layer(model))
     entry = (
         "@software{hf_lstm,\n"
         "  author = {{The hf_lstm authors}},\n"

@@ -156,7 +156,8 @@ def triggered_at(n, values, greater_is_better=False):
     """The evaluation after which the callback averages."""
     averaging = NonMonotonicAveraging(n, greater_is_better=greater_is_better)
     model, args, state = torch.nn.Linear(1, 1), TrainingArguments(use_cpu=True, report_to="none"), TrainerState()
-    averaging.on_train_begin(args, state, TrainerControl(), model=model)
+    optimizer = torch.optim.SGD(model.parameters())
+    averaging.on_train_begin(args, state, TrainerControl(), model=model, optimizer=optimizer)
     for t, value in enumerate(values):
         state.global_step = 10 * t
         averaging.on_evaluate(args, state, TrainerControl(), metrics={"eval_loss": value}, model=model)

@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.data import documentation, load_text, make_blocks, python_docs
+from hf_lstm.data import documentation, encode_text, load_text, make_blocks, python_docs
 
 
 TEXTS = [f"Document number {i}, with a comma." for i in range(20)]
@@ -74,10 +74,38 @@ def test_documents_of_a_txt_file(tmp_path):
     assert [text.strip() for text in paragraph] == ["One\ntwo.", "Three\nfour."]
 
 
+def test_several_files_and_one_for_the_test(tmp_path):
+    paths = [write(tmp_path / name, TEXTS[i::2]) for i, name in enumerate(("a.txt", "b.jsonl"))]
+    test = write(tmp_path / "test.txt", ["At last."])
+    splits = load_text(paths, test_file=test)
+    assert list(splits) == ["train", "validation", "test"]
+    assert splits["train"]["text"][:] + splits["validation"]["text"][:] == TEXTS[::2] + TEXTS[1::2]
+    assert splits["test"]["text"][:] == ["At last."]
+
+
+def test_blank_lines_may_be_kept(tmp_path):
+    path = tmp_path / "a.tokens"
+    path.write_text(" \n = Title = \n \n\nText .\n")
+    assert load_text(path, path, keep_blank=True)["train"]["text"][:] == [" ", " = Title = ", " ", "", "Text ."]
+    path.write_text(" \n\n")
+    with pytest.raises(ValueError, match="The train data holds no text"):
+        load_text(path, path, keep_blank=True)
+
+
+def test_of_a_single_document_the_last_characters_are_held_out(tmp_path):
+    text = "".join(f"line {i}\n" for i in range(30))
+    (tmp_path / "a.txt").write_text(text)
+    splits = load_text(tmp_path / "a.txt", sample_by="document")
+    cut = len(text) * 9 // 10
+    assert [splits[name]["text"][:] for name in splits] == [[text[:cut]], [text[cut:]]]
+
+
 def test_folder_of_a_hub_dataset(tmp_path):
     write(tmp_path / "train.jsonl", TEXTS)
-    write(tmp_path / "validation.jsonl", ["Held out."])
+    for split in ("validation", "test"):
+        write(tmp_path / f"{split}.jsonl", ["Held out."])
     splits = load_text(dataset_name=str(tmp_path))
+    assert list(splits) == ["train", "validation", "test"]
     assert splits["train"]["text"][:] == TEXTS
     assert splits["validation"]["text"][:] == ["Held out."]
 
@@ -149,7 +177,7 @@ def tokenizer():
 @pytest.mark.parametrize("block_size", [1, 5, 16])
 def test_blocks_predict_every_token_once(tokenizer, block_size):
     stream = [id for text in TEXTS for id in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]]
-    blocks = make_blocks(Dataset.from_dict({"text": TEXTS}), tokenizer, block_size)
+    blocks = make_blocks(encode_text(Dataset.from_dict({"text": TEXTS}), tokenizer), block_size)
     assert blocks["input_ids"][:] == blocks["labels"][:]
     ids = np.array(blocks["input_ids"])
     assert ids.shape == ((len(stream) - 1) // block_size, block_size + 1)
@@ -159,11 +187,22 @@ def test_blocks_predict_every_token_once(tokenizer, block_size):
     assert (ids[1:, 0] == ids[:-1, -1]).all()
 
 
+def test_text_is_encoded_forwards_and_backwards(tokenizer):
+    documents = Dataset.from_dict({"text": [*TEXTS[:2], "", "Zoë\n"]})
+    characters = LSTMTokenizer.train_from_iterator([*TEXTS, "Zoë\n"], "char", show_progress=False)
+    for each in (tokenizer, characters):
+        forwards, backwards = (encode_text(documents, each, reverse)["input_ids"][:] for reverse in (False, True))
+        assert forwards == [[*each(text)["input_ids"], each.eos_token_id] for text in documents["text"]]
+        assert [row[-2::-1] for row in forwards] == [row[:-1] for row in backwards]
+    assert backwards == [[*characters(text[::-1])["input_ids"], characters.eos_token_id] for text in documents["text"]]
+
+
 def test_blocks_refuse_bad_input(tokenizer):
     documents = Dataset.from_dict({"text": TEXTS[:1]})
+    tokens = encode_text(documents, tokenizer)
     with pytest.raises(ValueError, match="`block_size` is 100 and the text has 9 tokens"):
-        make_blocks(documents, tokenizer, 100)
+        make_blocks(tokens, 100)
     with pytest.raises(ValueError, match="`block_size` is 0"):
-        make_blocks(documents, tokenizer, 0)
+        make_blocks(tokens, 0)
     with pytest.raises(ValueError, match="`tokenizer` has no `eos_token`"):
-        make_blocks(documents, LSTMTokenizer(tokenizer_object=tokenizer.backend_tokenizer, eos_token=None), 4)
+        encode_text(documents, LSTMTokenizer(tokenizer_object=tokenizer.backend_tokenizer, eos_token=None))

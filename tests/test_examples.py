@@ -56,8 +56,20 @@ def command_line(tmp_path):
     return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
 
-def perplexities(run: Path) -> dict[str, float]:
-    return json.loads((run / "eval_results.json").read_text())["perplexity"]
+def perplexities(run: Path, split: str = "validation") -> dict[str, float]:
+    return results(run)["perplexity"][split]
+
+
+def results(run: Path) -> dict:
+    return json.loads((run / "eval_results.json").read_text())
+
+
+def perplexity(model, rows: list[list[int]]) -> float:
+    """Of the tokens of each row but the first, each row read by itself."""
+    rows = [torch.tensor([row]) for row in rows if len(row) > 1]
+    with torch.no_grad():
+        losses = [model(input_ids=row, labels=row, num_items_in_batch=1).loss.item() for row in rows]
+    return math.exp(sum(losses) / sum(row.shape[1] - 1 for row in rows))
 
 
 def is_png(path: Path) -> bool:
@@ -71,18 +83,19 @@ def test_language_model(tmp_path, command_line, capsys, family):
     load("train_language_model").main([*command_line, "--model_type", family])
     run = tmp_path / "run"
     assert is_png(run / "training_curve.png")
-    assert set(perplexities(run)) == {"unigram", "trigram", family.upper()}
+    windows, carried = f"{family.upper()}, windows of 16", f"{family.upper()}, state carried"
+    assert set(perplexities(run)) == {"unigram", "trigram", windows, carried}
     assert "\nThe cat" in capsys.readouterr().out  # the text that it generated
 
-    # What was saved is what was measured: the held-out tail of the text, in blocks of 16 targets, has this perplexity.
+    # What was saved is what was measured: the held-out tail of the text has this perplexity, in windows and in one go.
     tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run).eval()
     assert model.config.model_type == family
     held_out = [tokenizer(line)["input_ids"] + [tokenizer.eos_token_id] for line in TEXT.splitlines()[-6:]]
-    stream = torch.tensor([token for line in held_out for token in line])
-    blocks = torch.stack([stream[i : i + 17] for i in range(0, len(stream) - 16, 16)])
-    with torch.no_grad():
-        loss = model(input_ids=blocks, labels=blocks).loss.item()
-    assert perplexities(run)[family.upper()] == pytest.approx(math.exp(loss), rel=1e-4)
+    stream = [token for line in held_out for token in line]
+    blocks = [stream[i : i + 17] for i in range(0, len(stream), 16)]
+    assert perplexities(run)[windows] == pytest.approx(perplexity(model, blocks), rel=1e-4)
+    assert perplexities(run)[carried] == pytest.approx(perplexity(model, [stream]), rel=1e-4)
+    assert results(run)["tokens"]["validation"] == len(stream)
 
 
 def test_language_model_resumes(tmp_path, command_line, monkeypatch):
@@ -105,14 +118,83 @@ def test_language_model_with_a_carried_state(tmp_path, command_line, options):
     run = tmp_path / "run"
     tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run).eval()
     held_out = [tokenizer(line)["input_ids"] + [tokenizer.eos_token_id] for line in TEXT.splitlines()[-6:]]
-    if "document" not in options:
-        held_out = [[token for line in held_out for token in line]]
-    with torch.no_grad():
-        rows = [torch.tensor([line]) for line in held_out]
-        losses = [model(input_ids=row, labels=row, num_items_in_batch=1).loss.item() for row in rows]
-    tokens = sum(len(line) - 1 for line in held_out)
-    assert json.loads((run / "eval_results.json").read_text())["held_out_tokens"] == tokens
-    assert perplexities(run)["LSTM"] == pytest.approx(math.exp(sum(losses) / tokens), rel=1e-4)
+    stream = [token for line in held_out for token in line]
+    assert perplexities(run)["LSTM, state carried"] == pytest.approx(perplexity(model, [stream]), rel=1e-4)
+    if "document" in options:
+        afresh = perplexities(run)["LSTM, each document afresh"]
+        assert afresh == pytest.approx(perplexity(model, held_out), rel=1e-4)
+
+
+def test_language_model_of_words_with_awd(tmp_path, command_line):
+    """Lines of words with one end each, blank ones included; every option of AWD-LSTM; a text of its own at last."""
+    pytest.importorskip("matplotlib")
+    lines = [f" = Title {i} = \n \n The cat 's <unk> number {i} sat on the mat . \n" for i in range(40)]
+    (tmp_path / "text.txt").write_text("".join(lines))
+    (tmp_path / "test.txt").write_text("".join(lines[:3]))
+    options = ["--test_file", str(tmp_path / "test.txt"), "--keep_blank", "--no_split_punctuation"]
+    options += ["--tokenizer_kind", "word", "--stateful", "--hidden_sizes", "6", "10", "8", "--embedding_size", "8"]
+    fields = {
+        "embedding_dropout": 0.1,
+        "input_dropout": 0.4,
+        "hidden_dropout": 0.25,
+        "output_dropout": 0.45,
+        "recurrent_weight_dropout": 0.5,
+        "activation_regularization": 2.0,
+        "temporal_activation_regularization": 1.0,
+        "output_layer": "adaptive",
+        "initializer": "uniform",
+    }
+    options += [str(part) for name, value in fields.items() for part in (f"--{name}", value)]
+    options += [
+        "--non_monotone_interval",
+        "1",
+        "--gradient_flow",
+        "1",
+        "--eval_strategy",
+        "steps",
+        "--eval_steps",
+        "1",
+    ]
+    load("train_language_model").main([*command_line, *options])
+    run = tmp_path / "run"
+    tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run).eval()
+    assert {name: getattr(model.config, name) for name in fields} == fields
+    assert model.config.hidden_sizes == [6, 10, 8] and model.config.embedding_size == 8
+
+    rows = [tokenizer(line)["input_ids"] + [tokenizer.eos_token_id] for line in "".join(lines[:3]).splitlines()]
+    assert [len(row) for row in rows[:3]] == [5, 1, 12] and rows[2][3] == tokenizer.unk_token_id
+    stream = [token for row in rows for token in row]
+    assert results(run)["tokens"] == {"train": 36 * 18, "validation": 4 * 18, "test": len(stream)}
+    assert perplexities(run, "test")["LSTM, state carried"] == pytest.approx(perplexity(model, [stream]), rel=1e-4)
+
+    state = json.loads((run / "trainer_state.json").read_text())
+    averaging = state["stateful_callbacks"]["NonMonotonicAveraging"]
+    assert averaging["args"]["non_monotone_interval"] == 1 and len(averaging["attributes"]["log"]) == 2
+    assert sum("gradient_flow/layer_2/memory" in log for log in state["log_history"]) == 3
+
+
+def test_language_models_of_characters_in_both_directions(tmp_path, command_line, capsys):
+    """One text with its newlines; the backward model is one of reversed texts, with an equal tokenizer."""
+    pytest.importorskip("matplotlib")
+    options = ["--tokenizer_kind", "char", "--sample_by", "document", "--stateful"]
+    vocabs, cut = [], len(TEXT) * 9 // 10
+    for direction in (1, -1):
+        run = tmp_path / str(direction)
+        reverse = ["--reverse"] if direction == -1 else []
+        load("train_language_model").main([*command_line, *options, *reverse, "--output_dir", str(run)])
+        tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run).eval()
+        vocabs.append(tokenizer.get_vocab())
+        stream = tokenizer(TEXT[cut:][::direction])["input_ids"] + [tokenizer.eos_token_id]
+        expected = perplexity(model, [stream])
+        assert perplexities(run)["LSTM, state carried"] == pytest.approx(expected, rel=1e-4)
+        assert results(run)["nats"]["validation"]["LSTM, state carried"] == pytest.approx(math.log(expected), rel=1e-4)
+        card = (run / "README.md").read_text()
+        assert "| nats a character, state carried | validation |" in card and ("from its last" in card) == bool(
+            reverse
+        )
+        generated = capsys.readouterr().out.split("\n\n")[-2]
+        assert generated.endswith("The cat") if reverse else generated.startswith("The cat")
+    assert vocabs[0] == vocabs[1] and set(TEXT) <= set(vocabs[0]) and len(vocabs[0]) == len(set(TEXT)) + 4
 
 
 def test_language_model_refuses_a_missing_file(command_line):
@@ -275,6 +357,16 @@ def test_evaluation_of_a_language_model(tmp_path, capsys):
     assert ways["state carried"] == pytest.approx(math.exp(loss), rel=1e-4)
     assert ways["with neural cache"] < ways["state carried"]  # the text says the same again and again
     assert ways["with dynamic evaluation"] < ways["state carried"]
+
+    # A text of its own to measure on, whose blank lines count.
+    test = tmp_path / "test.txt"
+    test.write_text("The cat sat .\n\nThe dog saw the cat .\n")
+    options = ["--test_file", str(test), "--keep_blank", "--learning_rates", "3e-4", "--decays", "0"]
+    load("evaluate_language_model").main([*line, *options])
+    rows = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in test.read_text().splitlines()]
+    stream = [token for row in rows for token in row]
+    carried = json.loads(results.read_text())["state carried"]
+    assert carried == pytest.approx(perplexity(model, [stream]), rel=1e-4)
 
 
 def test_gradient_flow(tmp_path, capsys):

@@ -405,6 +405,38 @@ def test_card_says_how_characters_are_read(tmp_path):
     assert "CRF over the labels" not in text and "Lafferty, McCallum" not in text
 
 
+@pytest.mark.parametrize(("sizes", "said"), [([12, 9, 6], "12, 9 and 6"), ([12, 6], "12 and 6"), ([6], "6")])
+def test_card_says_the_size_of_each_layer(tmp_path, sizes, said):
+    layers = f"{len(sizes)} layers" if len(sizes) > 1 else "1 layer"
+    model = LSTM.build("ForCausalLM", hidden_sizes=sizes, hidden_size=sizes[-1], num_hidden_layers=len(sizes))
+    model.save_pretrained(tmp_path)
+    card = write_model_card(tmp_path, model=model, data=DATA)
+    assert f"an LSTM of {layers}, {said} units, on token embeddings of size 6." in card.content
+    table = section(card.content, "Training")
+    assert f"| `hidden_sizes` | `{sizes}` |" in table and "`hidden_size`" not in table
+    assert "`num_hidden_layers`" not in table
+
+
+@pytest.mark.parametrize(
+    ("layer", "authors"), [("adaptive", "Grave et al. (2017)"), ("mixture", "Yang et al. (2018)")]
+)
+def test_card_says_what_the_output_layer_is(tmp_path, layer, authors):
+    model = LSTM.build("ForCausalLM", output_layer=layer)
+    model.save_pretrained(tmp_path)
+    text = write_model_card(tmp_path, model=model, data=DATA).text
+    assert f"of size 6, with a{'n' * (layer == 'adaptive')} {layer} " in text and f"- {authors}" in text
+
+
+def test_card_says_that_language_models_are_read(tmp_path):
+    contexts = [LSTM.config(bidirectional=False).to_dict()] * 2
+    model = LSTM.build("ForTokenClassification", context_models=contexts, output_layer="adaptive")
+    model.save_pretrained(tmp_path)
+    text = write_model_card(tmp_path, model=model, data=DATA).text
+    assert ", with the states of two language models of characters, one in each direction, at each token; " in text
+    assert "- Akbik, Blythe and Vollgraf (2018)" in text and "`context_models`" not in text
+    assert "with an adaptive softmax" not in text and "Grave et al." not in text
+
+
 def test_snippet_of_the_readme_runs(tmp_path):
     model, tokenizer = make(tmp_path, "text-generation")
     saved = []

@@ -4,12 +4,13 @@
 from .classified import load_classified
 from .documentation import python_docs, rewrite, sorted_docs, unwrite, unwritten_docs
 from .tagged import convert_tag_column, encode_tagged, load_tagged, load_tagged_splits, write_tagged
-from .text import load_text, make_blocks
+from .text import encode_text, load_text, make_blocks
 
 
 __all__ = [
     "convert_tag_column",
     "encode_tagged",
+    "encode_text",
     "load_classified",
     "load_tagged",
     "load_tagged_splits",

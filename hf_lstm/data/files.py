@@ -4,10 +4,10 @@
 import csv
 import gzip
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from datasets import Dataset, load_dataset
+from datasets import Dataset, concatenate_datasets, load_dataset
 
 
 # The loaders of `datasets`, by the extension of a file.
@@ -24,14 +24,18 @@ def check_sources(files: Mapping[str, str | os.PathLike], dataset_name: str | No
 
 
 def read_splits(
-    files: Mapping[str, str | os.PathLike],
+    files: Mapping[str, str | os.PathLike | Sequence[str | os.PathLike]],
     dataset_name: str | None,
     dataset_config_name: str | None = None,
     sample_by: str = "line",
 ) -> dict[str, Dataset]:
-    """The splits of files with rows, or of a dataset of the Hub."""
+    """The splits of files with rows, of which there can be several for a split, or of a dataset of the Hub."""
     if dataset_name is None:
-        return {split: _read_rows(path, f"{split}_file", sample_by) for split, path in files.items()}
+        paths = {split: [path] if isinstance(path, (str, os.PathLike)) else path for split, path in files.items()}
+        return {
+            split: concatenate_datasets([_read_rows(path, f"{split}_file", sample_by) for path in several])
+            for split, several in paths.items()
+        }
     splits = load_dataset(dataset_name, dataset_config_name)
     if "train" not in splits:
         raise ValueError(f"`dataset_name` {dataset_name!r} has the splits {list(splits)}: it has to have 'train'.")

@@ -1,12 +1,13 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Callbacks of Trainer: the average of the weights, against sums over the recorded weights of every step."""
+"""WeightAveraging: the average of the weights, against sums over the recorded weights of every step."""
 
 import pytest
 import torch
 from families import LSTM, PLAIN_TRAINING, assert_close
 from transformers import AutoModelForCausalLM, DefaultDataCollator, Trainer, TrainerCallback, TrainingArguments
 
-from hf_lstm.callbacks import WeightAveraging
+from hf_lstm.averaging import WeightAveraging
+from hf_lstm.transfer import GradualUnfreezing
 
 
 STEPS, DECAY = 12, 0.7
@@ -119,3 +120,12 @@ def test_coarse_weights_are_refused(tmp_path):
     trainer = Trainer(model, arguments, train_dataset=ROWS, callbacks=[WeightAveraging()])
     with pytest.raises(ValueError, match=r"weights of type torch.bfloat16"):
         trainer.train()
+
+
+def test_layers_that_join_later_are_averaged_too(tmp_path):
+    """Whichever of the two callbacks comes first: what is frozen stands still in the average."""
+    for name, order in (("first", 1), ("last", -1)):
+        callbacks = [GradualUnfreezing(0.5), WeightAveraging(DECAY)][::order]
+        trainer, recorder = train(tmp_path / name, *callbacks)
+        assert (recorder.steps[0] - recorder.steps[-1]).ne(0).all()
+        assert_close(weights_of(trainer.model), average(recorder.steps), 1e-6)
