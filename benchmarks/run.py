@@ -30,7 +30,7 @@ from plots import curves, plot
 from ragged import long, ragged
 from tagging import crf, tagger
 from timing import Settings
-from trainer import trainer
+from trainer import stateful, trainer
 
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -47,6 +47,7 @@ CASES = {
         sampling,
         gpt2,
         trainer,
+        stateful,
         bf16,
         loss,
         crf,

@@ -1,15 +1,18 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Steps of `Trainer`, against a bare loop over the same model, batches and optimizer."""
+"""Steps of `Trainer` and of `StatefulTrainer`, against bare loops over the same batches."""
 
 import gc
 import tempfile
 from collections.abc import Iterator
 
 import torch
+import wikitext2
 from models import SHAPES, language_model
 from timing import Comparison, Settings
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
+
+from hf_lstm.stateful import StatefulTrainer, TokenStreams
 
 
 def trainer(settings: Settings) -> Iterator[Comparison]:
@@ -33,6 +36,28 @@ def trainer(settings: Settings) -> Iterator[Comparison]:
         ours = trainer_of(model, dataset, rows, folder).train
         name = f"LSTM language model of 3 M, batch {rows} x {length}, {steps} steps"
         yield Comparison(name, "<= 1.05", "bare loop", ours, theirs, work=(steps, steps))
+
+
+def stateful(settings: Settings) -> Iterator[Comparison]:
+    """
+    Training steps of the word language model of pytorch/examples (2 x 200, tied, 33,278 words, 20 rows of 35 steps,
+    gradient descent) by `StatefulTrainer`, the loss without logits, and by a bare loop over torch's own modules.
+    """
+    vocab_size, steps = settings.size(33_278), settings.size(12)
+    text = torch.randint(vocab_size, (wikitext2.ROWS * wikitext2.STEPS * steps + 1,))
+    bare = wikitext2.Bare(vocab_size)
+    streams = TokenStreams(text, wikitext2.ROWS, wikitext2.STEPS)
+
+    def theirs():
+        wikitext2.bare_epoch(bare, streams, 1e-3, bf16=False)
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = wikitext2.arguments(folder, learning_rate=1e-3, num_train_epochs=1, logging_strategy="no")
+        gc.freeze()
+        trainer = StatefulTrainer(wikitext2.ours(bare), arguments, sequence_length=wikitext2.STEPS, train_dataset=text)
+        trainer.remove_callback(PrinterCallback)
+        name = f"LSTM language model, 2 x 200, {vocab_size:,} words, {steps} steps of truncated back-propagation"
+        yield Comparison(name, "<= 1.1", "bare loop", trainer.train, theirs, work=(steps, steps))
 
 
 def trainer_of(model, dataset: list[dict], rows: int, folder: str) -> Trainer:

@@ -152,16 +152,27 @@ class Report(TrainerCallback):
             self.report(row | {"valid": metrics["eval_perplexity"], "seconds": self.seconds})
 
 
-def train_ours(model: LSTMForCausalLM, texts: dict, epochs: int, folder: Path, report, bf16: bool) -> None:
-    """The same through `StatefulTrainer`; what an epoch leaves is its checkpoint."""
-    arguments = TrainingArguments(
-        str(folder / "ours"),
-        num_train_epochs=epochs,
+def arguments(folder: str, **options) -> TrainingArguments:
+    """What the recipe asks of `Trainer`."""
+    return TrainingArguments(
+        folder,
         per_device_train_batch_size=ROWS,
         per_device_eval_batch_size=EVAL_ROWS,
-        learning_rate=RATE,
         optim="sgd",
         max_grad_norm=CLIP,
+        use_cpu=True,
+        report_to="none",
+        disable_tqdm=True,
+        **({"lr_scheduler_type": "constant", "save_strategy": "no"} | options),
+    )
+
+
+def train_ours(model: LSTMForCausalLM, texts: dict, epochs: int, folder: Path, report, bf16: bool) -> None:
+    """The same through `StatefulTrainer`; what an epoch leaves is its checkpoint."""
+    options = arguments(
+        str(folder / "ours"),
+        num_train_epochs=epochs,
+        learning_rate=RATE,
         lr_scheduler_type="reduce_lr_on_plateau",
         lr_scheduler_kwargs={"factor": 0.25, "patience": 0, "threshold": 0.0},
         eval_strategy="epoch",
@@ -170,16 +181,13 @@ def train_ours(model: LSTMForCausalLM, texts: dict, epochs: int, folder: Path, r
         load_best_model_at_end=True,
         metric_for_best_model="loss",
         save_total_limit=2,
-        use_cpu=True,
         bf16=bf16,
-        report_to="none",
-        disable_tqdm=True,
     )
     data = {"train_dataset": texts["train"], "eval_dataset": texts["valid"]}
     callbacks = {"callbacks": [Report(report)]}
-    trainer = StatefulTrainer(model, arguments, sequence_length=STEPS, **data, **callbacks)
+    trainer = StatefulTrainer(model, options, sequence_length=STEPS, **data, **callbacks)
     folder.joinpath("ours").mkdir(parents=True, exist_ok=True)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir))
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(options.output_dir))
     report({"test": trainer.predict(texts["test"]).metrics["test_perplexity"]})
 
 
