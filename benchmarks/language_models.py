@@ -1,0 +1,82 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+The language models of the model cards: the training example on public data, and what came out of it.
+
+    OMP_NUM_THREADS=1 python benchmarks/language_models.py tinyshakespeare --data FOLDER
+    python benchmarks/language_models.py ptb --data FOLDER               # goes on from its last checkpoint
+
+A run goes into `runs/NAME`; its scores go into `results/NAME.json`, its card into `model_cards/NAME.md`. The weights
+that are scored are the last ones, or those chosen on the validation text; test texts are scored once.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+from machine import machine
+from transformers.trainer_utils import get_last_checkpoint
+
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAKESPEARE = (
+    "--train_file DATA/tinyshakespeare/input.txt --sample_by document --tokenizer_kind char --stateful "
+    "--block_size 64 --per_device_train_batch_size 16 --weight_decay 0 --eval_strategy no --lr_scheduler_type linear "
+    "--warmup_steps 0.02 --prompts ROMEO: "
+)
+FLAGS = {
+    "tinyshakespeare_90s": SHAKESPEARE + "--max_steps 2120 --hidden_size 256 --dropout 0 --learning_rate 1e-2",
+    "tinyshakespeare": SHAKESPEARE + "--max_steps 4000 --hidden_size 512 --dropout 0.1 --learning_rate 6e-3",
+}
+
+
+def command(name: str, data: str) -> list[str]:
+    flags = FLAGS[name].replace("DATA", data).split()
+    return ["python", "examples/train_language_model.py", *flags, "--output_dir", f"runs/{name}"]
+
+
+def train(name: str, data: str) -> float:
+    """Run the example, or go on with it; the seconds of the processor that this took, evaluation included."""
+    folder = ROOT / "runs" / name
+    resumed = ["--resume_from_checkpoint", "last"] if folder.exists() and get_last_checkpoint(str(folder)) else []
+    quiet = ["--disable_tqdm", "true", "--report_to", "none", "--use_cpu"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    subprocess.run([sys.executable, *command(name, data)[1:], *quiet, *resumed], cwd=ROOT, env=environment, check=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def collect(name: str, data: str, processor_seconds: float | None) -> dict:
+    """Save the scores and the card of a run."""
+    folder, path = ROOT / "runs" / name, ROOT / "results" / f"{name}.json"
+    scores = json.loads((folder / "eval_results.json").read_text())
+    if processor_seconds is None:
+        processor_seconds = json.loads(path.read_text())["processor seconds, evaluation included"]
+    summary = {
+        "command": " ".join(command(name, "DATA")),
+        "machine": machine("cpu"),
+        "processor seconds, evaluation included": processor_seconds,
+        **scores,
+    }
+    path.write_text(json.dumps(summary, indent=1) + "\n")
+    card = (folder / "README.md").read_text(encoding="utf-8").replace(f"{data}/", "DATA/")
+    (ROOT / "model_cards" / f"{name}.md").write_text(card, encoding="utf-8")
+    return summary
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", choices=FLAGS)
+    parser.add_argument("--data", required=True, help="the folder with the data sets")
+    args = parser.parse_args()
+    for name in args.names:
+        done = (ROOT / "runs" / name / "eval_results.json").exists()
+        summary = collect(name, args.data, None if done else train(name, args.data))
+        print(name, json.dumps({key: summary[key] for key in ("perplexity", "nats")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
