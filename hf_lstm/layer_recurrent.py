@@ -6,7 +6,7 @@ as in `modeling_recurrent.py`.
 
 import heapq
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -499,4 +499,44 @@ class RecurrentLayer(GradientCheckpointingLayer):
     def extra_repr(self) -> str:
         return (
             f"{self.input_size}, {self.hidden_size}, output_size={self.output_size}, directions={self.num_directions}"
+        )
+
+
+def bare_layer(layer: nn.Module) -> RecurrentLayer:
+    """The layer within the wrappers that peft puts around it, which hide its attributes."""
+    while not isinstance(layer, RecurrentLayer):
+        layer = layer.base_layer
+    return layer
+
+
+def run_layer(layer: nn.Module, *args) -> tuple[torch.Tensor, State | None, list[State]]:
+    """
+    Call a layer. Under gradient checkpointing all of the call is computed again, not only what is within the wrappers
+    of peft: these put the adapted weights in place for its duration.
+    """
+    bare = bare_layer(layer)
+    if bare is layer or not (bare.gradient_checkpointing and bare.training):
+        return layer(*args)
+    return bare._gradient_checkpointing_func(partial(_run_without_checkpointing, layer, bare), *args)
+
+
+def _run_without_checkpointing(layer: nn.Module, bare: RecurrentLayer, *args):
+    bare.gradient_checkpointing = False
+    try:
+        return layer(*args)
+    finally:
+        bare.gradient_checkpointing = True
+
+
+def refuse_adapter(module: nn.Module, name: str) -> None:
+    """
+    Refuse an adapter of peft on a part whose parameters are read as they are: it would change nothing.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    if hasattr(module, "base_layer"):
+        raise ValueError(
+            f"`target_modules` of an adapter names `{name}`, whose weight this model does not only multiply by. Name "
+            f"other modules; `modules_to_save` can train this one, or what it is part of, as a whole."
         )
