@@ -24,6 +24,7 @@ from .modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel, refuse
 
 logger = logging.get_logger(__name__)
 
+
 @dataclass
 class TokenClassifierOutput(ModelOutput):
     """

@@ -515,17 +515,24 @@ def run_layer(layer: nn.Module, *args) -> tuple[torch.Tensor, State | None, list
     of peft: these put the adapted weights in place for its duration.
     """
     bare = bare_layer(layer)
-    if bare is layer or not (bare.gradient_checkpointing and bare.training):
+    if bare is layer:
         return layer(*args)
-    return bare._gradient_checkpointing_func(partial(_run_without_checkpointing, layer, bare), *args)
+    if bare.gradient_checkpointing and bare.training:
+        return bare._gradient_checkpointing_func(partial(_run_wrapped, layer, bare), *args)
+    return _run_wrapped(layer, bare, *args)
 
 
-def _run_without_checkpointing(layer: nn.Module, bare: RecurrentLayer, *args):
-    bare.gradient_checkpointing = False
+def _run_wrapped(layer: nn.Module, bare: RecurrentLayer, *args):
+    checkpointing, bare.gradient_checkpointing = bare.gradient_checkpointing, False
     try:
         return layer(*args)
     finally:
-        bare.gradient_checkpointing = True
+        bare.gradient_checkpointing = checkpointing
+        # Peft puts a parameter back behind all others. It nests its wrappers in their order, and so names the weights
+        # in a file: those of an adapter put in later would be taken for one another when they are loaded.
+        for name in (name for names in bare._names for name in names):
+            if name in bare._parameters:
+                bare._parameters[name] = bare._parameters.pop(name)
 
 
 def refuse_adapter(module: nn.Module, name: str) -> None:

@@ -31,7 +31,15 @@ from .contextual_recurrent import ContextEncoder
 from .crf import LinearChainCRF
 from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
-from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, bare_layer, dropped_types, refuse_adapter, run_layer
+from .layer_recurrent import (
+    Padding,
+    RecurrentLayer,
+    SequenceDropout,
+    bare_layer,
+    dropped_types,
+    refuse_adapter,
+    run_layer,
+)
 from .output_recurrent import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 
 
