@@ -8,18 +8,25 @@ own, which decides what peft can do with them:
 
 | | on recurrent layers | elsewhere |
 | --- | --- | --- |
-| LoRA | yes, by `target_parameters`; without `lora_dropout`, biases, DoRA and `add_weighted_adapter` | `projection`, \
-`classifier`, `score`, `embed_tokens`, a plain `lm_head` |
-| IA3, LoHa, LoKr, VeRA, OFT, ... | no: they know linear layers and convolutions only | as LoRA |
-| LayerNorm tuning | | `norms`, between the layers |
+| LoRA | by `target_parameters`; no dropout, biases, DoRA, `add_weighted_adapter` | linear layers, embeddings |
+| IA3, LoHa, LoKr, VeRA, ... | no: they know linear layers and convolutions only | linear layers |
+| LayerNorm tuning | | `norms`, which stand between layers |
 | trainable tokens | | `embed_tokens` |
-| bottleneck adapters | no: peft has none | |
-| prompt tuning, prefix tuning | no: they build on the keys and values of attention | |
+| bottleneck adapters | no: peft has none for models of this kind | |
+| prompt tuning, P-tuning | | before the text, of language models |
+| prefix tuning | no: it hands over keys and values of attention | |
+
+Linear layers are `projection`, `classifier`, `score` and a plain `lm_head`, embeddings `embed_tokens`. An adapter on
+a part whose weight the model does not simply multiply by (in adaptive softmax, a mixture, the encoder of characters)
+would have no effect, or another one when merged, and is refused at the first call. For prompts peft asks for sizes:
+`num_layers`, `num_attention_heads=1` and `token_dim`, the size of a token embedding.
 
 All adapters of one model that target parameters have to target the same ones. A tied `lm_head` shares the weight of
 `embed_tokens`: an adapter on one of them alone does not survive merging, as peft warns.
 
 A plain `LoraConfig` with a `task_type` trains and saves a CRF and an attention pooler as well: the models see to that.
+Peft tells them nothing of configurations without a task, nor of a second adapter: they warn in training, if their head
+is frozen. Adapted layers take the general loop of `generate`, 8 times slower for a small model: `merge_and_unload()`.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -231,14 +231,18 @@ class RecurrentModel(RecurrentPreTrainedModel):
             outputs = outputs if padding is None else padding.clear(outputs)
         return outputs
 
+    @property
+    def _table(self) -> nn.Embedding:
+        """The input embedding, within an adapter of peft that hides its sizes."""
+        return getattr(self.embed_tokens, "base_layer", self.embed_tokens)
+
     def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
         """Check the inputs and embed them: (B, T) -> (B, T, E)."""
         if (input_ids is None) == (inputs_embeds is None):
             given = "neither" if input_ids is None else "both"
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
         name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
-        table = getattr(self.embed_tokens, "base_layer", self.embed_tokens)  # within an adapter of peft
-        sizes = () if inputs_embeds is None else (table.embedding_dim,)
+        sizes = () if inputs_embeds is None else (self._table.embedding_dim,)
         if inputs.ndim != 2 + len(sizes) or inputs.shape[2:] != sizes or 0 in inputs.shape:
             expected = ", ".join(["(batch", "length", *map(str, sizes)]) + ")"
             raise ValueError(f"`{name}` has shape {tuple(inputs.shape)}, expected {expected} with at least one token.")
@@ -254,10 +258,10 @@ class RecurrentModel(RecurrentPreTrainedModel):
         except IndexError:  # asked for afterwards, since looking at every id costs as much as a small layer
             raise ValueError(
                 f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}, but `vocab_size` is "
-                f"{table.num_embeddings}. Use the model's own tokenizer, or `resize_token_embeddings`."
+                f"{self._table.num_embeddings}. Use the model's own tokenizer, or `resize_token_embeddings`."
             ) from None
         if self.training and (rate := self.config.embedding_dropout):
-            vocab_size = table.num_embeddings
+            vocab_size = self._table.num_embeddings
             embeddings = embeddings * dropped_types(input_ids, vocab_size, rate, embeddings.dtype)
         return embeddings
 
@@ -407,7 +411,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         self.projection = nn.Identity()
         if features != config.output_size and config.output_layer != "mixture":
             self.projection = nn.Linear(config.output_size, features, bias=False)
-        self.lm_head = output_layer(config)
+        self.lm_head, self.has_linear_output = output_layer(config), config.output_layer == "softmax"
         self.penalties = config.activation_regularization, config.temporal_activation_regularization
         self.post_init()
 
@@ -497,7 +501,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             hidden_states = hidden_states[:, logits_to_keep]
         elif logits_to_keep:
             hidden_states = hidden_states[:, -logits_to_keep:]
-        if self.config.output_layer != "softmax":
+        if not self.has_linear_output:
             refuse_adapter(self.lm_head, "lm_head")
         hidden_states = self.projection(hidden_states)
         logits = loss = None

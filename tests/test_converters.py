@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from families import LSTM, RNN, assert_close, each_direction, each_family, random_ids, states
+from families import FAMILIES, LSTM, RNN, assert_close, each_direction, each_family, random_ids, states
 from reference import STEP
 from safetensors.torch import save_file
 from torch import nn
@@ -152,12 +152,13 @@ def test_logits_and_states_are_those_of_the_equations(layout, kind, sizes, tied,
 
 
 @each_direction
-@pytest.mark.parametrize("options", [{}, {"bias": False}, {"proj_size": 4}], ids=str)
-@each_family
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [(LSTM, {"proj_size": 4}), *((family, options) for family in FAMILIES for options in ({}, {"bias": False}))],
+    ids=str,
+)
 def test_a_module_of_torch(family, options, bidirectional, tmp_path):
     """Alone, and as part of a model with names of its own."""
-    if "proj_size" in options and family is not LSTM:
-        pytest.skip("torch projects the outputs of an LSTM only")
     module = family.torch_class(E, 10, 2, batch_first=True, bidirectional=bidirectional, **options)
     fields = {"nonlinearity": "tanh"} if family is RNN else {}
     x = torch.randn(3, 7, E)
@@ -223,7 +224,7 @@ def test_what_does_not_fit_is_named():
     module = nn.LSTM(E, 10, 2, bidirectional=True).state_dict()
     for weights, message in (
         ({}, "`weights` holds a dict, expected a state dict"),
-        ({"lr": 0.1} | lm, r"holds \['lr'\], which are no tensors"),
+        ({"lr": 0.1} | lm, r"holds \['lr'\], which are not tensors"),
         ({"encoder.weight": lm["encoder.weight"]}, "holds no tensor named like `weight_ih_l0`, but"),
         (without(lm, "rnn.weight_hh_l1"), r"lacks `weight_hh_l1` \(or `1.weight_hh_l0`\)"),
         (without(lm, "rnn.bias_hh_l0"), "lacks `bias_hh_l0`"),
