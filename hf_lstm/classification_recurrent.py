@@ -15,13 +15,16 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
 )
-from transformers.utils import can_return_tuple
+from transformers.utils import can_return_tuple, logging
 
 from .configuration_recurrent import RecurrentConfig
 from .crf import LinearChainCRF
 from .layer_recurrent import Padding, next_labels
 from .loss_recurrent import linear_cross_entropy
 from .modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel, refuse_unknown
+
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -52,9 +55,10 @@ class TokenClassifierOutput(ModelOutput):
 
 
 class RecurrentClassifier(RecurrentPreTrainedModel):
-    """What the heads that classify share: a backbone whose state nobody asks for."""
+    """What the heads that classify share: a backbone whose state nobody asks for, and a head that peft has to keep."""
 
     model_class: type[RecurrentModel]
+    head_parts: tuple[str, ...]  # modules beside the backbone
 
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
@@ -101,6 +105,52 @@ class NeighbourPrediction(nn.Module):
             losses.append(linear_cross_entropy(dense(outputs).tanh(), embedding, None, following, num_items=1))
         return sum(losses)
 
+    def head_modules(self) -> list[str]:
+        """The names of the modules beside the backbone that have parameters: what `modules_to_save` of peft needs."""
+        parts = {name: getattr(self, name) for name in self.head_parts}
+        return [name for name, part in parts.items() if part is not None and any(True for _ in part.parameters())]
+
+    def _keep_head(self, config: Any) -> None:
+        """Add the head to what an adapter of peft trains and saves as a whole, unless it is read for inference."""
+        if hasattr(config, "modules_to_save") and not config.inference_mode:
+            named = list(config.modules_to_save or ())
+            config.modules_to_save = [*named, *(name for name in self.head_modules() if name not in named)]
+
+    def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
+        """As in transformers; the head is trained and saved with the adapter."""
+        self._keep_head(adapter_config)
+        super().add_adapter(adapter_config, adapter_name)
+
+    @property
+    def peft_config(self) -> dict[str, Any]:
+        """The configurations of the adapters that peft has put into this model, by their names."""
+        return self._peft_config
+
+    @peft_config.setter
+    def peft_config(self, configs: dict[str, Any]) -> None:
+        # Peft sets this before it wraps the parts of a head that it knows itself, those named classifier and score.
+        for config in configs.values():
+            if config.task_type in ("TOKEN_CLS", "SEQ_CLS"):
+                self._keep_head(config)
+        self._peft_config = configs
+
+    @peft_config.deleter
+    def peft_config(self) -> None:
+        del self._peft_config
+
+    def _warn_if_head_is_frozen(self, scores: torch.Tensor) -> None:
+        """In training: a new head that stays as it was drawn spoils all else, and peft does not save it."""
+        if not (self.training and scores.requires_grad):
+            return
+        parts = {name: getattr(self, name).parameters() for name in self.head_modules()}
+        frozen = [name for name, parameters in parts.items() if not any(p.requires_grad for p in parameters)]
+        if frozen:
+            logger.warning_once(
+                f"The head is not trained, but other parameters are: all of {frozen} are frozen. With peft, give the "
+                f"adapter `modules_to_save={frozen}`, as `hf_lstm.adapters.lora_config` does: otherwise they are not "
+                "saved with it either."
+            )
+
 
 class RecurrentForTokenClassification(RecurrentClassifier):
     """
@@ -111,6 +161,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
     _auto_class = "AutoModelForTokenClassification"
     accepts_loss_kwargs = True  # Trainer: the loss divides by `num_items_in_batch` itself
     bidirectional_by_default = True
+    head_parts = ("classifier", "crf")
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -181,6 +232,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             context_spans=context_spans,
         )
         scores = self.classifier(features)
+        self._warn_if_head_is_frozen(scores)
         if labels is not None:
             self._check_labels(labels, scores.shape)
         if tag_mask is not None:
@@ -320,6 +372,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
 
     _auto_class = "AutoModelForSequenceClassification"
     accepts_loss_kwargs = False  # Trainer: the loss is a mean over the examples of a batch
+    head_parts = ("pooler", "score")
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -370,6 +423,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
             context_spans=context_spans,
         )
         logits = self.score(self.pooler(features, real))
+        self._warn_if_head_is_frozen(logits)
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)

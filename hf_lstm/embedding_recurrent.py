@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
-from .layer_recurrent import Padding, RecurrentLayer
+from .layer_recurrent import Padding, RecurrentLayer, refuse_adapter, run_layer
 
 
 HASH_BASE = 6364136223846793005  # the multiplier of Knuth's MMIX generator
@@ -37,17 +37,19 @@ class CharacterEncoder(nn.Module):
 
     def forward(self, char_ids: torch.LongTensor) -> torch.Tensor:
         """Character ids (B, T, C), 0 behind the last character -> (B, T, F), zeros for words without characters."""
+        refuse_adapter(self.embed_chars, "char_encoder.embed_chars")
         words, index = distinct_rows(char_ids.flatten(0, 1))  # (N, C), (B * T,)
         vectors = self.dropout(self.embed_chars.weight)
         if self.recurrent:
             features = self._last_states(words, vectors)
         else:
+            refuse_adapter(self.convolution, "char_encoder.convolution")
             filters = self.convolution
             features = _Convolution.apply(vectors, filters.weight, filters.bias, words, torch.is_grad_enabled())
         return features.index_select(0, index).view(*char_ids.shape[:2], -1)
 
     def _last_states(self, words: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        _, state, _ = self.layer(F.embedding(words, vectors), None, Padding(words != 0), True)
+        _, state, _ = run_layer(self.layer, F.embedding(words, vectors), None, Padding(words != 0), True)
         return state[0].flatten(1)
 
 

@@ -6,7 +6,7 @@ as in `modeling_recurrent.py`.
 
 import heapq
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -515,4 +515,51 @@ class RecurrentLayer(GradientCheckpointingLayer):
     def extra_repr(self) -> str:
         return (
             f"{self.input_size}, {self.hidden_size}, output_size={self.output_size}, directions={self.num_directions}"
+        )
+
+
+def bare_layer(layer: nn.Module) -> RecurrentLayer:
+    """The layer within the wrappers that peft puts around it, which hide its attributes."""
+    while not isinstance(layer, RecurrentLayer):
+        layer = layer.base_layer
+    return layer
+
+
+def run_layer(layer: nn.Module, *args) -> tuple[torch.Tensor, State | None, list[State]]:
+    """
+    Call a layer. Under gradient checkpointing all of the call is computed again, not only what is within the wrappers
+    of peft: these put the adapted weights in place for its duration.
+    """
+    bare = bare_layer(layer)
+    if bare is layer:
+        return layer(*args)
+    if bare.gradient_checkpointing and bare.training:
+        return bare._gradient_checkpointing_func(partial(_run_wrapped, layer, bare), *args)
+    return _run_wrapped(layer, bare, *args)
+
+
+def _run_wrapped(layer: nn.Module, bare: RecurrentLayer, *args):
+    checkpointing, bare.gradient_checkpointing = bare.gradient_checkpointing, False
+    try:
+        return layer(*args)
+    finally:
+        bare.gradient_checkpointing = checkpointing
+        # Peft puts a parameter back behind all others. It nests its wrappers in their order, and so names the weights
+        # in a file: those of an adapter put in later would be taken for one another when they are loaded.
+        for name in (name for names in bare._names for name in names):
+            if name in bare._parameters:
+                bare._parameters[name] = bare._parameters.pop(name)
+
+
+def refuse_adapter(module: nn.Module, name: str) -> None:
+    """
+    Refuse an adapter of peft on a part whose parameters are read as they are: it would change nothing.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    if hasattr(module, "base_layer"):
+        raise ValueError(
+            f"`target_modules` of an adapter names `{name}`, whose weight this model does not only multiply by. Name "
+            f"other modules; `modules_to_save` can train this one, or what it is part of, as a whole."
         )

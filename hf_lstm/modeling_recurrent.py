@@ -30,7 +30,16 @@ from .contextual_recurrent import ContextEncoder
 from .crf import LinearChainCRF
 from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
-from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types, next_labels
+from .layer_recurrent import (
+    Padding,
+    RecurrentLayer,
+    SequenceDropout,
+    bare_layer,
+    dropped_types,
+    next_labels,
+    refuse_adapter,
+    run_layer,
+)
 from .output_recurrent import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 
 
@@ -196,7 +205,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             inputs = self.hidden_dropout(hidden_states) if i else hidden_states
             state = cache.layers[i].states if cache is not None else None
             record = cache is not None and cache.layers[i].record_past
-            outputs, state, steps = layer(inputs, state, padding, cache is not None, record)
+            outputs, state, steps = run_layer(layer, inputs, state, padding, cache is not None, record)
             if cache is not None:
                 cache.update(state, i, length, steps)
             hidden_states = self._finish_layer(i, outputs, hidden_states, padding)
@@ -222,13 +231,18 @@ class RecurrentModel(RecurrentPreTrainedModel):
             outputs = outputs if padding is None else padding.clear(outputs)
         return outputs
 
+    @property
+    def _table(self) -> nn.Embedding:
+        """The input embedding, within an adapter of peft that hides its sizes."""
+        return getattr(self.embed_tokens, "base_layer", self.embed_tokens)
+
     def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
         """Check the inputs and embed them: (B, T) -> (B, T, E)."""
         if (input_ids is None) == (inputs_embeds is None):
             given = "neither" if input_ids is None else "both"
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
         name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
-        sizes = () if inputs_embeds is None else (self.embed_tokens.embedding_dim,)
+        sizes = () if inputs_embeds is None else (self._table.embedding_dim,)
         if inputs.ndim != 2 + len(sizes) or inputs.shape[2:] != sizes or 0 in inputs.shape:
             expected = ", ".join(["(batch", "length", *map(str, sizes)]) + ")"
             raise ValueError(f"`{name}` has shape {tuple(inputs.shape)}, expected {expected} with at least one token.")
@@ -244,10 +258,10 @@ class RecurrentModel(RecurrentPreTrainedModel):
         except IndexError:  # asked for afterwards, since looking at every id costs as much as a small layer
             raise ValueError(
                 f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}, but `vocab_size` is "
-                f"{self.embed_tokens.num_embeddings}. Use the model's own tokenizer, or `resize_token_embeddings`."
+                f"{self._table.num_embeddings}. Use the model's own tokenizer, or `resize_token_embeddings`."
             ) from None
         if self.training and (rate := self.config.embedding_dropout):
-            vocab_size = self.embed_tokens.num_embeddings
+            vocab_size = self._table.num_embeddings
             embeddings = embeddings * dropped_types(input_ids, vocab_size, rate, embeddings.dtype)
         return embeddings
 
@@ -297,13 +311,14 @@ class RecurrentModel(RecurrentPreTrainedModel):
     def _check_cache(self, cache: Any, batch_size: int) -> None:
         """Refuse a cache of another kind, model or batch size."""
         check_cache_kind(cache)
-        directions, model_type = self.layers[0].num_directions, self.config.model_type
+        layers, model_type = [bare_layer(layer) for layer in self.layers], self.config.model_type
+        directions = layers[0].num_directions
         if directions == 2 and cache.get_seq_length():
             raise ValueError(
                 "`past_key_values` cannot continue a bidirectional model, whose backward direction starts at the end. "
                 "Pass the whole sequence at once."
             )
-        expected = [[(batch_size, directions, size) for size in layer.state_sizes] for layer in self.layers]
+        expected = [[(batch_size, directions, size) for size in layer.state_sizes] for layer in layers]
         found = [[tuple(state.shape) for state in layer.states or ()] for layer in cache.layers]
         wrong = [pair for pair in zip(found, expected, strict=False) if pair[0] and pair[0] != pair[1]]
         if (cache.model_type, len(found)) != (model_type, len(self.layers)) or wrong:
@@ -396,7 +411,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         self.projection = nn.Identity()
         if features != config.output_size and config.output_layer != "mixture":
             self.projection = nn.Linear(config.output_size, features, bias=False)
-        self.lm_head = output_layer(config)
+        self.lm_head, self.has_linear_output = output_layer(config), config.output_layer == "softmax"
         self.penalties = config.activation_regularization, config.temporal_activation_regularization
         self.post_init()
 
@@ -486,6 +501,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             hidden_states = hidden_states[:, logits_to_keep]
         elif logits_to_keep:
             hidden_states = hidden_states[:, -logits_to_keep:]
+        if not self.has_linear_output:
+            refuse_adapter(self.lm_head, "lm_head")
         hidden_states = self.projection(hidden_states)
         logits = loss = None
         if not (has_labels and self.training) or output_logits or not self._can_fuse_loss():

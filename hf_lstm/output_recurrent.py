@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
+from .layer_recurrent import refuse_adapter
 from .loss_recurrent import linear_cross_entropy, rows_at_a_time
 
 
@@ -133,8 +134,10 @@ class AdaptiveSoftmax(ClusteredOutput):
             self.tail.append(nn.Sequential(nn.Linear(features, size, False), nn.Linear(size, end - first, bias)))
 
     def tables(self) -> Iterator[Table]:
+        refuse_adapter(self.head, "lm_head.head")
         yield _unchanged, self.head.weight, self.head.bias
-        for project, table in self.tail:
+        for i, (project, table) in enumerate(self.tail):
+            refuse_adapter(table, f"lm_head.tail.{i}.1")
             yield project, table.weight, table.bias
 
     def tables_of_tokens(self) -> list[nn.Linear]:
@@ -154,6 +157,7 @@ class TiedAdaptiveSoftmax(ClusteredOutput, nn.Linear):
         self.clusters = nn.Linear(features, len(cutoffs), bias)
 
     def tables(self) -> Iterator[Table]:
+        refuse_adapter(self.clusters, "lm_head.clusters")
         ends = [*self.cutoffs, len(self.weight)]
         sizes = [end - first for first, end in zip([0, *ends], ends, strict=False)]
         weights = self.weight.split(sizes)  # all in one: the gradient of a slice would be as large as the whole
