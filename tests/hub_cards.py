@@ -9,17 +9,15 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 
 
 # The identifiers of https://huggingface.co/docs/hub/repositories-licenses, those of single models left out.
-LICENSES = set(
-    """
+LICENSES = """
     apache-2.0 mit openrail openrail++ bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0
-    bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0
-    cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0
-    cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0
-    cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl
-    gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 odc-by odbl osl-3.0 postgresql ofl-1.1 ncsa
-    unlicense zlib pddl lgpl-lr unknown other
-    """.split()
-)
+    bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc
+    cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0
+    cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0
+    cdla-sharing-1.0 cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1
+    eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0 odc-by odbl
+    osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr unknown other
+"""
 TASKS = {"feature-extraction", "fill-mask", "text-classification", "text-generation", "token-classification"}
 LANGUAGE = r"[a-z]{2,3}|multilingual|code"  # ISO 639-1 to -3
 REPO_ID = r"[\w.-]+(/[\w.-]+)?"
@@ -58,7 +56,7 @@ def _values(header: dict) -> list[str]:
         errors += [f'"{name}" has {each!r}, which is no text' for each in lists[name] if not isinstance(each, str)]
     errors += [f'"language" has {each!r}' for each in lists["language"] if not re.fullmatch(LANGUAGE, str(each))]
     errors += [f'"datasets" has {each!r}' for each in lists["datasets"] if not re.fullmatch(REPO_ID, str(each))]
-    for name, known in (("license", LICENSES), ("pipeline_tag", TASKS)):
+    for name, known in (("license", LICENSES.split()), ("pipeline_tag", TASKS)):
         if name in header and header[name] not in known:
             errors.append(f'"{name}" is {header[name]!r}')
     if not isinstance(header.get("library_name", ""), str):

@@ -1,7 +1,8 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-A small Hub for tests: the endpoints that `huggingface_hub` calls to create, fill, tag and read repositories of models and
-data sets, over HTTP. Objects are files named by their digest; a commit is checked as a whole before a branch moves to it.
+A small Hub for tests: the endpoints that `huggingface_hub` calls to create, fill, tag and read repositories of models
+and data sets, over HTTP. Objects are files named by their digest; a commit is checked as a whole before a branch moves
+to it.
 
 Large files lie under another host name, as the Hub's do, so that a client that sent its token there would be seen.
 """
@@ -174,10 +175,9 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
         method = "GET" if self.command == "HEAD" else self.command
-        for kind, route_method, pattern in ROUTES:
-            if route_method == method and (match := re.fullmatch(pattern, url.path)):
-                break
-        else:
+        routes = ((kind, re.fullmatch(pattern, url.path)) for kind, verb, pattern in ROUTES if verb == method)
+        kind, match = next((found for found in routes if found[1]), (None, None))
+        if kind is None:
             self.read_body()
             return self.send(404, {"error": f"no endpoint {self.command} {url.path}"})
         groups = {name: unquote(value) for name, value in match.groupdict().items() if value is not None}
@@ -270,7 +270,10 @@ class Handler(BaseHTTPRequestHandler):
     def validate(self) -> None:
         asked = json.loads(self.body)
         errors, warnings = card_errors(asked["content"], asked["repoType"])
-        notes = {"errors": [{"message": each} for each in errors], "warnings": [{"message": each} for each in warnings]}
+        notes = {
+            "errors": [{"message": each} for each in errors],
+            "warnings": [{"message": each} for each in warnings],
+        }
         self.send(400 if errors else 200, notes)
 
     def info(self, type: str, repo: str, revision: str | None = None) -> None:
