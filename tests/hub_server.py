@@ -184,11 +184,13 @@ class Handler(BaseHTTPRequestHandler):
         if "type" in match.groupdict():
             groups["type"] = groups.get("type", "models").strip("/")
         self.note(kind, groups)
-        if (failure := self.failure(kind)) == DROP:
-            return self.drop()
+        failure = self.failure(kind)
+        self.drops = failure == DROP
+        if self.drops and method != "GET":
+            return self.drop(self.rfile.read1(64))
         self.body = self.read_body()
         try:
-            if failure is not None:
+            if failure is not None and not self.drops:
                 raise Refused(failure, "the tests told the server to fail")
             getattr(self, kind)(**groups)
         except Refused as refusal:
@@ -206,8 +208,7 @@ class Handler(BaseHTTPRequestHandler):
         found = self.hub.failures.get(kind)
         return found.status if found and found.first <= self.hub.count(kind) <= found.last else None
 
-    def drop(self) -> None:
-        self.rfile.read1(64)
+    def drop(self, sent_so_far: bytes | None = None) -> None:
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
@@ -229,7 +230,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if self.drops else content)
+        if self.drops:
+            self.drop()
 
     # What a request may do.
 
