@@ -24,7 +24,6 @@ from transformers import (
     AutoTokenizer,
     HfArgumentParser,
     PreTrainedTokenizerBase,
-    Trainer,
     TrainingArguments,
     default_data_collator,
     set_seed,
@@ -32,8 +31,9 @@ from transformers import (
 from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import load_text, make_blocks
-from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
+from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.ngram import NgramModel
 from hf_lstm.plotting import plot_training_curve
 from hf_lstm.stateful import StatefulTrainer
@@ -133,7 +133,7 @@ def main(command_line: list[str] | None = None) -> None:
     print(f"{model.num_parameters():,} parameters, {len(blocks['train']) * args.block_size:,} tokens to train on")
 
     # 4. Training.
-    trainer_class, options = Trainer, {"data_collator": default_data_collator}
+    trainer_class, options = CardTrainer, {"data_collator": default_data_collator}
     if args.stateful:
         options = {"sequence_length": args.block_size, "reset_at": args.reset_at}
         trainer_class, options = StatefulTrainer, options | {"variable_length": args.variable_length}
@@ -146,7 +146,7 @@ def main(command_line: list[str] | None = None) -> None:
         **options,
     )
     checkpoint = training_args.resume_from_checkpoint  # a folder, or "last": the last one in `output_dir`
-    training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
+    trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
     trainer.save_model()
     trainer.save_state()
 
@@ -169,10 +169,7 @@ def main(command_line: list[str] | None = None) -> None:
     for name, perplexity in perplexities.items():
         print(f"  {name:<8}{perplexity:9.1f}")
 
-    write_model_card(
-        training_args.output_dir,
-        model=model,
-        tokenizer=tokenizer,
+    trainer.create_model_card(
         data=TrainingData(
             data_args.dataset_name or data_args.train_file or "the documentation that ships with CPython",
             {name: {"tokens": len(rows) * args.block_size} for name, rows in blocks.items()},
@@ -181,11 +178,11 @@ def main(command_line: list[str] | None = None) -> None:
             Measurement("perplexity", value, "validation", of=name if name in NGRAM_ORDERS else None)
             for name, value in perplexities.items()
         ],
-        training_args=training_args,
         command=shlex.join(["python", *sys.argv]),
-        seconds=training.metrics["train_runtime"],
         example=args.prompts[0],
     )
+    if training_args.push_to_hub:
+        trainer.push_to_hub()
 
     tokenizer = AutoTokenizer.from_pretrained(training_args.output_dir)
     model = AutoModelForCausalLM.from_pretrained(training_args.output_dir)

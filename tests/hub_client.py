@@ -43,16 +43,10 @@ class Client:
         if token is not None:
             environment["HF_TOKEN"] = token
         command = [sys.executable, __file__, *(["--without-package"] if without_package else [])]
-        self.errors = open(home / "stderr.txt", "w")
-        self.process = subprocess.Popen(
-            command,
-            cwd=home,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
+        self.errors = home / "stderr.txt"
+        with self.errors.open("w") as errors:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+            self.process = subprocess.Popen(command, cwd=home, env=environment, text=True, **pipes)
 
     def __enter__(self):
         return self
@@ -61,7 +55,6 @@ class Client:
         self.process.stdin.close()
         self.process.wait(60)
         self.process.stdout.close()
-        self.errors.close()
 
     def run(self, code: str, **names):
         """What `answer` is after the code, in which the `names` are known; names live on from call to call."""
@@ -69,7 +62,7 @@ class Client:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"The process ended: {Path(self.errors.name).read_text()[-2000:]}")
+            raise RuntimeError(f"The process ended: {self.errors.read_text()[-2000:]}")
         reply = json.loads(line)
         if "kind" in reply:
             raise ClientError(**reply)

@@ -10,6 +10,7 @@ import re
 import pytest
 from hub_client import Client, ClientError
 from hub_server import DROP, TOKEN, Hub
+from huggingface_hub import ModelCard
 
 
 WRITER = """
@@ -278,3 +279,205 @@ def test_configuration_alone(hub, writer, reader):
     writer.run('LSTMConfig(hidden_size=12, projection_size=3).push_to_hub("acme/config")')
     code = 'config = AutoConfig.from_pretrained("acme/config", trust_remote_code=True); '
     assert reader.run(code + "answer = [type(config).__name__, config.projection_size]") == ["LSTMConfig", 3]
+
+
+# Cards.
+
+
+@each_kind
+def test_pushed_card_passes_the_validation_of_the_hub(hub, pushed, writer, kind, tmp_path):
+    (tmp_path / "README.md").write_bytes(hub.files(f"acme/{kind}")["README.md"])
+    assert writer.run("ModelCard.load(path).validate()", path=str(tmp_path / "README.md")) is None
+    data = ModelCard.load(tmp_path / "README.md").data
+    assert data.tags[:3] == ["hf_lstm", {"lm": "gru", "tagger": "lstm", "classifier": "rnn"}[kind], "custom_code"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "license: my own",
+        "language: [english]",
+        "pipeline_tag: tagging",
+        "datasets: [my data]",
+        "tags: [2026]",
+        "model-index: [{name: x, results: [{task: {type: text-generation}, metrics: [{type: loss, value: 1}]}]}]",
+        "a: b: c",
+        "- list",
+    ],
+)
+def test_validation_of_the_hub_is_one(writer, header):
+    with pytest.raises(ClientError) as error:
+        writer.run(
+            "ModelCard(card).validate()" if ":" in header else "HfApi()._validate_yaml(card)",
+            card=f"---\n{header}\n---\n",
+        )
+    assert error.value.kind in ("ValueError", "ScannerError")
+
+
+def test_card_of_the_hub_is_kept(hub, writer):
+    """What somebody wrote there stays when the model is pushed again, but for the table of the code."""
+    writer.run('tokenizer = tokenizer_of(); repo = "acme/written"; model = model_of(GRU, "ForCausalLM", tokenizer)')
+    writer.run("model.push_to_hub(repo); tokenizer.push_to_hub(repo)")
+    writer.run(
+        """
+        card = ModelCard.load(repo)
+        card.text = card.text.replace("# written", "# My own words").replace("1", "7")
+        card.data.license = "mit"
+        card.push_to_hub(repo)
+        """
+    )
+    before = hub.files("acme/written")["README.md"].decode()
+    assert table(before) and not all(
+        table(before)[name][0] == f"{len(code):,}"
+        for name, code in hub.files("acme/written").items()
+        if name.endswith(".py")
+    )
+    writer.run("model_of(GRU, 'ForSequenceClassification', tokenizer).push_to_hub(repo); tokenizer.push_to_hub(repo)")
+    card = hub.files("acme/written")["README.md"].decode()
+    assert "# My own words" in card and "license: mit" in card
+    assert_true(card, hub.files("acme/written"))
+    first, last = (text.index("| `") for text in (before, card))
+    assert card[:last] == before[:first] and card.rpartition("<!-- code")[2] == before.rpartition("<!-- code")[2]
+
+
+def test_card_of_the_folder_is_kept(hub, writer, tmp_path):
+    """Transformers writes the card of the Hub, or a form, over the one in a folder that it saves and pushes."""
+    folder = tmp_path / "described"
+    folder.mkdir()
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n\n# Described\n\nBy hand.\n")
+    writer.run('model.save_pretrained(folder, push_to_hub=True, repo_id="acme/described")', folder=str(folder))
+    for card in ((folder / "README.md").read_text(), hub.files("acme/described")["README.md"].decode()):
+        assert card == "---\nlicense: mit\n---\n\n# Described\n\nBy hand.\n"
+
+
+def test_own_form_of_transformers_is_replaced(hub, writer):
+    writer.run('model.push_to_hub("acme/tagged", tags=["ner"])')
+    card = hub.files("acme/tagged")["README.md"].decode()
+    assert "More Information Needed" not in card and "# tagged\n" in card
+    assert ModelCard(card).data.tags[-1] == "ner"
+
+
+def test_trainer_pushes_what_it_measured(hub, writer, reader):
+    """With checkpoints on the way, each of which loads."""
+    writer.run(
+        """
+        from transformers import DefaultDataCollator, TrainingArguments
+        from hf_lstm.card_trainer import CardTrainer
+
+        tokenizer = tokenizer_of()
+        model = model_of(LSTM, "ForCausalLM", tokenizer)
+        rows = [{"input_ids": [4, 5, 6], "labels": [4, 5, 6]}] * 8
+        steps = {"max_steps": 2, "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps"}
+        quiet = {"report_to": "none", "use_cpu": True, "disable_tqdm": True}
+        arguments = TrainingArguments("trained", push_to_hub=True, hub_model_id="acme/trained", **steps, **quiet)
+        options = {"data_collator": DefaultDataCollator(), "processing_class": tokenizer}
+        trainer = CardTrainer(model, arguments, train_dataset=rows, eval_dataset=rows, **options)
+        trainer.train()
+        trainer.push_to_hub(language="en", license="apache-2.0")
+        """
+    )
+    losses = writer.run("answer = [each['eval_loss'] for each in trainer.state.log_history if 'eval_loss' in each]")
+    files = hub.files("acme/trained")
+    card = files["README.md"].decode()
+    assert_true(card, files)
+    (result,) = ModelCard(card).data.eval_results
+    assert (result.metric_type, result.dataset_split) == ("loss", "evaluation")
+    assert result.metric_value == losses[-1] != losses[0]
+    assert writer.run(
+        "model.eval(); answer = model(torch.tensor([[4, 5, 6]]), labels=torch.tensor([[4, 5, 6]])).loss.item()"
+    ) == pytest.approx(losses[-1], rel=1e-5)
+    assert f"| loss | evaluation | {losses[-1]:.4f} |" in card and "license: apache-2.0" in card
+    load(reader, "lm", "acme/trained")
+    assert reader.run("answer = logits(model, tokenizer)") == writer.run("answer = logits(model, tokenizer)")
+    repository = hub.repository("acme/trained")
+    on_the_way = [sha for sha, commit in repository.commits.items() if commit.title.startswith("Training in progress")]
+    assert on_the_way
+    for sha in on_the_way:
+        load(reader, "lm", "acme/trained", revision=sha)
+
+
+# Data sets.
+
+TAGGED = [(["Ada", "met", "Bob"], ["B-PER", "O", "B-PER"]), (["in", "Paris"], ["O", "B-LOC"]), (["rain"], ["O"])]
+PUSH_DATA = """
+    import json
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
+
+    names = sorted({tag for _, tags in rows for tag in tags})
+    features = Features(words=Sequence(Value("string")), ner_tags=Sequence(ClassLabel(names=names)))
+    columns = {"words": [words for words, _ in rows], "ner_tags": [[names.index(t) for t in tags] for _, tags in rows]}
+    data = Dataset.from_dict(columns, features=features)
+    DatasetDict({"train": data, "validation": data, "test": data}).push_to_hub("acme/entities")
+    lines = "".join(json.dumps({"words": words, "ner_tags": tags}) + "\\n" for words, tags in rows)
+    texts = "".join(json.dumps({"text": " ".join(words), "label": tags[-1]}) + "\\n" for words, tags in rows)
+    for repo, content in (("acme/lines", lines), ("acme/texts", texts)):
+        HfApi().create_repo(repo, repo_type="dataset")
+        for name in ("train", "test"):
+            HfApi().upload_file(
+                path_or_fileobj=content.encode(), path_in_repo=f"data/{name}.jsonl", repo_id=repo, repo_type="dataset"
+            )
+"""
+
+
+@pytest.fixture(scope="module")
+def data(hub, writer):
+    """acme/entities: parquet with `ClassLabel` tags, as `datasets` pushes it; acme/lines, acme/texts: jsonl, strings."""
+    writer.run(PUSH_DATA, rows=TAGGED * 8)
+    assert "data/train-00000-of-00001.parquet" in hub.files("acme/entities", repo_type="datasets")
+
+
+@pytest.mark.parametrize(
+    ("repo", "splits"),
+    [("acme/entities", ["train", "validation", "test"]), ("acme/lines", ["train", "test", "validation"])],
+)
+def test_tagged_data_of_the_hub(data, writer, repo, splits):
+    found = writer.run(
+        """
+        from hf_lstm.data import load_tagged_splits
+
+        loaded = load_tagged_splits(dataset_name=repo, token_column="words", tag_column="ner_tags")
+        names = loaded["train"].features["tags"].feature.names
+        tagged = {split: [[r["tokens"], [names[i] for i in r["tags"]]] for r in rows] for split, rows in loaded.items()}
+        answer = [names, tagged]
+        """,
+        repo=repo,
+    )
+    names, tagged = found
+    rows = [[list(words), list(tags)] for words, tags in TAGGED * 8]
+    assert names == ["O", "B-LOC", "B-PER"] and list(tagged) == splits and tagged["test"] == rows
+    held_out = [] if repo == "acme/entities" else tagged["validation"]
+    assert tagged["train"] + held_out == rows and (held_out or tagged["validation"] == rows)
+
+
+def test_texts_of_the_hub(data, writer):
+    code = """
+        from hf_lstm.data import load_classified, load_text
+
+        loaded = load_classified(dataset_name="acme/texts")
+        names = loaded["test"].features["label"].names
+        texts = load_text(dataset_name="acme/texts")
+        answer = [[[row["text"], names[row["label"]]] for row in loaded["test"]], texts["train"]["text"][:]]
+    """
+    classified, texts = writer.run(code)
+    rows = [[" ".join(words), tags[-1]] for words, tags in TAGGED * 8]
+    assert classified == rows and texts == [text for text, _ in rows][: len(texts)] and len(texts) > 20
+
+
+@pytest.mark.parametrize("repo", ["acme/entities", "acme/lines"])
+def test_tagger_learns_from_the_hub_and_goes_there(hub, data, writer, reader, repo):
+    """The example, from a data set to a model, both of the Hub."""
+    model = f"{repo}-tagger"
+    line = ["--dataset_name", repo, "--token_column", "words", "--tag_column", "ner_tags", "--output_dir", model]
+    line += ["--hidden_size", "6", "--max_steps", "2", "--use_cpu", "True", "--disable_tqdm", "True"]
+    code = """
+        from test_examples import load
+        load("train_token_classification").main(line)
+    """
+    writer.run(code, line=[*line, "--push_to_hub", "True", "--hub_model_id", model, "--hub_strategy", "end"])
+    card = hub.files(model)["README.md"].decode()
+    results = ModelCard(card).data.eval_results
+    assert {result.dataset_name for result in results} == {repo} and "Accuracy" in {r.metric_name for r in results}
+    assert_true(card, hub.files(model))
+    load(reader, "tagger", model)
+    labels = reader.run("answer = sorted(model.config.label2id)")
+    assert {"O", "S-PER", "S-LOC"} <= set(labels)
