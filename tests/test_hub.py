@@ -421,7 +421,7 @@ PUSH_DATA = """
 
 @pytest.fixture(scope="module")
 def data(hub, writer):
-    """acme/entities: parquet with `ClassLabel` tags, as `datasets` pushes it; acme/lines, acme/texts: jsonl, strings."""
+    """acme/entities: parquet with `ClassLabel`, as `datasets` pushes it; acme/lines, acme/texts: jsonl, strings."""
     writer.run(PUSH_DATA, rows=TAGGED * 8)
     assert "data/train-00000-of-00001.parquet" in hub.files("acme/entities", repo_type="datasets")
 
@@ -437,7 +437,9 @@ def test_tagged_data_of_the_hub(data, writer, repo, splits):
 
         loaded = load_tagged_splits(dataset_name=repo, token_column="words", tag_column="ner_tags")
         names = loaded["train"].features["tags"].feature.names
-        tagged = {split: [[r["tokens"], [names[i] for i in r["tags"]]] for r in rows] for split, rows in loaded.items()}
+        tagged = {
+            split: [[row["tokens"], [names[i] for i in row["tags"]]] for row in rows] for split, rows in loaded.items()
+        }
         answer = [names, tagged]
         """,
         repo=repo,
