@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.utils import logging
 
-from .hub_recurrent import renew_table, sign, signer
+from .hub_recurrent import advised, renew_table, sign, signer
 from .model_cards import Measurement, TrainingData, write_model_card
 
 
@@ -104,6 +104,11 @@ class CardTrainer(Trainer):
             text = renew_table(text, folder)
         card.write_text(text, encoding="utf-8")
 
+    def push_to_hub(self, *args, **kwargs):
+        """As in `Trainer`; where the push breaks off, the error says how to go on."""
+        with advised(self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).name):
+            return super().push_to_hub(*args, **kwargs)
+
     def _known(self, model: PreTrainedModel) -> dict[str, Any]:
         """The arguments of `write_model_card` that need not be given."""
         tokenizer, state = self.processing_class, self.state
@@ -161,8 +166,9 @@ class CardTrainer(Trainer):
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """As in `Trainer`, which sends configuration and weights without the code that they need, with that code."""
-        for file in Path(checkpoint_folder).glob("*.py"):
-            shutil.copy(file, self.args.output_dir)
+        if self.is_world_process_zero():
+            for file in Path(checkpoint_folder).glob("*.py"):
+                shutil.copy(file, self.args.output_dir)
         super()._push_from_checkpoint(checkpoint_folder)
 
 

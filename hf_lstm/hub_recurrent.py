@@ -6,6 +6,7 @@ will run, and an error that says how to go on after a push that broke off.
 Cards with measured results are written by `model_cards.py`, which stays at home.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -63,12 +64,24 @@ class HubMixin:
             (folder / "README.md").write_text(self._card, encoding="utf-8")
         if (folder / "README.md").is_file():
             write_card(folder, self, repo_id)
-        try:
+        with advised(repo_id):
             return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
-        except Exception as error:
-            if _may_work_again(error):
-                error.args = (f"{error}\n\n{_advice(repo_id)}", *error.args[1:])
-            raise
+
+
+@contextlib.contextmanager
+def advised(repo_id: str):
+    """A push to the Hub, whose error says how to go on where that is of use."""
+    try:
+        yield
+    except Exception as error:
+        if _may_work_again(error):
+            advice = (
+                f"The push to {repo_id!r} broke off. A push is one commit: the repository is as it was before or has "
+                "all of this push, never a part of it. Make the same call again; large files that have arrived "
+                "already are not sent a second time."
+            )
+            error.args = (f"{error}\n\n{advice}", *error.args[1:])
+        raise
 
 
 def _may_work_again(error: Exception) -> bool:
@@ -76,15 +89,9 @@ def _may_work_again(error: Exception) -> bool:
     for answer in (error, error.__cause__):
         if isinstance(answer, HfHubHTTPError):
             return answer.response.status_code >= 500 or answer.response.status_code in (408, 412, 429)
+    if isinstance(error, OSError):  # else of this machine, as a full disk
+        return isinstance(error, (ConnectionError, TimeoutError))
     return not isinstance(error, (ValueError, TypeError))
-
-
-def _advice(repo_id: str) -> str:
-    return (
-        f"The push to {repo_id!r} broke off. A push is one commit: the repository is as it was before or has all of "
-        "this push, never a part of it. Make the same call again; large files that have arrived already are not sent "
-        "a second time."
-    )
 
 
 def write_card(folder: Path, saved, repo_id: str | None = None) -> None:

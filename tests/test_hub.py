@@ -373,9 +373,14 @@ def test_trainer_pushes_what_it_measured(hub, writer, reader):
         options = {"data_collator": DefaultDataCollator(), "processing_class": tokenizer}
         trainer = CardTrainer(model, arguments, train_dataset=rows, eval_dataset=rows, **options)
         trainer.train()
-        trainer.push_to_hub(language="en", license="apache-2.0")
         """
     )
+    push = 'trainer.push_to_hub(language="en", license="apache-2.0")'
+    hub.fail("commit", 502)
+    with pytest.raises(ClientError, match="Make the same call again"):
+        writer.run(push)
+    hub.recover()
+    writer.run(push)
     losses = writer.run("answer = [each['eval_loss'] for each in trainer.state.log_history if 'eval_loss' in each]")
     files = hub.files("acme/trained")
     card = files["README.md"].decode()
