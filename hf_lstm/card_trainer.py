@@ -85,7 +85,7 @@ class CardTrainer(Trainer):
         named = {"language": language, "license": license, "name": model_name, "base_model": finetuned_from}
         named |= {"tags": [*_listed(tags), *_TAGS] if tags else None, "task": next(iter(_listed(tasks)), None)}
         if dataset or dataset_tags:
-            named["data"] = _named_data(_listed(dataset), _listed(dataset_tags), _listed(dataset_args))
+            named["data"] = self._named_data(_listed(dataset), _listed(dataset_tags), _listed(dataset_args))
         self._card_details |= {name: value for name, value in named.items() if value} | details
         if not hasattr(model, "layer_class"):  # of another package, or wrapped by one, which has cards of its own
             return super().create_model_card(
@@ -126,6 +126,10 @@ class CardTrainer(Trainer):
             "seconds": seconds[-1] if seconds else None,
             "device": _device(self.args.device, self.args.world_size),
         }
+
+    def _named_data(self, names: list[str], ids: list[str], configs: list[str]) -> TrainingData:
+        hub_id, config = (values[0] if len(values) == 1 else None for values in (ids, configs))
+        return TrainingData(", ".join(names or ids), self._sizes(), hub_id=hub_id, config=config)
 
     def _eval_splits(self) -> dict[str, Any]:
         """The data of evaluation by the prefix of their metrics."""
@@ -174,13 +178,6 @@ class CardTrainer(Trainer):
 
 def _listed(values: str | list[str] | None) -> list[str]:
     return [values] if isinstance(values, str) else list(values or [])
-
-
-def _named_data(names: list[str], ids: list[str], configs: list[str]) -> TrainingData:
-    one = len(ids) == 1
-    return TrainingData(
-        ", ".join(names or ids), hub_id=ids[0] if one else None, config=configs[0] if one and configs else None
-    )
 
 
 def _device(device: torch.device, processes: int) -> str:

@@ -391,9 +391,14 @@ def _changed_fields(config) -> dict:
     return changed
 
 
+class _DefaultArguments(TrainingArguments):
+    device = torch.device("cpu")  # in place of a property that takes the devices away from a `Trainer` at work
+
+
 def _changed_arguments(training_args: TrainingArguments) -> dict:
     """The training arguments that differ from their defaults and have an effect on the weights."""
-    default = TrainingArguments(output_dir=training_args.output_dir, use_cpu=training_args.use_cpu).to_dict()
+    default = _DefaultArguments(output_dir=training_args.output_dir).to_dict()
+    default["accelerator_config"].pop("use_configured_state")  # as setting up the devices does
     return {
         key: value
         for key, value in training_args.to_dict().items()

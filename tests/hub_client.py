@@ -52,9 +52,8 @@ class Client:
         return self
 
     def __exit__(self, *exception):
-        self.process.stdin.close()
-        self.process.wait(60)
-        self.process.stdout.close()
+        self.process.kill()
+        self.process.communicate()
 
     def run(self, code: str, **names):
         """What `answer` is after the code, in which the `names` are known; names live on from call to call."""
