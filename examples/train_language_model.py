@@ -36,7 +36,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     HfArgumentParser,
-    Trainer,
     TrainingArguments,
     default_data_collator,
     set_seed,
@@ -45,9 +44,10 @@ from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.averaging import NonMonotonicAveraging
+from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import encode_text, load_text, make_blocks
 from hf_lstm.diagnostics import GradientFlowCallback
-from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
+from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.ngram import NgramModel
 from hf_lstm.perplexity import Perplexity, evaluate_perplexity, join_tokens
 from hf_lstm.plotting import plot_training_curve
@@ -181,7 +181,7 @@ def main(command_line: list[str] | None = None) -> None:
     print(", ".join(f"{len(ids):,} to {'train' if split == 'train' else split}" for split, ids in streams.items()))
 
     # 4. Training.
-    trainer_class, options = Trainer, {"data_collator": default_data_collator}
+    trainer_class, options = CardTrainer, {"data_collator": default_data_collator}
     if args.stateful:
         options = {"sequence_length": args.block_size, "reset_at": args.reset_at}
         trainer_class, options = StatefulTrainer, options | {"variable_length": args.variable_length}
@@ -229,21 +229,18 @@ def main(command_line: list[str] | None = None) -> None:
     }
     trainer.save_metrics("eval", scores)
 
-    write_model_card(
-        training_args.output_dir,
-        model=model,
-        tokenizer=tokenizer,
+    trainer.create_model_card(
         data=TrainingData(
             data_args.dataset_name or " ".join(data_args.train_file or ["the documentation that ships with CPython"]),
             {split: {"tokens": len(ids)} for split, ids in streams.items()},
         ),
         results=[each for split, rows in results.items() for each in measurements(split, rows, args.tokenizer_kind)],
-        training_args=training_args,
         procedure="Reads each document from its last token to its first." if args.reverse else None,
         command=shlex.join(["python", *sys.argv]),
-        seconds=scores["train_seconds"],
         example=args.prompts[0],
     )
+    if training_args.push_to_hub:
+        trainer.push_to_hub()
 
     tokenizer = AutoTokenizer.from_pretrained(training_args.output_dir)
     model = AutoModelForCausalLM.from_pretrained(training_args.output_dir)

@@ -25,7 +25,6 @@ from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
     HfArgumentParser,
-    Trainer,
     TrainingArguments,
     pipeline,
     set_seed,
@@ -34,9 +33,10 @@ from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.averaging import WeightAveraging
+from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import load_classified
 from hf_lstm.metrics import format_report, token_report
-from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
+from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.transfer import FineTuningTrainer, GradualUnfreezing
 
 
@@ -176,7 +176,7 @@ def main(command_line: list[str] | None = None) -> None:
     if training_args.metric_for_best_model == "best":
         training_args.metric_for_best_model = BEST[data_args.problem_type]
         training_args.greater_is_better = data_args.problem_type != "regression"
-    trainer = (FineTuningTrainer if args.discriminative else Trainer)(
+    trainer = (FineTuningTrainer if args.discriminative else CardTrainer)(
         model,
         training_args,
         data_collator=DataCollatorWithPadding(tokenizer),
@@ -213,10 +213,7 @@ def main(command_line: list[str] | None = None) -> None:
     trainer.save_metrics(split, scores)
 
     names = ("accuracy", "f1", "macro_f1", "mse", "mae")
-    write_model_card(
-        training_args.output_dir,
-        model=model,
-        tokenizer=tokenizer,
+    trainer.create_model_card(
         data=TrainingData(
             data_args.dataset_name or data_args.train_file or "the documentation that ships with CPython",
             {name: {"texts": len(rows)} for name, rows in splits.items()},
@@ -227,10 +224,10 @@ def main(command_line: list[str] | None = None) -> None:
             if f"{split}_{name}" in scores
         ],
         reports={f"Classes of the {split} data": scores["classes"]} if "classes" in scores else None,
-        training_args=training_args,
         command=shlex.join(["python", *sys.argv]),
-        seconds=scores["train_seconds"],
     )
+    if training_args.push_to_hub:
+        trainer.push_to_hub()
 
     classifier = pipeline("text-classification", training_args.output_dir)
     text = splits[split][0]["text"] if data_args.train_file or data_args.dataset_name else EXAMPLE

@@ -37,7 +37,7 @@ from hf_lstm.averaging import WeightAveraging
 from hf_lstm.batching import LengthBatchingTrainer, predict
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, write_tagged
 from hf_lstm.metrics import format_report, make_compute_metrics, tagging_scores
-from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
+from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.tag_schemes import convert_tags, infer_scheme
 from hf_lstm.vectors import match_vectors, read_vectors
 
@@ -232,10 +232,7 @@ def main(command_line: list[str] | None = None) -> None:
 
     names = {"overall_f1": "F1 of entities", "strict_f1": "F1 of well-formed entities", "overall_accuracy": "Accuracy"}
     built_in = data_args.train_file is None and data_args.dataset_name is None
-    write_model_card(
-        training_args.output_dir,
-        model=model,
-        tokenizer=tokenizer,
+    trainer.create_model_card(
         data=TrainingData(
             data_args.dataset_name or data_args.train_file or "the documentation that ships with CPython",
             {name: {"sentences": len(rows), "tokens": sum(map(len, rows["tokens"]))} for name, rows in splits.items()},
@@ -246,11 +243,11 @@ def main(command_line: list[str] | None = None) -> None:
             if key in scores
         ],
         reports={f"Tokens of the {split} data": scores["tokens"]},
-        training_args=training_args,
         command=shlex.join(["python", *sys.argv]),
-        seconds=scores["train_seconds"],
         example=TRANSCRIPT if built_in else None,
     )
+    if training_args.push_to_hub:
+        trainer.push_to_hub()
 
     tagger = pipeline("token-classification", training_args.output_dir, ignore_labels=[])
     for text in args.sentences or [TRANSCRIPT] * built_in:

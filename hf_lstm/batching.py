@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.utils import logging
 
+from .card_trainer import CardTrainer
 from .evaluation_mode import evaluation_mode
 
 
@@ -154,7 +155,7 @@ class TokenBudgetBatchSampler(Sampler[list[int]]):
         return -(-number // self.num_processes) * self.num_processes
 
 
-class LengthBatchingTrainer(Trainer):
+class LengthBatchingTrainer(CardTrainer):
     """
     A `Trainer` whose training batches come from [`TokenBudgetBatchSampler`]: all else, checkpoints in the middle of an
     epoch and several processes included, is as in `Trainer`. `per_device_train_batch_size` and

@@ -5,12 +5,10 @@ All that a card says is read off the saved folder, the model and its tokenizer, 
 it. What nobody knows is left out.
 """
 
-import ast
 import dataclasses
 import json
 import math
 import os
-import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,15 +20,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from . import __version__
+from .hub_recurrent import HOMEPAGE, TASKS, files_and_code, line_of, section, usage
 
-
-HOMEPAGE = "https://github.com/hf-lstm/hf-lstm"
-
-TASKS = {
-    "AutoModelForCausalLM": "text-generation",
-    "AutoModelForSequenceClassification": "text-classification",
-    "AutoModelForTokenClassification": "token-classification",
-}
 
 FAMILIES = {"lstm": "an LSTM", "gru": "a gated recurrent unit network (GRU)", "rnn": "a plain recurrent network"}
 
@@ -48,7 +39,6 @@ PAPERS = {
     "Labeling Sequence Data. ICML.",
 }
 
-PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}  # files whose loading can run code
 MOST_LABELS = 40  # of which the card gives the names
 
 # Fields of the configuration that say what a model is, not how it was made.
@@ -169,6 +159,7 @@ def write_model_card(
     repo_id: str | None = None,
     language: str | list[str] | None = None,
     license: str | None = None,
+    base_model: str | None = None,
     tags: Iterable[str] = (),
     example: str | None = None,
     training_args: TrainingArguments | None = None,
@@ -181,8 +172,8 @@ def write_model_card(
     """
     Write `README.md` into the folder of a saved model. Call it last, after `save_model` and all measurements.
 
-    `Trainer.push_to_hub` would put a README of its own in its place: push the folder with
-    `huggingface_hub.upload_folder`.
+    [`~card_trainer.CardTrainer`] calls it by itself. A plain `Trainer.push_to_hub` puts a README of its own in its
+    place: push the folder with `huggingface_hub.upload_folder`.
 
     Args:
         folder (`str` or `os.PathLike`): Where the model, and the tokenizer if there is one, were saved.
@@ -197,6 +188,7 @@ def write_model_card(
         repo_id (`str`, *optional*): Where the snippets load from, `"user/name"`; by default the name of the folder.
         language (`str` or `list[str]`, *optional*): ISO 639 codes.
         license (`str`, *optional*): Licence of the weights, as on the Hub: `"apache-2.0"`.
+        base_model (`str`, *optional*): Id on the Hub of the model that training began from.
         tags (iterable of `str`, *optional*): More tags.
         example (`str`, *optional*): A text for the snippets to read, or to go on from.
         training_args ([`TrainingArguments`], *optional*): The card says what differs from the defaults.
@@ -234,6 +226,7 @@ def write_model_card(
     header = ModelCardData(
         language=language,
         license=license,
+        base_model=base_model,
         library_name="transformers",  # the one whose snippets the Hub shows; `custom_code` adds trust_remote_code
         pipeline_tag=task,
         tags=["hf_lstm", model.config.model_type, *(["crf"] if _has_crf(model) else []), "custom_code", *tags],
@@ -245,11 +238,12 @@ def write_model_card(
     sections = [
         f"# {name}",
         _summary(folder, model, tokenizer, task, data),
-        _usage(folder, model, task, repo_id, example),
+        usage(model, task, repo_id, example),
+        files_and_code(folder),
         _data(data),
-        _training(model, training_args, procedure, command, seconds, device),
+        _training(model, base_model, training_args, procedure, command, seconds, device),
         _results(name, results, reports or {}),
-        _section("Limits", _bullets(limitations)),
+        section("## Limits", _bullets(limitations)),
         _citation(model, data),
     ]
     card = ModelCard(f"---\n{header.to_yaml()}\n---\n\n" + "\n\n".join(filter(None, sections)) + "\n")
@@ -359,67 +353,20 @@ def _labels(model: PreTrainedModel) -> str:
     return f"; {len(names)} labels{listed}"
 
 
-def _usage(folder: Path, model, task: str, repo_id: str, example: str | None) -> str:
-    files = [(f"`{file.name}`", _first_sentence(file)) for file in sorted(folder.glob("*.py"))]
-    weights = ", ".join(f"`{file.name}`" for file in sorted(folder.glob("*.safetensors")))
-    pickles = ", ".join(f"`{file.name}`" for file in sorted(folder.iterdir()) if file.suffix in PICKLES)
-    safety = f"Weights are safetensors ({weights}): data without code."
-    if pickles:
-        safety += f" The model needs nothing of {pickles}; to load such a file can run code."
-    return _section(
-        "How to use it",
-        f"With hf_lstm (`pip install git+{HOMEPAGE}`), whose import registers the classes; no code of this repository "
-        "runs:",
-        _snippet(model, task, repo_id, example, trust=False),
-        "Without it, with transformers and torch alone:",
-        _snippet(model, task, repo_id, example, trust=True),
-        "`trust_remote_code=True` lets transformers fetch these files from this repository and run them with your own "
-        'rights. Read them first, and pass `revision="..."` with the commit that you have read, so that nothing newer '
-        "runs:",
-        _table(("file", "what it holds"), files),
-        safety,
-    )
-
-
-def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | None, trust: bool) -> str:
-    options = ""
-    if task == "token-classification" and _has_plain_prefixes(model.config.id2label.values()):
-        options += ', aggregation_strategy="simple"'
-    if trust:
-        options += ", trust_remote_code=True"
-    lines = ["from transformers import pipeline", ""]
-    if not trust:
-        lines.insert(0, "import hf_lstm  # noqa: F401")
-    lines.append(f'pipe = pipeline("{task}", model={_literal(repo_id)}{options})')
-    if example is not None:
-        length = ", max_new_tokens=40" if task == "text-generation" else ""
-        lines.append(f"print(pipe({_literal(example)}{length}))")
-    return _code("python", "\n".join(lines))
-
-
-def _has_plain_prefixes(labels: Iterable[str]) -> bool:
-    """Whether the labels are those of entities in the two prefixes that the pipeline joins: B and I."""
-    labels = set(labels) - {"O"}
-    return bool(labels) and all(label.startswith(("B-", "I-")) for label in labels)
-
-
-def _first_sentence(file: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return re.split(r"(?<=\.) (?=[A-Z])", " ".join(docstring.split("\n\n")[0].split()))[0]
-
-
 def _data(data: TrainingData) -> str:
     name = f"[{data.name}](https://huggingface.co/datasets/{data.hub_id})" if data.hub_id else data.name
     facts = {"configuration": data.config, "revision": data.revision, "licence": data.license}
     known = [f"{fact} `{value}`" for fact, value in facts.items() if value]
     units = list(dict.fromkeys(unit for sizes in data.splits.values() for unit in sizes))
     rows = [(split, *(sizes.get(unit, "") for unit in units)) for split, sizes in data.splits.items()]
-    return _section("Data", ", ".join([name, *known]) + ".", data.description, _table(("split", *units), rows))
+    return section("## Data", ", ".join([name, *known]) + ".", data.description, _table(("split", *units), rows))
 
 
-def _training(model, training_args, procedure, command, seconds, device) -> str:
-    return _section(
-        "Training",
+def _training(model, base_model, training_args, procedure, command, seconds, device) -> str:
+    began = f"Training began from [{base_model}](https://huggingface.co/{base_model})." if base_model else None
+    return section(
+        "## Training",
+        began,
         procedure,
         _code("bash", command) if command else None,
         _cost(model, seconds, device),
@@ -460,9 +407,14 @@ def _changed_fields(config) -> dict:
     return changed
 
 
+class _DefaultArguments(TrainingArguments):
+    device = torch.device("cpu")  # in place of a property that takes the devices away from a `Trainer` at work
+
+
 def _changed_arguments(training_args: TrainingArguments) -> dict:
     """The training arguments that differ from their defaults and have an effect on the weights."""
-    default = TrainingArguments(output_dir=training_args.output_dir, use_cpu=training_args.use_cpu).to_dict()
+    default = _DefaultArguments(output_dir=training_args.output_dir).to_dict()
+    default["accelerator_config"].pop("use_configured_state")  # as setting up the devices does
     return {
         key: value
         for key, value in training_args.to_dict().items()
@@ -485,7 +437,7 @@ def _results(name: str, results: list[Measurement], reports: Mapping[str, Mappin
         for result in results
     ]
     tables = [f"### {title}\n\n{_report(report)}" for title, report in reports.items()]
-    return _section("Results", _table(header, rows), *tables)
+    return section("## Results", _table(header, rows), *tables)
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -521,13 +473,7 @@ def _citation(model: PreTrainedModel, data: TrainingData) -> str:
         "}"
     )
     papers = [PAPERS.get(part) for part in used] + [data.citation]
-    return _section("Citation", _code("bibtex", entry), _bullets(filter(None, papers)))
-
-
-def _section(title: str, *parts: str | None) -> str:
-    """A section of the parts that there are; empty without any."""
-    there = [part for part in parts if part]
-    return "\n\n".join([f"## {title}", *there]) if there else ""
+    return section("## Citation", _code("bibtex", entry), _bullets(filter(None, papers)))
 
 
 def _size(number_of_bytes: int) -> str:
@@ -554,21 +500,16 @@ def _table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
     if not rows:
         return ""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+    return "\n".join(line_of([_cell(cell) for cell in line]) for line in lines)
 
 
 def _cell(value) -> str:
     """Counts in full, other numbers with four digits behind the point or, from 10, with two; text on one line."""
     if isinstance(value, str):
-        return value.replace("|", "\\|").replace("\n", " ")
+        return value
     if float(value).is_integer() and not isinstance(value, float):
         return f"{int(value):,}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
-
-
-def _literal(text: str) -> str:
-    """The text as a literal of Python, in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 __all__ = ["Measurement", "TrainingData", "write_model_card"]

@@ -30,6 +30,7 @@ from .contextual_recurrent import ContextEncoder
 from .crf import LinearChainCRF
 from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
+from .hub_recurrent import HubMixin
 from .layer_recurrent import (
     Padding,
     RecurrentLayer,
@@ -43,7 +44,7 @@ from .layer_recurrent import (
 from .output_recurrent import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 
 
-class RecurrentPreTrainedModel(PreTrainedModel):
+class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
     """Loading, saving, initialisation and input checks, for every recurrent model."""
 
     config: RecurrentConfig

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from .cache_recurrent import RecurrentCache
+from .card_trainer import CardTrainer
 
 
 RESETS = ("stream", "document")
@@ -169,7 +170,7 @@ class TokenStreams(Dataset):
         return chunk
 
 
-class StatefulTrainer(Trainer):
+class StatefulTrainer(CardTrainer):
     """
     A `Trainer` for language models that carries the state of a recurrent model from one step to the next (truncated
     back-propagation through time). Its data are texts, not examples: it reads them as [`TokenStreams`], in

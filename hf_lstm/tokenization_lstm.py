@@ -15,6 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import TokenizersBackend
 
 from .characters import CONTEXT_NAMES, INPUT_NAMES, CharacterTokenizer, counted, known_characters
+from .hub_recurrent import HubMixin
 
 
 KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
@@ -31,7 +32,7 @@ OPTION_KINDS = {
 INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
 
 
-class LSTMTokenizer(CharacterTokenizer):
+class LSTMTokenizer(HubMixin, CharacterTokenizer):
     """
     Tokenizer of the recurrent models, trained by [`~LSTMTokenizer.train_from_iterator`] or
     [`~LSTMTokenizer.train_from_files`] and otherwise used as any `PreTrainedTokenizerFast`.

@@ -14,7 +14,9 @@ from functools import partial
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedModel, Trainer, TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
+
+from .card_trainer import CardTrainer
 
 
 def layer_groups(model: PreTrainedModel) -> list[dict[str, nn.Parameter]]:
@@ -134,7 +136,7 @@ def slanted_triangular(step: int, num_training_steps: int, cut_frac: float = 0.1
     return (1 + max(share, 0) * (ratio - 1)) / ratio
 
 
-class FineTuningTrainer(Trainer):
+class FineTuningTrainer(CardTrainer):
     """
     A `Trainer` with the learning rates of ULMFiT: [`parameter_groups`] and [`slanted_triangular`]. The optimizer is
     that of the arguments, `learning_rate` is the highest rate of the head, which is also the one in the logs, and

@@ -2,6 +2,7 @@
 """A card says what was measured and nothing else: the Hub's own code reads it, and its snippets run in both ways."""
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from families import GRU, LSTM, RNN
+from hub_cards import card_errors
 from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from transformers import TrainingArguments
@@ -38,7 +40,7 @@ KINDS = {
 }
 SCALARS = (str, int, float, bool)
 PLACEHOLDERS = r"\{\{ |\{%|\[\[|(?i:more information needed)|TODO|\bNone\b|\bnan\b"
-MAYBE = {"language", "license", "datasets", "metrics", "widget", "model-index"}
+MAYBE = {"language", "license", "base_model", "datasets", "metrics", "widget", "model-index"}
 ALWAYS = {"library_name", "pipeline_tag", "tags"}
 
 each_task = pytest.mark.parametrize("task", KINDS)
@@ -92,6 +94,7 @@ def write_full(folder: Path, task: str, **changes) -> ModelCard:
         "repo_id": "acme/toy-model",
         "language": ["en", "de"],
         "license": "apache-2.0",
+        "base_model": "acme/older",
         "tags": ["ner"],
         "example": EXAMPLE,
         "training_args": TrainingArguments(
@@ -179,9 +182,9 @@ def problems(path: Path) -> list[str]:
     trusting = [bool("trust_remote_code=True" in ast.unparse(ast.parse(code))) for code in snippets(text)]
     if trusting != [False, True] or "import hf_lstm" not in snippets(text)[0]:
         found.append("a snippet with the package and one that trusts the repository")
-    if not any(row[0].startswith("`modeling_") for row in rows(section(text, "How to use it"))):
+    if not any(row[0].startswith("`modeling_") for row in rows(text)):
         found.append("the code that would run is not listed")
-    return found
+    return found + card_errors(text, "model")[0]
 
 
 @pytest.mark.parametrize("path", CHECKED_IN, ids=lambda path: path.stem)
@@ -258,7 +261,7 @@ def test_what_the_text_says(folders):
         "[Toy sentences](https://huggingface.co/datasets/acme/toy), configuration `plain`, revision `0123abc`, "
         "licence `cc0-1.0`.\n\nWritten for this test.",
         "| split | sentences | tokens |\n| --- | --- | --- |\n| train | 14,041 | 203,621 |\n| test | 3,453 |  |",
-        "The best of seven epochs.",
+        "Training began from [acme/older](https://huggingface.co/acme/older).\n\nThe best of seven epochs.",
         "```bash\npython examples/train.py --seed 1\n```",
         f"Training {parameters:,} parameters took 1,234 seconds on one thread of a CPU.",
         "| **toy model** | F1 of entities | test | 0.8765 | 0.8800 ± 0.0100 (3 seeds) |",
@@ -300,11 +303,13 @@ def test_hyperparameters_are_those_that_differ(folders):
 
 @each_task
 def test_listed_code_is_that_of_the_folder(folders, task):
-    table = rows(section((folders / task / "README.md").read_text(), "How to use it"))
-    listed = {name.strip("`"): what for name, what in table[2:]}
+    table = rows(section((folders / task / "README.md").read_text(), "Files and code"))
+    listed = {name.strip("`"): facts for name, *facts in table[2:]}
     assert set(listed) == {file.name for file in (folders / task).glob("*.py")}
-    for name, what in listed.items():
-        assert what in " ".join((folders / task / name).read_text().split())
+    for name, (size, digest, what) in listed.items():
+        code = (folders / task / name).read_bytes()
+        assert f"{len(code):,}" == size and f"`{hashlib.sha256(code).hexdigest()}`" == digest
+        assert what and what in " ".join(code.decode().split())
 
 
 @each_task
@@ -364,7 +369,7 @@ def test_what_is_not_known_is_left_out(tmp_path, task):
     assert card.content == (tmp_path / "tiny" / "README.md").read_text()
     assert set(card.data.to_dict()) == ALWAYS
     headings = re.findall(r"^#+ (.*)$", card.text, flags=re.M)
-    assert headings == ["tiny", "How to use it", "Data", "Training", "Citation"]
+    assert headings == ["tiny", "How to use it", "Files and code", "Data", "Training", "Citation"]
     assert section(card.text, "Data").strip() == "Toys."
     assert 'model="tiny"' in snippets(card.text)[0] and "print" not in snippets(card.text)[0]
     for word in ("okenizer", "seconds", "TrainingArguments", "```bash"):

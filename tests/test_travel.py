@@ -47,7 +47,7 @@ def code_of(family) -> set[str]:
 def files_of(name: str) -> set[str]:
     """The files of a folder in which model `name` and a tokenizer were saved."""
     family, auto_class = MODELS[name]
-    files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    files = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     files |= {"tokenization_lstm.py", "characters.py"}
     if family.head(AUTO_CLASSES[auto_class]).can_generate():
         files.add("generation_config.json")
@@ -151,9 +151,8 @@ def test_transformers_finds_the_files(family):
     module = f"modeling_{family.name.lower()}.py"
     found = {Path(file).name for file in get_relative_import_files(PACKAGE / module)}
     assert found | {module} == code_of(family)
-    assert [Path(file).name for file in get_relative_import_files(PACKAGE / "tokenization_lstm.py")] == [
-        "characters.py"
-    ]
+    needed = get_relative_import_files(PACKAGE / "tokenization_lstm.py")
+    assert {Path(file).name for file in needed} == {"characters.py", "hub_recurrent.py"}
 
 
 class Journey:
@@ -237,7 +236,8 @@ def test_bits_are_the_same_under_a_hub_name(journey, name):
 def test_backbone_saved_from_there_travels_alone(journey, name):
     family, _ = MODELS[name]
     assert_equal(journey.result(name, "backbone"), journey.backbones[name])
-    assert set(contents(journey.root / "backbone" / name)) == code_of(family) | {"config.json", "model.safetensors"}
+    files = code_of(family) | {"README.md", "config.json", "model.safetensors"}
+    assert set(contents(journey.root / "backbone" / name)) == files
 
 
 @each_model
@@ -322,7 +322,7 @@ def test_folder_holds_what_it_needs_and_no_more(journey, name):
     folder = journey.root / "saved" / name
     files = contents(folder)
     assert set(files) == files_of(name)
-    assert sum(len(text) for file, text in files.items() if file.endswith(".py")) < 250_000
+    assert sum(len(text) for file, text in files.items() if file.endswith(".py")) < 275_000
     for file in files:
         if file.endswith(".py"):
             assert files[file] == (PACKAGE / file).read_bytes()
@@ -479,8 +479,9 @@ def test_pushed_is_saved(journey, hub, name):
     model.push_to_hub("acme/pushed")
     journey.tokenizer.push_to_hub("acme/pushed")
     pushed = contents(hub / "acme" / "pushed")
-    assert pushed.pop("README.md").startswith(b"---")
-    assert pushed == contents(journey.root / "saved" / name)
+    saved = contents(journey.root / "saved" / name)
+    assert pushed.pop("README.md").startswith(b"---") and saved.pop("README.md")  # each under its own name
+    assert pushed == saved
 
 
 def test_pushed_while_saving(journey, hub, tmp_path):
