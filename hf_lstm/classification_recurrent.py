@@ -81,30 +81,6 @@ class RecurrentClassifier(RecurrentPreTrainedModel):
             return features, hidden_states, features.new_ones(features.shape[:2], dtype=torch.bool)
         return features, hidden_states, attention_mask != 0
 
-
-class NeighbourPrediction(nn.Module):
-    """
-    What a tagger learns beside its labels, from the tokens alone (Rei 2017, equations 5 to 8): from the output h_t of
-    each direction, the token w that it reads next, with p(w) = softmax(E tanh(W h_t + b)) and E the input embedding.
-    """
-
-    def __init__(self, config: RecurrentConfig):
-        super().__init__()
-        sizes = config.state_size, config.input_size
-        self.dense = nn.ModuleList(nn.Linear(*sizes) for _ in range(config.num_directions))
-
-    def forward(
-        self, features: torch.Tensor, input_ids: torch.LongTensor, padding: Padding | None, embedding: torch.Tensor
-    ) -> torch.Tensor:
-        """Outputs (B, T, D * P), tokens (B, T), the table (V, E) -> the sum of all losses, a scalar, in nats."""
-        losses = []
-        for direction, (dense, outputs) in enumerate(
-            zip(self.dense, features.chunk(len(self.dense), dim=-1), strict=True)
-        ):
-            following = next_labels(input_ids, padding, direction)
-            losses.append(linear_cross_entropy(dense(outputs).tanh(), embedding, None, following, num_items=1))
-        return sum(losses)
-
     def head_modules(self) -> list[str]:
         """The names of the modules beside the backbone that have parameters: what `modules_to_save` of peft needs."""
         parts = {name: getattr(self, name) for name in self.head_parts}
@@ -150,6 +126,30 @@ class NeighbourPrediction(nn.Module):
                 f"adapter `modules_to_save={frozen}`, as `hf_lstm.adapters.lora_config` does: otherwise they are not "
                 "saved with it either."
             )
+
+
+class NeighbourPrediction(nn.Module):
+    """
+    What a tagger learns beside its labels, from the tokens alone (Rei 2017, equations 5 to 8): from the output h_t of
+    each direction, the token w that it reads next, with p(w) = softmax(E tanh(W h_t + b)) and E the input embedding.
+    """
+
+    def __init__(self, config: RecurrentConfig):
+        super().__init__()
+        sizes = config.state_size, config.input_size
+        self.dense = nn.ModuleList(nn.Linear(*sizes) for _ in range(config.num_directions))
+
+    def forward(
+        self, features: torch.Tensor, input_ids: torch.LongTensor, padding: Padding | None, embedding: torch.Tensor
+    ) -> torch.Tensor:
+        """Outputs (B, T, D * P), tokens (B, T), the table (V, E) -> the sum of all losses, a scalar, in nats."""
+        losses = []
+        for direction, (dense, outputs) in enumerate(
+            zip(self.dense, features.chunk(len(self.dense), dim=-1), strict=True)
+        ):
+            following = next_labels(input_ids, padding, direction)
+            losses.append(linear_cross_entropy(dense(outputs).tanh(), embedding, None, following, num_items=1))
+        return sum(losses)
 
 
 class RecurrentForTokenClassification(RecurrentClassifier):
