@@ -185,7 +185,8 @@ def renew_table(card: str, folder: Path, rows: dict[str, str] | None = None) -> 
     """The card with a table of the code in the folder, and of the `rows` that are known of other files."""
     found = {file.name: _row(file) for file in code_of(folder)}
     lines = [line for _, line in sorted(((rows or {}) | found).items())]
-    table = "\n".join(["<!-- code: begin -->", table_of(_HEADER, []), *lines, "<!-- code: end -->"])
+    head = [line_of(_HEADER), line_of(["---"] * len(_HEADER))]
+    table = "\n".join(["<!-- code: begin -->", *head, *lines, "<!-- code: end -->"])
     by = signer(card)
     if by:
         card = card[: _SIGNATURE.search(card).start()]
@@ -267,10 +268,6 @@ def section(title: str, *parts: str | None) -> str:
     """A section of the parts that there are; empty without any."""
     there = [part for part in parts if part]
     return "\n\n".join([title, *there]) if there else ""
-
-
-def table_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(map(line_of, [header, ["---"] * len(header), *rows]))
 
 
 def line_of(cells: Sequence[str]) -> str:
