@@ -55,8 +55,15 @@ STACKS = {
     "no bias": {"bias": False},
     "tapering": {"hidden_sizes": [10, 8, 5], "hidden_size": 5, "num_hidden_layers": 3},
 }
+
+
+def named(fields: dict) -> str:
+    """The values that can be read, in their order: processes that share the tests must name them alike."""
+    return ", ".join(f"{name}={value}" for name, value in fields.items() if not isinstance(value, dict))
+
+
 CASES = [
-    pytest.param(family, head, fields | STACKS[stack], id=f"{family}, {head}, {stack}, {fields.keys() - {'label2id'}}")
+    pytest.param(family, head, fields | STACKS[stack], id=f"{family}, {head}, {stack}, {named(fields)}")
     for family in FAMILIES
     for head, fields in HEADS
     for stack in (STACKS if fields in ({}, {"bidirectional": True}) else ["two layers"])
