@@ -12,7 +12,6 @@ that are scored are the last ones, or those chosen on the validation text; test 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
