@@ -43,9 +43,10 @@ def train(name: str, data: str) -> float:
     resumed = ["--resume_from_checkpoint", "last"] if folder.exists() and get_last_checkpoint(str(folder)) else []
     quiet = ["--disable_tqdm", "true", "--report_to", "none", "--use_cpu"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    subprocess.run([sys.executable, *command(name, data)[1:], *quiet, *resumed], cwd=ROOT, env=environment, check=True)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    line = [sys.executable, *command(name, data)[1:], *quiet, *resumed]
+    before = sum(os.times()[2:4])  # user and system time of the children so far
+    subprocess.run(line, cwd=ROOT, env=environment, check=True)
+    return sum(os.times()[2:4]) - before
 
 
 def collect(name: str, data: str, processor_seconds: float | None) -> dict:
