@@ -346,7 +346,7 @@ class SequencePooler(nn.Module):
 
     def _last(self, hidden_states, real):
         ends = (real.shape[1] - 1 - real.flip(1).int().argmax(1), real.int().argmax(1))
-        rows = torch.arange(len(real), device=real.device)
+        rows = torch.arange(real.shape[0], device=real.device)  # `len` would fix the batch size of an exported graph
         parts = hidden_states.chunk(self.num_directions, dim=-1)
         return torch.cat([part[rows, end] for part, end in zip(parts, ends, strict=False)], dim=-1)
 

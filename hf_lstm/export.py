@@ -4,6 +4,15 @@ Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip 
 
     python -m hf_lstm.export FOLDER                  # a saved model -> FOLDER/onnx/model.onnx
     python -m hf_lstm.export FOLDER --int8           # and model_quantized.onnx beside it
+
+What torch itself offers (2.13):
+
+- `torch.compile(model)` works for every head, with masks, characters, CRF and other lengths than the first. What
+  depends on values (where the padding is, how many distinct words there are) splits the graph, so that
+  `fullgraph=True` works for whole batches without these only. The recurrent kernels stay as they are.
+- `torch.export.export` works without an attention mask, characters and CRF, with a dynamic batch and a fixed length.
+  A dynamic length is missing upstream: `aten::lstm`, `gru` and `rnn` have no form with a symbolic number of steps, and
+  are unrolled step by step. ONNX, whose operators have one, is the way to models of any length.
 """
 
 import argparse

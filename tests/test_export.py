@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """What is exported computes, in onnxruntime, what the models compute in torch."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -343,3 +344,46 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install hf-lstm\[onnx\]"):
         export_onnx(GRU.build("Model"), path)
+
+
+CAPTURED = [
+    ("Model", {}),
+    ("ForCausalLM", {}),
+    ("ForTokenClassification", {}),
+    ("ForSequenceClassification", {"bidirectional": True}),
+]
+
+
+@pytest.mark.parametrize(("head", "fields"), CAPTURED, ids=[head for head, _ in CAPTURED])
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_torch_export(family, head, fields):
+    exported_equals_eager(family.build(head, **fields), {0: torch.export.Dim.DYNAMIC}, random_ids(5, 6))
+
+
+@pytest.mark.xfail(strict=True, reason="torch unrolls recurrent layers: the day that this passes is worth knowing")
+def test_torch_export_of_any_length():
+    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    exported_equals_eager(LSTM.build("ForTokenClassification"), dynamic, random_ids(5, 8))
+
+
+def exported_equals_eager(model, dynamic, other):
+    """Export for a batch of 3 x 6, run on another one."""
+    options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    shapes = {"input_ids": dynamic} | dict.fromkeys(options)
+    with torch.no_grad():
+        graph = torch.export.export(model, (), {"input_ids": random_ids(3, 6)} | options, dynamic_shapes=shapes)
+        assert_close(graph.module()(input_ids=other, **options)[0], model(input_ids=other, **options)[0])
+
+
+@pytest.mark.parametrize(
+    ("family", "fields"), [(LSTM, CRF | WORDS), (GRU, WORDS | {"char_encoder": "recurrent"}), (RNN, CRF)]
+)
+def test_torch_compile(family, fields):
+    """A tagger with what it may have, under a mask, at other sizes than it was compiled for."""
+    model = family.build("ForTokenClassification", **fields)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", dynamic=True)
+    with torch.no_grad():
+        for mask in ([[1, 1, 0, 0], [0, 1, 1, 1]], [[1, 0, 1, 1, 0, 1], [0] * 6, [1] * 6]):
+            batch = batch_of(model, mask)
+            assert_close(compiled(**batch).logits, model(**batch).logits)
