@@ -347,13 +347,14 @@ def test_card_of_the_folder_is_kept(hub, writer, tmp_path):
     folder = tmp_path / "described"
     folder.mkdir()
     (folder / "README.md").write_text("---\nlicense: mit\n---\n\n# Described\n\nBy hand.\n")
+    writer.run(KINDS["lm"][0])
     writer.run('model.save_pretrained(folder, push_to_hub=True, repo_id="acme/described")', folder=str(folder))
     for card in ((folder / "README.md").read_text(), hub.files("acme/described")["README.md"].decode()):
         assert card == "---\nlicense: mit\n---\n\n# Described\n\nBy hand.\n"
 
 
 def test_own_form_of_transformers_is_replaced(hub, writer):
-    writer.run('model.push_to_hub("acme/tagged", tags=["ner"])')
+    writer.run(KINDS["lm"][0] + '; model.push_to_hub("acme/tagged", tags=["ner"])')
     card = hub.files("acme/tagged")["README.md"].decode()
     assert "More Information Needed" not in card and "# tagged\n" in card
     assert ModelCard(card).data.tags[-1] == "ner"
