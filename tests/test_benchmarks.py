@@ -16,7 +16,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["forward", "masked", "ragged", "long", "gru", "decoding"]
-CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "bf16", "loss", "crf", "tagger", "flair"]
+CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "stateful", "bf16", "loss", "crf", "tagger", "flair"]
 
 
 @pytest.fixture
