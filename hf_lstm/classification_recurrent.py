@@ -19,6 +19,7 @@ from transformers.utils import can_return_tuple
 
 from .configuration_recurrent import RecurrentConfig
 from .crf import LinearChainCRF
+from .layer_recurrent import is_exported
 from .modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel, refuse_unknown
 
 
@@ -173,6 +174,11 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             return TokenClassifierOutput(
                 loss=self._mean(loss, real, num_items_in_batch), logits=scores, hidden_states=hidden_states
             )
+        if is_exported():
+            raise ValueError(
+                "`use_crf=True` decodes in loops that `torch.export` does not record. Use "
+                "`hf_lstm.export.export_onnx`, which writes them, or export without: set `model.crf = None`."
+            )
         loss = None
         if labels is not None or allowed_tags is not None:
             loss = self.crf(scores, labels, real, allowed_tags).sum()
@@ -253,7 +259,7 @@ class SequencePooler(nn.Module):
 
     def _last(self, hidden_states, real):
         ends = (real.shape[1] - 1 - real.flip(1).int().argmax(1), real.int().argmax(1))
-        rows = torch.arange(len(real), device=real.device)
+        rows = torch.arange(real.shape[0], device=real.device)
         parts = hidden_states.chunk(self.num_directions, dim=-1)
         return torch.cat([part[rows, end] for part, end in zip(parts, ends, strict=False)], dim=-1)
 

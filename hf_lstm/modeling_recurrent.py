@@ -31,7 +31,7 @@ from .contextual_recurrent import ContextEncoder
 from .crf import LinearChainCRF
 from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
-from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types
+from .layer_recurrent import Padding, RecurrentLayer, SequenceDropout, dropped_types, is_exported
 from .output_recurrent import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 
 
@@ -87,13 +87,13 @@ class RecurrentPreTrainedModel(PreTrainedModel):
                 f"{attention_mask.dtype}. Pass `attention_mask.long()` if it holds zeros and ones."
             )
         # With a cache, `generate` passes the mask of all tokens so far.
-        if attention_mask.shape not in {(batch_size, length), (batch_size, past + length)}:
+        if attention_mask.shape not in ((batch_size, length), (batch_size, past + length)):
             raise ValueError(
                 f"`attention_mask` has shape {tuple(attention_mask.shape)}, expected {(batch_size, length)}"
                 + (f" or, with the {past} tokens of the cache, {(batch_size, past + length)}." if past else ".")
             )
         mask = attention_mask[:, -length:] != 0
-        return None if mask.all() else Padding(mask)
+        return None if not is_exported() and mask.all() else Padding(mask)
 
 
 @dataclass

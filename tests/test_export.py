@@ -22,6 +22,7 @@ from families import (
     UNTIED_ADAPTIVE,
     assert_close,
     each_family,
+    features,
     random_ids,
     states,
 )
@@ -117,6 +118,8 @@ def batch_of(model, mask) -> dict[str, torch.Tensor]:
 def test_onnx_equals_torch(family, head, fields):
     """Whatever the mask, the batch size and the length, at padding too."""
     model = family.build(head, **fields)
+    for norm in model.base_model.norms:  # what they make of padding is then not zero by itself
+        torch.nn.init.normal_(norm.bias)
     session = session_of(model)
     for mask in [*MASKS.values(), [[1]], [[1] * 11, [0] * 4 + [1] * 7]]:
         batch = batch_of(model, mask)
@@ -240,6 +243,56 @@ def test_quantized(family, tmp_path):
     exact, close = (run(open_session(each), batch) for each in (path, quantized))
     assert (exact["predictions"] != close["predictions"]).float().mean() < 0.2
     assert 0 < (exact["logits"] - close["logits"]).abs().max() < 1
+
+
+RECORDED = [
+    (LSTM, "Model", {"bidirectional": True}),
+    (GRU, "ForCausalLM", {"num_hidden_layers": 1}),
+    (RNN, "ForCausalLM", {"residual_connections": True, "layer_norm": True}),
+    (GRU, "ForTokenClassification", WORDS | {"num_hidden_layers": 1}),
+    (LSTM, "ForTokenClassification", {"char_vocab_size": 9, "char_encoder": "recurrent", "num_hidden_layers": 1}),
+    (LSTM, "ForSequenceClassification", {"projection_size": 4, "num_hidden_layers": 1}),
+    (RNN, "ForSequenceClassification", {"bidirectional": True, "num_hidden_layers": 1}),
+]
+
+
+def recorded(model, batch: dict, **fixed):
+    """By `torch.export`, with all sizes dynamic."""
+    sizes = {name: dict.fromkeys(range(value.ndim), torch.export.Dim.AUTO) for name, value in batch.items()}
+    shapes = sizes | dict.fromkeys(fixed)
+    with torch.no_grad():
+        return torch.export.export(model, (), batch | fixed, dynamic_shapes=shapes)
+
+
+@pytest.mark.parametrize(("family", "head", "fields"), RECORDED)
+def test_torch_export(family, head, fields):
+    """Other sizes and other padding than those of the example."""
+    model = family.build(head, **fields)
+    fixed = {"use_cache": False} if head in ("Model", "ForCausalLM") else {}
+    program = recorded(model, batch_of(model, MASKS["right"]), **fixed).module()
+    for mask in (*MASKS.values(), [[1] * 11], [[0, 1, 0, 1, 1]] * 5, [[1]]):
+        batch = batch_of(model, mask)
+        with torch.no_grad():
+            assert_close(features(program(**batch, **fixed)), features(model(**batch, **fixed)), 2e-6)
+
+
+def test_torch_export_refuses_a_crf():
+    model = RNN.build("ForTokenClassification", **CRF, num_hidden_layers=1, bidirectional=False)
+    batch = batch_of(model, MASKS["right"])
+    with pytest.raises(ValueError, match=r"`use_crf=True` .* `hf_lstm.export.export_onnx`"):
+        recorded(model, batch)
+    model.crf = None
+    assert features(recorded(model, batch).module()(**batch)).shape == (3, 7, 9)
+
+
+def test_torch_compile():
+    """A tagger with all that breaks the graph, at several lengths."""
+    model = GRU.build("ForTokenClassification", **CRF, **WORDS, num_hidden_layers=1)
+    compiled = torch.compile(model, backend="eager", dynamic=True)
+    for mask in (MASKS["holes"], [[0, 1, 0, 1, 1]] * 5):
+        batch = batch_of(model, mask)
+        with torch.no_grad():
+            assert_close(compiled(**batch).logits, model(**batch).logits)
 
 
 @pytest.fixture

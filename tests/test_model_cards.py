@@ -174,10 +174,11 @@ def problems(path: Path) -> list[str]:
             found.append("`metrics` are not those of the model index")
     if left := re.search(PLACEHOLDERS, re.sub(r"`[^`\n]*`", "", text)):
         found.append(f"placeholder {left[0]!r}")
-    if text.count("```") % 2 or len(snippets(text)) != 2:
+    usage, parsed = snippets(section(text, "How to use it")), [ast.parse(code) for code in snippets(text)]
+    if text.count("```") % 2 or len(usage) != 2:
         found.append("not two snippets of Python")
-    trusting = [bool("trust_remote_code=True" in ast.unparse(ast.parse(code))) for code in snippets(text)]
-    if trusting != [False, True] or "import hf_lstm" not in snippets(text)[0]:
+    trusting = [bool("trust_remote_code=True" in ast.unparse(code)) for code in parsed[:2]]
+    if trusting != [False, True] or "import hf_lstm" not in usage[0]:
         found.append("a snippet with the package and one that trusts the repository")
     if not any(row[0].startswith("`modeling_") for row in rows(section(text, "How to use it"))):
         found.append("the code that would run is not listed")
