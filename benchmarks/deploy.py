@@ -185,7 +185,7 @@ def write_card(summary: dict) -> None:
         language="en",
         training_args=torch.load(RUN / "training_args.bin", weights_only=False),
         command=summary["command"] + "\npython benchmarks/deploy.py --data DATA",
-        procedure="The epoch was chosen on the development data; the test data were scored once.",
+        procedure="The epoch was chosen on the development data, and nothing on the test data.",
         seconds=run["train_seconds"],
         device=f"1 thread of an {on['cpu']} that had other work to do",
         limitations=[

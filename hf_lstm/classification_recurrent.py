@@ -19,7 +19,7 @@ from transformers.utils import can_return_tuple, logging
 
 from .configuration_recurrent import RecurrentConfig
 from .crf import LinearChainCRF
-from .layer_recurrent import Padding, next_labels
+from .layer_recurrent import Padding, is_exported, next_labels
 from .loss_recurrent import linear_cross_entropy
 from .modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel, refuse_unknown
 
@@ -252,6 +252,11 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 loss = loss + self._neighbour_loss(features, input_ids, attention_mask)
             return TokenClassifierOutput(
                 loss=self._mean(loss, real, num_items_in_batch), logits=scores, hidden_states=hidden_states
+            )
+        if is_exported():
+            raise ValueError(
+                "`use_crf=True` decodes in loops that `torch.export` does not record. Use "
+                "`hf_lstm.export.export_onnx`, which writes them, or export without: set `model.crf = None`."
             )
         loss = None
         if labels is not None or allowed_tags is not None:

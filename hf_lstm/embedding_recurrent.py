@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
-from .layer_recurrent import Padding, RecurrentLayer, refuse_adapter, run_layer
+from .layer_recurrent import Padding, RecurrentLayer, is_exported, refuse_adapter, run_layer
 
 
 HASH_BASE = 6364136223846793005  # the multiplier of Knuth's MMIX generator
@@ -95,7 +95,7 @@ class _Convolution(torch.autograd.Function):
 
 def _last_place_of(maxima: torch.Tensor, values: torch.Tensor) -> torch.LongTensor:
     """The last place of `maxima` along the first dimension of `values`, which it overwrites."""
-    length = len(values)
+    length = values.shape[0]
     places = torch.arange(length, dtype=values.dtype, device=values.device).view(-1, *[1] * maxima.dim())
     return values.sub_(maxima).sign_().mul_(length).add_(places).amax(0).long()  # below 0 unless largest
 
@@ -106,6 +106,8 @@ def distinct_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     number a row, its polynomial in `HASH_BASE` modulo 2 ** 64: 15 times faster than `torch.unique` of rows (1,600
     words of 20 characters, one thread).
     """
+    if is_exported():  # in a graph their number cannot depend on the values
+        return rows, torch.arange(rows.shape[0], device=rows.device)
     factors = torch.full(rows.shape[1:], HASH_BASE, dtype=torch.long, device=rows.device).cumprod(0)
     _, index = (rows * factors).sum(1).unique(return_inverse=True)
     number = int(index.max()) + 1

@@ -5,14 +5,20 @@ Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip 
     python -m hf_lstm.export FOLDER                  # a saved model -> FOLDER/onnx/model.onnx
     python -m hf_lstm.export FOLDER --int8           # and model_quantized.onnx beside it
 
-What torch itself offers (2.13):
+`torch.export.export(model, kwargs={...}, dynamic_shapes={...})` records a model in evaluation with dynamic batch size,
+length and padding: every family and head, characters too. Pass `use_cache=False` to a backbone or language model. Two
+things are missing:
 
-- `torch.compile(model)` works for every head, with masks, characters, CRF and other lengths than the first. What
-  depends on values (where the padding is, how many distinct words there are) splits the graph, so that
-  `fullgraph=True` works for whole batches without these only. The recurrent kernels stay as they are.
-- `torch.export.export` works without an attention mask, characters and CRF, with a dynamic batch and a fixed length.
-  A dynamic length is missing upstream: `aten::lstm`, `gru` and `rnn` have no form with a symbolic number of steps, and
-  are unrolled step by step. ONNX, whose operators have one, is the way to models of any length.
+- state: a `RecurrentCache` is nothing that a recorded graph takes or returns;
+- CRF: its loops are not written in operators that can be recorded. Such a tagger is refused.
+
+Upstream, torch 2.13 takes `torch.lstm`, `torch.gru` and `torch.rnn_tanh` apart into as many steps as the example has,
+so that even `torch.nn.LSTM` is recorded for one length only. Our layers are recorded as a loop instead, `scan`, which
+torch calls a prototype; run without a compiler behind it, it takes ten times as long as the kernel (LSTM, H 10, 14
+steps, one thread of an AMD EPYC). Prefer ONNX where you can.
+
+`torch.compile(model, dynamic=True)` takes all models. Without padding and without word features or CRF a model is one
+graph; an attention mask, characters and a CRF look at values, at which the graph is broken in two.
 """
 
 import argparse

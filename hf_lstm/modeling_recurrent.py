@@ -37,6 +37,7 @@ from .layer_recurrent import (
     SequenceDropout,
     bare_layer,
     dropped_types,
+    is_exported,
     next_labels,
     refuse_adapter,
     run_layer,
@@ -96,13 +97,13 @@ class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
                 f"{attention_mask.dtype}. Pass `attention_mask.long()` if it holds zeros and ones."
             )
         # With a cache, `generate` passes the mask of all tokens so far.
-        if attention_mask.shape not in {(batch_size, length), (batch_size, past + length)}:
+        if attention_mask.shape not in ((batch_size, length), (batch_size, past + length)):
             raise ValueError(
                 f"`attention_mask` has shape {tuple(attention_mask.shape)}, expected {(batch_size, length)}"
                 + (f" or, with the {past} tokens of the cache, {(batch_size, past + length)}." if past else ".")
             )
         mask = attention_mask[:, -length:] != 0
-        return None if mask.all() else Padding(mask)
+        return None if not is_exported() and mask.all() else Padding(mask)
 
 
 @dataclass

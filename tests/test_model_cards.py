@@ -177,11 +177,11 @@ def problems(path: Path) -> list[str]:
             found.append("`metrics` are not those of the model index")
     if left := re.search(PLACEHOLDERS, re.sub(r"`[^`\n]*`", "", text)):
         found.append(f"placeholder {left[0]!r}")
-    use = snippets(section(text, "How to use it"))
-    if text.count("```") % 2 or len(use) != 2:
+    usage, parsed = snippets(section(text, "How to use it")), [ast.parse(code) for code in snippets(text)]
+    if text.count("```") % 2 or len(usage) != 2:
         found.append("not two snippets of Python")
-    trusting = ["trust_remote_code=True" in ast.unparse(ast.parse(code)) for code in snippets(text)]
-    if trusting[:2] != [False, True] or "import hf_lstm" not in use[0]:
+    trusting = [bool("trust_remote_code=True" in ast.unparse(code)) for code in parsed[:2]]
+    if trusting != [False, True] or "import hf_lstm" not in usage[0]:
         found.append("a snippet with the package and one that trusts the repository")
     if not any(row[0].startswith("`modeling_") for row in rows(text)):
         found.append("the code that would run is not listed")
