@@ -55,8 +55,7 @@ SETS = {
         "cc-by-4.0",
         "token",
         ("wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "wnut17/emerging.test.annotated"),
-        SMALL_NER + "--hidden_size 300 --max_tokens 250 --char_dropout 0.2 --average 0.99 --lm_loss_coef 0.1 "
-        "--num_train_epochs 20 "
+        SMALL_NER + "--hidden_size 200 --max_tokens 250 --char_dropout 0.2 --average 0.99 "
         "--vectors DATA/glove_twitter_25d_12k/glove.twitter.27B.25d.norvig12k.txt.gz",
     ),
     "resume_ner": (
