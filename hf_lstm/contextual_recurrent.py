@@ -72,7 +72,7 @@ class ContextEncoder(nn.Module):
         real = ids != 0
         places = spans + real.int().argmax(1)[:, None, None]  # of the first and the last character, in `ids`
         # Reversed, each text has its padding at the other end, where it changes nothing either.
-        backwards = spans.new_tensor(ids.shape[1] - 1) - places[..., 0]
+        backwards = ids.shape[1] - 1 - places[..., 0]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             features = [
                 _states_at(self.models[0], ids, real, places[..., 1]),

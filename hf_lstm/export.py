@@ -6,8 +6,8 @@ Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip 
     python -m hf_lstm.export FOLDER --int8           # and model_quantized.onnx beside it
 
 `torch.export.export(model, kwargs={...}, dynamic_shapes={...})` records a model in evaluation with dynamic batch size,
-length and padding: every family and head, characters too. Pass `use_cache=False` to a backbone or language model. Two
-things are missing:
+length and padding: every family and head, characters and context too. Its example needs two rows at least, since torch
+takes a size of 1 for fixed, and `use_cache=False` for a backbone or language model. Two things are missing:
 
 - state: a `RecurrentCache` is nothing that a recorded graph takes or returns;
 - CRF: its loops are not written in operators that can be recorded. Such a tagger is refused.

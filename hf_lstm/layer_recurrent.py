@@ -507,7 +507,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
                 after = [torch.where(where, *pair) for pair in zip(after, before, strict=True)]
                 return after, after[0].clone()
 
-            initial = [tensor[:, d].clone() for tensor in state]
+            initial = [tensor[:, d].clone(memory_format=torch.contiguous_format) for tensor in state]
             final, steps = scan(step, initial, [inputs.transpose(0, 1), real.t()[..., None]], reverse=d == 1)
             outputs.append(steps.transpose(0, 1))
             finals.append(final)
