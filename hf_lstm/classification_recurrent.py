@@ -253,10 +253,10 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             return TokenClassifierOutput(
                 loss=self._mean(loss, real, num_items_in_batch), logits=scores, hidden_states=hidden_states
             )
-        if is_exported():
+        if output_entity_probabilities and is_exported():
             raise ValueError(
-                "`use_crf=True` decodes in loops that `torch.export` does not record. Use "
-                "`hf_lstm.export.export_onnx`, which writes them, or export without: set `model.crf = None`."
+                "`output_entity_probabilities=True` looks at the predictions, and `torch.export` records nothing that "
+                "depends on values. Leave it out, and take the posteriors of the tokens: `output_marginals=True`."
             )
         loss = None
         if labels is not None or allowed_tags is not None:

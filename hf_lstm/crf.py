@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import initialization as init
 
+from .layer_recurrent import is_exported, scan
+
 
 SCORE_LIMIT = 1e6  # scores are cut here: beyond, fp32 no longer resolves 0.06 nats, and infinities would spoil a batch
 LOG_ZERO = -1e4  # logit of an impossible label: its softmax is 0 in any precision
@@ -134,9 +136,12 @@ class _Packing:
     """
 
     def __init__(self, keep: torch.Tensor):
-        self.keep, batch = keep, len(keep)
+        self.keep, batch = keep, keep.shape[0]  # of which `len` would make a number fixed in a graph
         count = keep.cumsum(1)
-        steps = 2 + (int(count.max()) if keep.numel() else 0)
+        if is_exported():  # no size of a graph may depend on values
+            steps = 2 + keep.shape[1]
+        else:
+            steps = 2 + (int(count.max()) if keep.numel() else 0)
         row = torch.arange(batch, device=keep.device)[:, None]
         # The step of each position, as an index into (T + 2) * B; 0 for those left out.
         self._places = torch.add(row, count, alpha=batch).mul_(keep).flatten()
@@ -213,12 +218,26 @@ def _log_messages(scores: torch.Tensor, transitions: torch.Tensor) -> tuple[torc
     As [`_scaled_messages`], from scores to logarithms: for any values, differentiable, and several times slower. Also
     returns the messages before each step but the first, `(T - 1, D, B, K)`.
     """
-    after, before, scales = [scores[0]], [], [torch.zeros_like(scores[0, ..., :1])]
-    for score in scores[1:]:
-        before.append((after[-1][..., None] + transitions[:, None]).logsumexp(-2))
-        scales.append((before[-1] + score).logsumexp(-1, keepdim=True))
-        after.append(before[-1] + score - scales[-1])
-    return torch.stack(after), torch.stack(scales), torch.stack(before)
+
+    def step(after, score):
+        before = (after[..., None] + transitions[:, None]).logsumexp(-2)
+        scale = (before + score).logsumexp(-1, keepdim=True)
+        return before + score - scale, scale, before
+
+    first, no_scale = scores[:1], torch.zeros_like(scores[:1, ..., :1])
+    if is_exported():
+
+        def recorded(carried, now):
+            after, scale, before = step(*carried, *now)
+            return [after], [after.clone(), scale, before]
+
+        _, (after, scales, before) = scan(recorded, [scores[0]], [scores[1:]])
+    else:
+        rows = [(scores[0], None, None)]
+        for score in scores[1:]:
+            rows.append(step(rows[-1][0], score))
+        after, scales, before = (torch.stack(each) for each in zip(*rows[1:], strict=True))
+    return torch.cat((first, after)), torch.cat((no_scale, scales)), before
 
 
 def _scaling_period(scores: torch.Tensor, transitions: torch.Tensor, constrained: bool) -> int:
@@ -280,6 +299,9 @@ class _Chain(NamedTuple):
 
     @property
     def period(self) -> int:
+        """Of [`_scaled_messages`]; 0 in a graph, where the choice may not depend on values."""
+        if is_exported():
+            return 0
         return _scaling_period(self.scores.detach(), self.transitions.detach(), self.constrained)
 
     def score(self, labels: torch.LongTensor) -> torch.Tensor:
@@ -363,6 +385,8 @@ def _loss(packing: _Packing, scores: torch.Tensor, parameters, labels: torch.Lon
 
 def _viterbi(chain: _Chain) -> torch.LongTensor:
     """The best path, (T + 2, B), with K outside."""
+    if is_exported():
+        return _recorded_viterbi(chain)
     # Labels and steps outside need no maxima. Those over the first dimension are fastest.
     best = chain.scores[1:-1, :, :-1].transpose(1, 2).contiguous()  # (T, K, B)
     best[:1] += chain.transitions[-1, :-1, None]
@@ -379,6 +403,23 @@ def _viterbi(chain: _Chain) -> torch.LongTensor:
     for t in range(len(best), 0, -1):
         np.maximum((best[t - 1] + arriving.take(path[t + 1], 0)).argmax(1), path[t], out=path[t])
     return torch.from_numpy(path).to(chain.scores.device)
+
+
+def _recorded_viterbi(chain: _Chain) -> torch.LongTensor:
+    """[`_viterbi`] in a graph: the maxima with their positions on the way there, which the way back reads off."""
+
+    def forwards(carried, now):
+        best, origin = (carried[0][..., None] + chain.transitions).max(1)  # (B, K + 1)
+        return [best + now[0]], origin
+
+    def backwards(carried, now):
+        label = now[0].gather(1, carried[0][:, None])[:, 0]
+        return [label], label.clone()
+
+    _, origins = scan(forwards, [chain.scores[0]], [chain.scores[1:]])  # (T + 1, B, K + 1)
+    outside = torch.full_like(origins[0, :, 0], chain.scores.shape[2] - 1)
+    _, path = scan(backwards, [outside], [origins], reverse=True)
+    return torch.cat((path, outside[None]))
 
 
 class LinearChainCRF(nn.Module):
@@ -618,14 +659,14 @@ class LinearChainCRF(nn.Module):
         keep = torch.ones(shape, dtype=torch.bool, device=scores.device) if mask is None else mask.bool()
         if labels is not None:
             keep = keep & (labels != -100)
-            if not _is_within(labels.masked_fill(~keep, 0), 0, self.num_labels - 1):
+            if not is_exported() and not _is_within(labels.masked_fill(~keep, 0), 0, self.num_labels - 1):
                 wrong = labels[keep & ((labels < 0) | (labels >= self.num_labels))]
                 raise ValueError(
                     f"`labels` holds {wrong[0]}, but `num_labels` is {self.num_labels}: give numbers from 0 to "
                     f"{self.num_labels - 1}, and -100 where there is no label."
                 )
         scores = scores.to(dtype)
-        if not _is_within(scores, -SCORE_LIMIT, SCORE_LIMIT):
+        if is_exported() or not _is_within(scores, -SCORE_LIMIT, SCORE_LIMIT):
             scores = scores.clamp(-SCORE_LIMIT, SCORE_LIMIT)
         parameters = (self.transitions, self.start_transitions, self.end_transitions)
         return _Packing(keep), scores, [parameter.to(dtype) for parameter in parameters]
@@ -634,6 +675,7 @@ class LinearChainCRF(nn.Module):
         """For prediction, in fp64 where there is one: hardly any scores then need logarithms ([`_scaling_period`])."""
         dtype = torch.float32 if scores.device.type == "mps" else torch.float64
         packing, scores, parameters = self._packed(scores, mask, labels, dtype)
-        forbidden = torch.from_numpy(~self._tagging.allowed)
-        forbidden = forbidden.to(scores.device) if forbidden.any() else None
+        forbidden = None
+        if not self._tagging.allowed.all():
+            forbidden = torch.from_numpy(~self._tagging.allowed).to(scores.device)
         return _Chain.of(packing, scores, parameters, forbidden)

@@ -6,11 +6,10 @@ Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip 
     python -m hf_lstm.export FOLDER --int8           # and model_quantized.onnx beside it
 
 `torch.export.export(model, kwargs={...}, dynamic_shapes={...})` records a model in evaluation with dynamic batch size,
-length and padding: every family and head, characters and context too. Its example needs two rows at least, since torch
-takes a size of 1 for fixed, and `use_cache=False` for a backbone or language model. Two things are missing:
-
-- state: a `RecurrentCache` is nothing that a recorded graph takes or returns;
-- CRF: its loops are not written in operators that can be recorded. Such a tagger is refused.
+length and padding: every family and head, characters and context too, and of a CRF the best path, the posteriors and
+the loss. Its example needs two rows at least, since torch takes a size of 1 for fixed, and `use_cache=False` for a
+backbone or language model. Two things cannot be recorded: state, since a `RecurrentCache` is nothing that a graph
+takes or returns, and `output_entity_probabilities`, whose number depends on the predictions.
 
 Upstream, torch 2.13 takes `torch.lstm`, `torch.gru` and `torch.rnn_tanh` apart into as many steps as the example has,
 so that even `torch.nn.LSTM` is recorded for one length only. Our layers are recorded as a loop instead, `scan`, which

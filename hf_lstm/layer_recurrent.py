@@ -231,6 +231,20 @@ def is_exported() -> bool:
     return getattr(torch.compiler, "is_exporting", lambda: False)()  # torch 2.7 and later
 
 
+def scan(step: Callable, initial: list[torch.Tensor], steps: list[torch.Tensor], reverse: bool = False):
+    """
+    A loop in the graph that `torch.export` records: `step(carried, now)` returns what it carries on, of the shapes and
+    types of `initial`, and what is stacked for all steps along their first dimension. It may return no tensor that it
+    was given, and none twice.
+    """
+    from torch._higher_order_ops.scan import scan as recorded_loop
+
+    if not torch.compiler.is_dynamo_compiling():
+        torch._dynamo.reset()  # else a loop would inherit the sizes of another one from the cache
+    initial = [tensor.clone(memory_format=torch.contiguous_format) for tensor in initial]
+    return recorded_loop(step, initial, steps, reverse=reverse)
+
+
 def mark(inputs: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     """Append a column, 1 at the positions `where`, (B, T), else 0: (B, T, E) -> (B, T, E + 1)."""
     flags = where[..., None].to(inputs.dtype)
@@ -492,11 +506,6 @@ class RecurrentLayer(GradientCheckpointingLayer):
         The cell as the body of a loop in the graph: `torch.export` takes a kernel apart into as many steps as its
         example has, those of `torch.nn.LSTM`, `GRU` and `RNN` too (torch 2.13).
         """
-        from torch._higher_order_ops.scan import scan
-
-        if not torch.compiler.is_dynamo_compiling():
-            torch._dynamo.reset()  # else a loop would inherit the sizes of another one from the cache
-
         real = inputs.new_ones(inputs.shape[:2], dtype=torch.bool) if padding is None else padding.mask
         outputs, finals = [], []
         for d, direction_weights in enumerate(weights):
@@ -507,7 +516,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
                 after = [torch.where(where, *pair) for pair in zip(after, before, strict=True)]
                 return after, after[0].clone()
 
-            initial = [tensor[:, d].clone(memory_format=torch.contiguous_format) for tensor in state]
+            initial = [tensor[:, d] for tensor in state]
             final, steps = scan(step, initial, [inputs.transpose(0, 1), real.t()[..., None]], reverse=d == 1)
             outputs.append(steps.transpose(0, 1))
             finals.append(final)

@@ -283,13 +283,30 @@ def test_torch_export(family, head, fields):
             assert_close(features(program(**batch, **fixed)), features(model(**batch, **fixed)), 2e-6)
 
 
-def test_torch_export_refuses_a_crf():
+@pytest.mark.parametrize("fields", [CRF | WORDS, {"use_crf": True}], ids=["tags", "unconstrained"])
+def test_torch_export_of_a_crf(fields):
+    """Best path, posteriors and loss, as loops in the graph."""
+    model = RNN.build("ForTokenClassification", **fields, num_hidden_layers=1, bidirectional=False)
+
+    def batch(mask):
+        inputs = batch_of(model, mask)
+        labels = torch.randint(model.num_labels, inputs["input_ids"].shape)
+        return inputs | {"labels": labels.masked_fill(inputs["attention_mask"] == 0, -100)}
+
+    program = recorded(model, batch(MASKS["right"]), output_marginals=True).module()
+    for mask in (*MASKS.values(), [[1] * 11], [[0, 1, 0, 1, 1]] * 5, [[1]]):
+        inputs = batch(mask) | {"output_marginals": True}
+        with torch.no_grad():
+            found, expected = program(**inputs), model(**inputs)
+        assert torch.equal(found.predictions, expected.predictions)
+        for name in ("logits", "marginals", "loss"):
+            assert_close(found[name], expected[name], 1e-5)
+
+
+def test_torch_export_refuses_entity_probabilities():
     model = RNN.build("ForTokenClassification", **CRF, num_hidden_layers=1, bidirectional=False)
-    batch = batch_of(model, MASKS["right"])
-    with pytest.raises(ValueError, match=r"`use_crf=True` .* `hf_lstm.export.export_onnx`"):
-        recorded(model, batch)
-    model.crf = None
-    assert features(recorded(model, batch).module()(**batch)).shape == (3, 7, 9)
+    with pytest.raises(ValueError, match=r"`output_entity_probabilities=True` .* `output_marginals=True`"):
+        recorded(model, batch_of(model, MASKS["right"]), output_entity_probabilities=True)
 
 
 def test_torch_compile():
