@@ -2,8 +2,9 @@
 """
 The language models of the model cards: the training example on public data, and what came out of it.
 
-    OMP_NUM_THREADS=1 python benchmarks/language_models.py tinyshakespeare --data FOLDER
-    python benchmarks/language_models.py ptb --data FOLDER               # goes on from its last checkpoint
+    OMP_NUM_THREADS=1 python benchmarks/language_models.py tinyshakespeare_90s --data FOLDER
+    python benchmarks/language_models.py tinyshakespeare --data FOLDER   # goes on from its last checkpoint
+    python benchmarks/language_models.py context_forward context_backward --data runs/context    # of context_text.py
 
 A run goes into `runs/NAME`; its scores go into `results/NAME.json`, its card into `model_cards/NAME.md`. The weights
 that are scored are the last ones, or those chosen on the validation text; test texts are scored once.
@@ -26,9 +27,17 @@ SHAKESPEARE = (
     "--block_size 64 --per_device_train_batch_size 16 --weight_decay 0 --eval_strategy no --lr_scheduler_type linear "
     "--warmup_steps 0.02 --prompts ROMEO: "
 )
+CONTEXT = (  # for contextual string embeddings
+    "--train_file DATA/train.txt --validation_file DATA/validation.txt --tokenizer_kind char --vocab_size 300 "
+    "--stateful --block_size 128 --per_device_train_batch_size 32 --hidden_size 512 --embedding_size 64 "
+    "--tie_word_embeddings false --dropout 0 --num_train_epochs 2 --learning_rate 4e-3 --lr_scheduler_type linear "
+    "--warmup_steps 0.02 --weight_decay 0 --bf16 --eval_strategy epoch --prompts The"
+)
 FLAGS = {
     "tinyshakespeare_90s": SHAKESPEARE + "--max_steps 2120 --hidden_size 256 --dropout 0 --learning_rate 1e-2",
     "tinyshakespeare": SHAKESPEARE + "--max_steps 4000 --hidden_size 512 --dropout 0.1 --learning_rate 6e-3",
+    "context_forward": CONTEXT,
+    "context_backward": CONTEXT + " --reverse",
 }
 
 
