@@ -11,8 +11,11 @@ def rows_at_a_time(weight: torch.Tensor) -> int:
     """
     Rows of a chunk: few, for the cache and for memory; but at least F / 2 of them, since the gradient of the whole
     weight, V * F numbers, is read and written for each chunk as its logits are, rows * V numbers, a few times over.
+    Kernels of half precision put the weight in another order at each call, and want 512 (V 33,000, F 200, 700 rows,
+    bf16, one thread of an AMD EPYC: 1.0 times as long as all logits at once, 1.2 times with 100 rows a chunk).
     """
-    return max(1, CHUNK_ELEMENTS // weight.shape[0], weight.shape[1] // 2)
+    least = weight.shape[1] // 2 if weight.element_size() > 2 else max(512, weight.shape[1] // 2)
+    return max(1, CHUNK_ELEMENTS // weight.shape[0], least)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -35,13 +38,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         probabilities = logits if in_place else torch.empty_like(logits, dtype=precise)
         for start in range(0, len(targets), rows):
             chunk, target = hidden[start : start + rows], targets[start : start + rows, None]
-            scores = torch.mm(chunk, weight.T, out=logits[: len(chunk)])
-            if bias is not None:
-                scores += bias
-            (highest, most_probable), wanted = scores.max(dim=1, keepdim=True), scores.gather(1, target)
+            scores = logits[: len(chunk)]
+            if bias is None:
+                torch.mm(chunk, weight.T, out=scores)
+            else:
+                torch.addmm(bias, chunk, weight.T, out=scores)
+            highest, wanted = scores.amax(dim=1, keepdim=True), scores.gather(1, target)
             p = torch.softmax(scores, 1, dtype=precise, out=probabilities[: len(chunk)])
             # log sum exp = max - log p(max): the most probable class cannot underflow.
-            total += (highest - p.gather(1, most_probable).log() - wanted).sum()
+            total += (highest - p.amax(dim=1, keepdim=True).log() - wanted).sum()
             p.scatter_add_(1, target, torch.full_like(target, -1, dtype=precise))  # the gradient by the logits
             if grad_bias is not None:
                 grad_bias += p.sum(0)
