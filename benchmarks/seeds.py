@@ -49,6 +49,14 @@ SETS = {
         ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz"),
         NER,
     ),
+    "conll2003_context": (  # after `language_models.py context_forward context_backward`
+        "CoNLL-2003 English NER",
+        "en",
+        "other",
+        "token",
+        ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz"),
+        NER.replace("20 --patience", "8 --patience") + " --context_models runs/context_forward runs/context_backward",
+    ),
     "wnut17": (
         "WNUT-17 emerging entities",
         "en",
@@ -107,6 +115,8 @@ NOTES = {
     "segmented word, which the model reads: published figures for characters alone are of a harder task.",
 }
 OUTSIDE = {
+    "conll2003_context": "Outside text: two language models of characters were trained on the training texts of "
+    "WikiText-2, WNUT-17 and UD English EWT beside that of CoNLL-2003 (`benchmarks/context_text.py`).",
     "wnut17": "Outside data: 11,925 word vectors of 25 numbers, trained on Twitter (GloVe, Pennington et al. 2014; "
     "the common English words of `glove.twitter.27B.25d.txt`). Nothing else was used.",
 }
