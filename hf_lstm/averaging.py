@@ -53,8 +53,9 @@ class _Averaging(TrainerCallback, ExportableState):
     # What Trainer calls, in the order of a run.
 
     def on_train_begin(self, args, state, control, model=None, optimizer=None, **kwargs):
-        if args.deepspeed or args.fsdp:
-            raise ValueError("`args.deepspeed` and `args.fsdp` keep weights in pieces, which cannot be averaged here.")
+        sharded = any(type(each.data) is not torch.Tensor for each in model.parameters())
+        if args.deepspeed or args.fsdp or sharded:  # accelerate's own settings shard without a word in `args`
+            raise ValueError("DeepSpeed and FSDP keep weights in pieces, which cannot be averaged here: use DDP.")
         self.num_averaged, self._means, self._own = 0, {}, {}
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._parameters = {name: each for name, each in model.named_parameters() if id(each) in trained}

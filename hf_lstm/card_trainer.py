@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.utils import logging
 
+from .distributed import shard_on_cpu
 from .hub_recurrent import advised, renew_table, sign, signer
 from .model_cards import Measurement, TrainingData, write_model_card
 
@@ -56,6 +57,12 @@ class CardTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._card_details: dict[str, Any] = {}
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As in `Trainer`, and FSDP2 works on CPUs too."""
+        super().create_accelerator_and_postprocess()
+        shard_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
+        self.is_fsdp_enabled = getattr(self.accelerator.state, "fsdp_plugin", None) is not None
 
     def create_model_card(
         self,
