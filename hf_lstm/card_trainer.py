@@ -64,6 +64,18 @@ class CardTrainer(Trainer):
         shard_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
         self.is_fsdp_enabled = getattr(self.accelerator.state, "fsdp_plugin", None) is not None
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in `Trainer`, and weights in shards are saved too, whole, where it would leave a folder without any."""
+        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+        kind = None if plugin is None else plugin.state_dict_type.name
+        if kind == "SHARDED_STATE_DICT":  # what accelerate's own settings of FSDP2 have by default
+            plugin.set_state_dict_type("FULL_STATE_DICT")
+        try:
+            super().save_model(output_dir, _internal_call)
+        finally:
+            if kind == "SHARDED_STATE_DICT":
+                plugin.set_state_dict_type(kind)
+
     def create_model_card(
         self,
         language: str | list[str] | None = None,

@@ -88,6 +88,10 @@ class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
         known = vars(sys.modules[family.__module__]) if at_home else {}
         heads = {auto: prefix + head for auto, head in AUTO_CLASSES.items() if prefix + head in known}
         self.config.auto_map = {auto: f"{module}.{name}" for auto, name in heads.items()}
+        weights = kwargs.get("state_dict")
+        if weights and own is not present:  # shards are gathered one by one, and tied ones twice
+            tied = {name: weights[source] for name, source in self.all_tied_weights_keys.items() if name in weights}
+            kwargs["state_dict"] = weights | tied
         self.__class__ = own
         try:
             return super().save_pretrained(*args, **kwargs)
