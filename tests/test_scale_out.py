@@ -3,6 +3,8 @@
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -56,7 +58,7 @@ TASKS = {
         "--per_device_train_batch_size 2",
     ),
     "stream": (
-        f"{LANGUAGE_MODEL} --streaming --held_out_documents 9",
+        f"{LANGUAGE_MODEL} --streaming --held_out_documents 9 --shuffle_buffer 20",
         "--per_device_train_batch_size 4",
         "--per_device_train_batch_size 2",
     ),
@@ -85,9 +87,13 @@ def run(folder: Path, line: str, launcher: str | None = None) -> subprocess.Comp
     script, *arguments = line.split()
     start = LAUNCHERS[launcher].replace("PORT", free_port()).split() if launcher else []
     command = [sys.executable, *(["-m", *start] if start else []), str(ROOT / "examples" / f"{script}.py"), *arguments]
-    settings = {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONPATH": str(ROOT)}
-    settings |= {"HF_DATASETS_CACHE": str(folder / "cache")}
-    return subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=300)
+    environment = os.environ | settings(folder)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def settings(folder: Path) -> dict[str, str]:
+    shared = {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONPATH": str(ROOT)}
+    return shared | {"HF_DATASETS_CACHE": str(folder / "cache")}
 
 
 def finished(folder: Path, *arguments) -> str:
@@ -153,6 +159,7 @@ def assert_equal_runs(one: Path, two: Path) -> None:
         ("documents", "torchrun", ""),
         ("stream", "torchrun", ""),
         ("stream", "torchrun", "--fsdp"),
+        ("stream", "torchrun", '--accelerator_config {"dispatch_batches":false}'),
         ("tagger", "torchrun", ""),
         ("tagger", "torchrun", "--fsdp"),
         ("averaged", "torchrun", ""),
@@ -182,9 +189,7 @@ def approx(value):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "task, launcher, options", [("blocks", "torchrun", "--fsdp"), ("stream", "torchrun", "--shuffle_buffer 20")]
-)
+@pytest.mark.parametrize("task, launcher, options", [("blocks", "torchrun", "--fsdp"), ("stream", "torchrun", "")])
 def test_two_processes_resume(folder, task, launcher, options):
     """From the middle, to the same end: shards of weights and of the optimizer, and the place in a stream."""
     line, _, each = TASKS[task]
@@ -207,6 +212,72 @@ def test_two_processes_refuse(folder, task, options, message):
     line, _, each = TASKS[task]
     result = run(folder, f"{line} {each} {' '.join(options)} --output_dir refused", "torchrun")
     assert result.returncode and message in result.stderr
+
+
+# The page about it
+
+PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+BLOCKS = {name: re.findall(rf"^```{name}\n(.*?)^```$", PAGE, flags=re.M | re.S) for name in ("bash", "yaml", "python")}
+COMMANDS = "".join(BLOCKS["bash"]).splitlines()
+MODULES = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.accelerate_cli"}
+
+
+def started(folder: Path, line: str, port: str) -> subprocess.Popen:
+    """A command of the page, on this machine, in two processes where there are several, and with small sizes."""
+    line = line.replace("node0", "localhost").replace("29500", port)
+    per_node = "1" if "--nnodes" in line else "2"
+    program, *arguments = shlex.split(re.sub(r"(--nproc_per_node|--num_processes) \d+", rf"\1 {per_node}", line))
+    place = next(i for i, argument in enumerate(arguments) if argument.startswith("examples/"))
+    arguments[place] = str(ROOT / arguments[place])
+    if program == "torchrun" and "--master_port" not in arguments:
+        arguments = ["--master_port", port, *arguments]
+    if program == "accelerate":
+        arguments = [arguments[0], "--main_process_port", port, "--dynamo_backend", "no", *arguments[1:]]
+    start = ["-m", MODULES[program]] if program in MODULES else []
+    small = "--max_steps 2 --hidden_size 8 --use_cpu --report_to none --disable_tqdm true"
+    small += " --vocab_size 300 --block_size 16" if "language_model" in line else ""
+    command = [sys.executable, *start, *arguments, *small.split()]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=os.environ | settings(folder), **output)
+
+
+@pytest.fixture(scope="module")
+def page_folder(folder):
+    (folder / "my_text.txt").write_text("".join(LINES * 2))
+    for code in BLOCKS["yaml"]:
+        name = re.match(r"# (\w+\.yaml)\n", code)[1]
+        (folder / name).write_text(re.sub(r"num_processes: \d+", "num_processes: 2", code))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "--node_rank 1" not in line])
+def test_commands_of_the_page(page_folder, line):
+    lines, port = [line], free_port()
+    if "--node_rank 0" in line:  # and beside it the other machine
+        lines.append(line.replace("--node_rank 0", "--node_rank 1"))
+        assert lines[1] in COMMANDS
+    running = [started(page_folder, each, port) for each in lines]
+    try:
+        outputs = [process.communicate(timeout=200)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0] * len(lines), "\n".join(outputs)
+    assert "".join(outputs).count(" parameters, ") == 1
+    found = re.search(r"^Model, tokenizer.* are in (\S+)\.$", "".join(outputs), flags=re.M)[1]
+    state = json.loads((page_folder / found / "trainer_state.json").read_text())
+    assert state["global_step"] == 2
+    several = line.startswith(("torchrun", "accelerate"))
+    assert len(list((page_folder / found / "checkpoint-2").glob("rng_state_*.pth"))) == (2 if several else 0)
+
+
+def test_python_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = BLOCKS["python"]
+    namespace = {"__name__": "page"}
+    exec(compile(code, "scaling.md", "exec"), namespace)
+    assert namespace["model"].training
 
 
 # Streams
