@@ -194,7 +194,7 @@ def main(command_line: list[str] | None = None) -> None:
         eos_token_id=tokenizer.eos_token_id,
     )
     model = AutoModelForCausalLM.from_config(config)
-    if training_args.should_log:
+    if training_args.process_index == 0:
         print(f"{model.num_parameters():,} parameters, {len(tokenizer):,} kinds of tokens, ", end="")
         print(", ".join(f"{len(ids):,} to {split}" for split, ids in streams.items()))
 

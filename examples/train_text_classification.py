@@ -177,7 +177,7 @@ def main(command_line: list[str] | None = None) -> None:
         model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, **fields)
     else:
         model = AutoModelForSequenceClassification.from_config(config)
-    if training_args.should_log:
+    if training_args.process_index == 0:
         print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
 
     # 4. Training, until the score on the validation data does not improve any more.

@@ -180,7 +180,7 @@ def main(command_line: list[str] | None = None) -> None:
         model.get_input_embeddings().weight.data.copy_(vectors.matrix)
     if contexts:
         model.model.load_context_models(*contexts)
-    if training_args.should_log:
+    if training_args.process_index == 0:
         print(f"{vectors.coverage}\n" if vectors else "", end="")
         print(
             f"{model.num_parameters():,} parameters, {sum(map(len, splits['train']['tokens'])):,} tokens to train on"

@@ -45,7 +45,7 @@ def shard_on_cpu(accelerator: Accelerator, fsdp_plugin_args: dict | None) -> Non
         fsdp_plugin_args (`dict`, *optional*): `TrainingArguments.fsdp_plugin_args`; else the environment decides.
 
     Raises:
-        `ValueError`: If FSDP 1 is asked for, which does need such a device.
+        `RuntimeError`: By accelerate, if FSDP 1 is asked for, which does need such a device.
     """
     state = accelerator.state
     wanted = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"  # accelerate sets it for its plugin, too
@@ -56,6 +56,8 @@ def shard_on_cpu(accelerator: Accelerator, fsdp_plugin_args: dict | None) -> Non
         raise ValueError(
             f"`fsdp_config` has version {plugin.fsdp_version}: on CPUs give version 2, or leave FSDP out."
         )
+    if state.mixed_precision != "no":
+        plugin.set_mixed_precision(state.mixed_precision)
     state.fsdp_plugin = plugin
     # New states take their values from the partial one.
     PartialState().distributed_type = state.distributed_type = DistributedType.FSDP
