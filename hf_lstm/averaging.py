@@ -17,6 +17,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
+from .distributed import is_sharded
+
 
 logger = logging.get_logger(__name__)
 
@@ -53,8 +55,7 @@ class _Averaging(TrainerCallback, ExportableState):
     # What Trainer calls, in the order of a run.
 
     def on_train_begin(self, args, state, control, model=None, optimizer=None, **kwargs):
-        sharded = any(type(each.data) is not torch.Tensor for each in model.parameters())
-        if args.deepspeed or args.fsdp or sharded:  # accelerate's own settings shard without a word in `args`
+        if args.deepspeed or args.fsdp or is_sharded(model):  # accelerate's own settings are not in `args`
             raise ValueError("DeepSpeed and FSDP keep weights in pieces, which cannot be averaged here: use DDP.")
         self.num_averaged, self._means, self._own = 0, {}, {}
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, broadcast_object_list
 
@@ -63,4 +64,9 @@ def shard_on_cpu(accelerator: Accelerator, fsdp_plugin_args: dict | None) -> Non
     PartialState().distributed_type = state.distributed_type = DistributedType.FSDP
 
 
-__all__ = ["from_main_process", "shard_on_cpu"]
+def is_sharded(model: torch.nn.Module) -> bool:
+    """Whether some weights of a model are in pieces, those of FSDP2, which only its forward pass puts together."""
+    return any(type(parameter.data) is not torch.Tensor for parameter in model.parameters())
+
+
+__all__ = ["from_main_process", "is_sharded", "shard_on_cpu"]

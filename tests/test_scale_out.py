@@ -43,18 +43,9 @@ CLASSIFIER += " --eval_strategy epoch"
 # the tagger takes all sentences, in two batches, since those by budget are others for another number of processes.
 TASKS = {
     "blocks": (LANGUAGE_MODEL, "--per_device_train_batch_size 8", "--per_device_train_batch_size 4"),
-    "accumulated": (
-        f"{LANGUAGE_MODEL} --gradient_accumulation_steps 2 --max_grad_norm 0.1",
-        "--per_device_train_batch_size 4",
-        "--per_device_train_batch_size 2",
-    ),
     "stateful": (
-        f"{LANGUAGE_MODEL} --stateful --variable_length --num_hidden_layers 2",
-        "--per_device_train_batch_size 4",
-        "--per_device_train_batch_size 2",
-    ),
-    "documents": (
-        f"{LANGUAGE_MODEL} --stateful --reset_at document",
+        f"{LANGUAGE_MODEL} --stateful --reset_at document --num_hidden_layers 2 --gradient_accumulation_steps 2 "
+        "--max_grad_norm 0.1",
         "--per_device_train_batch_size 4",
         "--per_device_train_batch_size 2",
     ),
@@ -154,18 +145,14 @@ def assert_equal_runs(one: Path, two: Path) -> None:
     [
         ("blocks", "torchrun", ""),
         ("blocks", "accelerate, fsdp", ""),
-        ("accumulated", "torchrun", "--fsdp"),
         ("stateful", "accelerate", ""),
         ("stateful", "torchrun", "--fsdp"),
-        ("documents", "torchrun", ""),
         ("stream", "torchrun", ""),
-        ("stream", "torchrun", "--fsdp"),
         ("stream", "torchrun", '--accelerator_config {"dispatch_batches":false}'),
         ("tagger", "torchrun", ""),
         ("tagger", "torchrun", "--fsdp"),
         ("averaged", "torchrun", ""),
         ("classifier", "accelerate", ""),
-        ("classifier", "torchrun", "--fsdp"),
     ],
 )
 def test_two_processes_equal_one(folder, alone, task, launcher, options):
@@ -202,11 +189,19 @@ def test_two_processes_resume(folder, task, launcher, options):
 
 
 @pytest.mark.slow
-def test_shards_are_not_averaged(folder):
-    """Nor where accelerate was told to shard, which the arguments do not say."""
-    line, _, each = TASKS["averaged"]
-    result = run(folder, f"{line} {each} --output_dir refused", "accelerate, fsdp")
-    assert result.returncode and "DeepSpeed and FSDP keep weights in pieces" in result.stderr
+@pytest.mark.parametrize(
+    "task, options, message",
+    [
+        ("averaged", "", "DeepSpeed and FSDP keep weights in pieces"),
+        ("tagger", "--num_hidden_layers 1 --lm_loss_coef 0.1", "`lm_loss_coef` is 0.1, whose loss reads the whole"),
+        ("blocks", "--gradient_flow 1", r"The weights are in pieces (FSDP), through which no gradient is followed"),
+    ],
+)
+def test_shards_refuse(folder, task, options, message):
+    """Where accelerate was told to shard, too, of which the arguments say nothing."""
+    line, _, each = TASKS[task]
+    result = run(folder, f"{line} {each} {options} --output_dir refused-{task}", "accelerate, fsdp")
+    assert result.returncode and message in result.stderr
 
 
 # The page about it
@@ -267,7 +262,7 @@ def test_commands_of_the_page(folder, tmp_path, line):
     assert output.count(" parameters, ") == 1
     run = tmp_path / re.search(r"^Model, tokenizer.* are in (\S+)\.$", output, flags=re.M)[1]
     assert json.loads((run / "trainer_state.json").read_text())["global_step"] == steps
-    assert len(re.findall(r"^\{'loss'", output, flags=re.M)) == (1 if steps == 3 else 2)
+    assert len(re.findall(r"^\{'loss'", output, flags=re.M)) == (1 if steps == 3 else 2) * len(lines)
     processes = 2 if line.startswith(("torchrun", "accelerate")) else 0
     assert len(list((run / f"checkpoint-{steps}").glob("rng_state_*.pth"))) == processes
 
