@@ -60,7 +60,9 @@ def measured(command: list, limit: int | None = None) -> dict:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[10, 100, 1000], help="sizes of the texts, in MiB")
-    parser.add_argument("--read", type=int, nargs="+", default=[10, 50], help="sizes of those that are read whole")
+    parser.add_argument(
+        "--read", type=int, nargs="+", default=[10, 50, 200], help="sizes of those that are read whole"
+    )
     parser.add_argument("--limit", type=int, default=900, help="memory that training may take, in MiB")
     parser.add_argument("--max_steps", type=int, default=200)
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "results" / "streaming.json")

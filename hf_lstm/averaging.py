@@ -56,7 +56,7 @@ class _Averaging(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args, state, control, model=None, optimizer=None, **kwargs):
         if args.deepspeed or args.fsdp or is_sharded(model):  # accelerate's own settings are not in `args`
-            raise ValueError("DeepSpeed and FSDP keep weights in pieces, which cannot be averaged here: use DDP.")
+            raise ValueError("`args.deepspeed` and FSDP keep weights in pieces, which cannot be averaged: use DDP.")
         self.num_averaged, self._means, self._own = 0, {}, {}
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._parameters = {name: each for name, each in model.named_parameters() if id(each) in trained}

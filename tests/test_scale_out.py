@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """The training scripts in two processes, under torchrun and accelerate, with DDP and FSDP2; texts that are streams."""
 
+import importlib
 import json
 import os
 import re
@@ -192,7 +193,7 @@ def test_two_processes_resume(folder, task, launcher, options):
 @pytest.mark.parametrize(
     "task, options, message",
     [
-        ("averaged", "", "DeepSpeed and FSDP keep weights in pieces"),
+        ("averaged", "", "FSDP keep weights in pieces"),
         ("tagger", "--num_hidden_layers 1 --lm_loss_coef 0.1", "`lm_loss_coef` is 0.1, whose loss reads the whole"),
         ("blocks", "--gradient_flow 1", r"The weights are in pieces (FSDP), through which no gradient is followed"),
     ],
@@ -353,3 +354,29 @@ def test_stateful_training_leaves_a_text_on_disk(tmp_path):
     model = LSTMForCausalLM(LSTMConfig(vocab_size=10, hidden_size=8))
     arguments = TrainingArguments(str(tmp_path), max_steps=2, **PLAIN_TRAINING)
     StatefulTrainer(model, arguments, train_dataset=tokens, sequence_length=10).train()
+
+
+@pytest.mark.slow
+def test_the_measurement_of_memory(tmp_path):
+    """At sizes that measure nothing."""
+    line = "--megabytes 1 --read 1 --max_steps 2 --output"
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "streaming.py"),
+        *line.split(),
+        str(tmp_path / "figures.json"),
+    ]
+    subprocess.run(command, env=os.environ | settings(tmp_path), check=True, capture_output=True, timeout=200)
+    results = json.loads((tmp_path / "figures.json").read_text())
+    for way, limit in (("training", 900), ("reading", None)):
+        (row,) = results[way]
+        assert row["text_MiB"] == 1 and row["limit_MiB"] == limit and 50 < row["peak_MiB"] < 2_000
+
+
+def test_memory_that_does_not_suffice_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    measured = importlib.import_module("streaming").measured
+    command = [sys.executable, "-c", "bytearray(300 * 2**20)"]
+    assert measured(command, 400)["peak_MiB"] > 300
+    with pytest.raises(RuntimeError, match="MemoryError"):
+        measured(command, 200)
