@@ -57,6 +57,12 @@ class CardTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._card_details: dict[str, Any] = {}
+        factor = getattr(getattr(self.model, "config", None), "lm_loss_coef", 0)
+        if self.is_fsdp_enabled and factor:
+            raise ValueError(
+                f"`lm_loss_coef` is {factor}, whose loss reads the whole word embedding, which FSDP keeps in pieces: "
+                "use DDP, or set it to 0."
+            )
 
     def create_accelerator_and_postprocess(self) -> None:
         """As in `Trainer`, and FSDP2 works on CPUs too."""

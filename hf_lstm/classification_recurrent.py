@@ -290,11 +290,6 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 "of `inputs_embeds`, or set `lm_loss_coef=0`."
             )
         padding, embedding = self._padding(attention_mask, *input_ids.shape, 0), self.model.embed_tokens.weight
-        if hasattr(embedding, "device_mesh"):
-            raise ValueError(
-                f"`lm_loss_coef` is {self.config.lm_loss_coef}, whose loss reads the whole word embedding, "
-                "which is in pieces (FSDP): use DDP, or set it to 0."
-            )
         return self.config.lm_loss_coef * self.neighbours(features, input_ids, padding, embedding)
 
     def _check_labels(self, labels: torch.Tensor, shape: torch.Size) -> None:

@@ -79,9 +79,10 @@ class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
         family = self.layer_class
         module = family.__module__.rsplit(".", 1)[-1]  # "modeling_lstm"
         prefix = family.__name__.removesuffix("Layer")  # "LSTM"
-        present = type(self)
-        # FSDP2 puts a class of torch in place of ours, with which torch's files would travel.
-        own = present.__bases__[1] if present.__bases__[0].__name__ == "FSDPModule" else present
+        own = type(self)
+        sharded = own.__bases__[0].__name__ == "FSDPModule"
+        if sharded:  # with the class that FSDP2 made of ours, torch's files would travel
+            own = own.__bases__[1]
         # Transformers adds the configuration and the saved class. A subclass travels with the file that defines it, in
         # which the other heads are not.
         at_home = own.__module__ == family.__module__ != "__main__"
@@ -89,10 +90,9 @@ class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
         heads = {auto: prefix + head for auto, head in AUTO_CLASSES.items() if prefix + head in known}
         self.config.auto_map = {auto: f"{module}.{name}" for auto, name in heads.items()}
         weights = kwargs.get("state_dict")
-        if weights and own is not present:  # shards are gathered one by one, and tied ones twice
-            tied = {name: weights[source] for name, source in self.all_tied_weights_keys.items() if name in weights}
-            kwargs["state_dict"] = weights | tied
-        self.__class__ = own
+        if sharded and weights:  # tied ones were gathered twice
+            kwargs["state_dict"] = weights | {a: weights[b] for a, b in self.all_tied_weights_keys.items()}
+        present, self.__class__ = type(self), own
         try:
             return super().save_pretrained(*args, **kwargs)
         finally:
