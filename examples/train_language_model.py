@@ -8,6 +8,8 @@ Train a recurrent language model and its tokenizer from scratch, and set it besi
     python examples/train_language_model.py --model_type gru --num_train_epochs 20 --learning_rate 1e-3
     python examples/train_language_model.py --stateful --variable_length           # the text in one go, not in blocks
     python examples/train_language_model.py --resume_from_checkpoint last          # or the folder of a checkpoint
+    python examples/train_language_model.py --train_file huge.txt --streaming --max_steps 100000
+    torchrun --nproc_per_node 2 examples/train_language_model.py                   # several processes: docs/scaling.md
 
 Words as in the literature, with an end of each line; characters, newlines included; a text from its end:
 
@@ -47,6 +49,7 @@ from hf_lstm.averaging import NonMonotonicAveraging
 from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import encode_text, load_text, make_blocks
 from hf_lstm.diagnostics import GradientFlowCallback
+from hf_lstm.distributed import from_main_process
 from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.ngram import NgramModel
 from hf_lstm.perplexity import Perplexity, evaluate_perplexity, join_tokens
@@ -74,6 +77,7 @@ RECIPE = {
     "save_strategy": "epoch",
     "save_total_limit": 1,
     "dataloader_pin_memory": False,
+    "ddp_find_unused_parameters": False,
 }
 
 
@@ -91,6 +95,8 @@ class DataArguments:
     text_column: str = HfArg(default="text", help="The column that holds the text.")
     sample_by: Literal["line", "paragraph", "document"] = HfArg(default="line", help="A document in a txt file.")
     keep_blank: bool = HfArg(default=False, help="Keep documents without text, for their end: lines of WikiText.")
+    streaming: bool = HfArg(default=False, help="Read the text while training: it need not fit memory or disk.")
+    held_out_documents: int = HfArg(default=1000, help="With --streaming, the first ones, to evaluate on.")
 
 
 @dataclass
@@ -101,6 +107,8 @@ class ReadingArguments:
     vocab_size: int = HfArg(default=2000, help="The most tokens in the vocabulary.")
     split_punctuation: bool = HfArg(default=True, help="With words: punctuation is apart; else white space decides.")
     reverse: bool = HfArg(default=False, help="Read each document from its last token to its first.")
+    tokenizer_documents: int = HfArg(default=100_000, help="With --streaming, how many the tokenizer learns from.")
+    shuffle_buffer: int = HfArg(default=10_000, help="With --streaming, blocks to draw from at random; 0: in order.")
     block_size: int = HfArg(default=128, help="Tokens predicted in a block; the network starts each block afresh.")
     stateful: bool = HfArg(default=False, help="Carry the state from block to block, through streams of the text.")
     variable_length: bool = HfArg(default=False, help="With --stateful: blocks of random lengths around block_size.")
@@ -156,17 +164,26 @@ def main(command_line: list[str] | None = None) -> None:
     data_args, args, model_args, training_args = parser.parse_args_into_dataclasses(command_line)
     set_seed(training_args.seed)
 
+    if data_args.streaming:
+        check_streaming(args, training_args)
+
     # 1. Data: documents for training, and others that are held out.
-    documents = load_text(**vars(data_args))
+    with training_args.main_process_first(desc="reading"):
+        documents = load_text(**vars(data_args))
 
     # 2. Tokenizer, and the documents as its tokens: whole, or end to end in blocks.
     options = {"split_punctuation": args.split_punctuation} if args.tokenizer_kind == "word" else {}
-    texts = documents["train"]["text"]
-    tokenizer = LSTMTokenizer.train_from_iterator(texts, args.tokenizer_kind, vocab_size=args.vocab_size, **options)
-    data = {split: encode_text(rows, tokenizer, args.reverse) for split, rows in documents.items()}
-    streams = {split: join_tokens(rows) for split, rows in data.items()}
+    options |= {"kind": args.tokenizer_kind, "vocab_size": args.vocab_size}
+    sample = documents["train"].take(args.tokenizer_documents) if data_args.streaming else documents["train"]
+    texts = (row["text"] for row in sample)
+    tokenizer = from_main_process(lambda: LSTMTokenizer.train_from_iterator(texts, **options))
+    with training_args.main_process_first(desc="tokenizing"):
+        data = {split: encode_text(rows, tokenizer, args.reverse) for split, rows in documents.items()}
+    streams = {split: join_tokens(rows) for split, rows in data.items() if hasattr(rows, "__len__")}
     if not args.stateful:
         data = {split: make_blocks(rows, args.block_size) for split, rows in data.items()}
+    if data_args.streaming and args.shuffle_buffer:
+        data["train"] = data["train"].shuffle(training_args.seed, buffer_size=args.shuffle_buffer)
 
     # 3. Model: a network of random weights.
     config = AutoConfig.for_model(
@@ -177,8 +194,9 @@ def main(command_line: list[str] | None = None) -> None:
         eos_token_id=tokenizer.eos_token_id,
     )
     model = AutoModelForCausalLM.from_config(config)
-    print(f"{model.num_parameters():,} parameters, {len(tokenizer):,} kinds of tokens, ", end="")
-    print(", ".join(f"{len(ids):,} to {'train' if split == 'train' else split}" for split, ids in streams.items()))
+    if training_args.process_index == 0:
+        print(f"{model.num_parameters():,} parameters, {len(tokenizer):,} kinds of tokens, ", end="")
+        print(", ".join(f"{len(ids):,} to {split}" for split, ids in streams.items()))
 
     # 4. Training.
     trainer_class, options = CardTrainer, {"data_collator": default_data_collator}
@@ -202,10 +220,18 @@ def main(command_line: list[str] | None = None) -> None:
     training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
     trainer.save_model()
     trainer.save_state()
+    afresh = {}
+    if args.stateful and args.reset_at == "document":
+        afresh = {split: trainer.evaluate(data[split])["eval_loss"] for split in data if split != "train"}
+    if not trainer.is_world_process_zero():  # the main process does the rest
+        return trainer.push_to_hub() if training_args.push_to_hub else None
 
-    # 5. Evaluation beside n-gram models, which predict the same tokens; then the saved folder at work.
+    # 5. The saved folder at work: evaluation beside n-gram models, which predict the same tokens; and some text.
+    tokenizer = AutoTokenizer.from_pretrained(training_args.output_dir)
+    model = AutoModelForCausalLM.from_pretrained(training_args.output_dir).to(training_args.device)
     network, results = model_args.model_type.upper(), {split: {} for split in documents if split != "train"}
-    for name, order in NGRAM_ORDERS.items():
+    ngram_orders = {} if data_args.streaming else NGRAM_ORDERS  # they count the whole text
+    for name, order in ngram_orders.items():
         ngram = NgramModel(len(tokenizer), order).fit(streams["train"][None])
         for split, rows in results.items():
             rows[name] = Perplexity(-ngram.log_prob(streams[split][None]).mean().item(), len(streams[split]) - 1)
@@ -213,9 +239,9 @@ def main(command_line: list[str] | None = None) -> None:
         windows = {"carry_state": False, "block_size": args.block_size, "batch_size": 16}
         rows[f"{network}, windows of {args.block_size}"] = evaluate_perplexity(model, streams[split], **windows)
         rows[f"{network}, state carried"] = evaluate_perplexity(model, streams[split])
-        if args.stateful and args.reset_at == "document":
+        if split in afresh:
             tokens = len(streams[split]) - len(documents[split])
-            rows[f"{network}, each document afresh"] = Perplexity(trainer.evaluate(data[split])["eval_loss"], tokens)
+            rows[f"{network}, each document afresh"] = Perplexity(afresh[split], tokens)
         print(f"\n{split:<32}{'perplexity':>12}{'nats':>10}{'tokens':>12}")
         for name, result in rows.items():
             print(f"  {name:<30}{result.perplexity:12.2f}{result.loss:10.4f}{result.tokens:12,}")
@@ -242,16 +268,28 @@ def main(command_line: list[str] | None = None) -> None:
     if training_args.push_to_hub:
         trainer.push_to_hub()
 
-    tokenizer = AutoTokenizer.from_pretrained(training_args.output_dir)
-    model = AutoModelForCausalLM.from_pretrained(training_args.output_dir)
     for prompt in args.prompts:
-        ids = tokenizer(prompt, return_tensors="pt").input_ids
+        ids = tokenizer(prompt, return_tensors="pt").input_ids.to(model.device)
         ids = ids.flip(1) if args.reverse else ids
         output = model.generate(ids, min_new_tokens=40, max_new_tokens=80, do_sample=True, temperature=0.7)[0]
         print(f"\n{tokenizer.decode(output.flip(0) if args.reverse else output, skip_special_tokens=True)}")
-    baselines = {name: results["validation"][name].loss for name in NGRAM_ORDERS}
+    baselines = {name: results["validation"][name].loss for name in ngram_orders}
     plot_training_curve(trainer.state.log_history, f"{training_args.output_dir}/training_curve.png", baselines)
     print(f"\nModel, tokenizer, figures and picture are in {training_args.output_dir}.")
+
+
+def check_streaming(args: ReadingArguments, training_args: TrainingArguments) -> None:
+    """Refuse what a stream does not go with, and give each process whole batches."""
+    if training_args.max_steps < 1:
+        raise ValueError(
+            f"`max_steps` is {training_args.max_steps} with `streaming`: give it, a stream has no length."
+        )
+    if args.stateful:
+        raise ValueError(
+            "`stateful` does not go with `streaming`, since rows are cut from the whole of a text. Leave out one of "
+            "them, or give `StatefulTrainer` token ids in a file, as a `numpy.memmap` of type int64."
+        )
+    training_args.dataloader_drop_last = True
 
 
 def measurements(split: str, rows: dict[str, Perplexity], tokenizer_kind: str) -> list[Measurement]:

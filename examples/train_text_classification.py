@@ -10,11 +10,13 @@ Train a classifier of texts, and its tokenizer, from scratch.
     python examples/train_text_classification.py --pretrained_model runs/python_docs_lm --discriminative \
         --gradual_unfreezing                                                    # fine-tunes a language model
     python examples/train_text_classification.py --resume_from_checkpoint last  # or the folder of a checkpoint
+    torchrun --nproc_per_node 2 examples/train_text_classification.py           # several processes: docs/scaling.md
 """
 
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -35,6 +37,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.averaging import WeightAveraging
 from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import load_classified
+from hf_lstm.distributed import from_main_process
 from hf_lstm.metrics import format_report, token_report
 from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.transfer import FineTuningTrainer, GradualUnfreezing
@@ -114,7 +117,8 @@ def main(command_line: list[str] | None = None) -> None:
     set_seed(training_args.seed)
 
     # 1. Data: texts and their labels.
-    splits = load_classified(**vars(data_args))
+    with training_args.main_process_first(desc="reading"):
+        splits = load_classified(**vars(data_args))
     feature = splits["train"].features["label"]
     label_names = getattr(getattr(feature, "feature", feature), "names", ["score"])
 
@@ -123,7 +127,8 @@ def main(command_line: list[str] | None = None) -> None:
     if args.pretrained_model:
         tokenizer = AutoTokenizer.from_pretrained(args.pretrained_model)
     else:
-        tokenizer = LSTMTokenizer.train_from_iterator(
+        make_tokenizer = partial(
+            LSTMTokenizer.train_from_iterator,
             splits["train"]["text"],
             args.tokenizer_kind,
             vocab_size=args.vocab_size,
@@ -133,6 +138,7 @@ def main(command_line: list[str] | None = None) -> None:
             word_shapes=args.characters,
             **options,
         )
+        tokenizer = from_main_process(make_tokenizer)
 
     def encode(rows):
         encoded = tokenizer(rows["text"], truncation=True, max_length=args.max_length)
@@ -141,7 +147,8 @@ def main(command_line: list[str] | None = None) -> None:
             encoded["labels"] = [np.isin(range(len(label_names)), ids).astype(float) for ids in rows["label"]]
         return encoded
 
-    inputs = splits.map(encode, batched=True, remove_columns=["text", "label"], desc="Tokenizing")
+    with training_args.main_process_first(desc="tokenizing"):
+        inputs = splits.map(encode, batched=True, remove_columns=["text", "label"], desc="Tokenizing")
 
     # 3. Model: a network of random weights, or a language model under a new head.
     config = AutoConfig.for_model(
@@ -170,7 +177,8 @@ def main(command_line: list[str] | None = None) -> None:
         model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, **fields)
     else:
         model = AutoModelForSequenceClassification.from_config(config)
-    print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
+    if training_args.process_index == 0:
+        print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
 
     # 4. Training, until the score on the validation data does not improve any more.
     if training_args.metric_for_best_model == "best":
@@ -198,6 +206,8 @@ def main(command_line: list[str] | None = None) -> None:
     # 5. Evaluation on data that had no say so far; then the saved folder at work.
     split = "test" if "test" in inputs else "validation"
     output = trainer.predict(inputs[split], metric_key_prefix=split)
+    if not trainer.is_world_process_zero():  # the main process does the rest
+        return trainer.push_to_hub() if training_args.push_to_hub else None
     scores = output.metrics | {
         "train_seconds": training.metrics["train_runtime"],
         "parameters": model.num_parameters(),

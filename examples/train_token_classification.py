@@ -9,11 +9,13 @@ Train a tagger from scratch: words, their characters and shapes under a recurren
     python examples/train_token_classification.py --dataset_name wnut_17 --tag_column ner_tags --output_dir runs/wnut
     python examples/train_token_classification.py --context_models runs/forward_lm runs/backward_lm
     python examples/train_token_classification.py --resume_from_checkpoint last      # or the folder of a checkpoint
+    torchrun --nproc_per_node 2 examples/train_token_classification.py               # processes: docs/scaling.md
 """
 
 import shlex
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress
 from typing import Literal
 
@@ -36,6 +38,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.averaging import WeightAveraging
 from hf_lstm.batching import LengthBatchingTrainer, predict
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, write_tagged
+from hf_lstm.distributed import from_main_process
 from hf_lstm.metrics import format_report, make_compute_metrics, tagging_scores
 from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.tag_schemes import convert_tags, infer_scheme
@@ -119,7 +122,8 @@ def main(command_line: list[str] | None = None) -> None:
     set_seed(training_args.seed)
 
     # 1. Data: tagged sentences; tags of entities in the scheme to train in, other tags as they are.
-    splits = load_tagged_splits(**vars(data_args))
+    with training_args.main_process_first(desc="reading"):
+        splits = load_tagged_splits(**vars(data_args))
     tags = {split: tag_strings(rows) for split, rows in splits.items()}
     scheme = infer_scheme(row for rows in tags.values() for row in rows)
     sentences = convert_tag_column(splits, "tags", args.tag_scheme, scheme) if scheme else splits
@@ -127,7 +131,8 @@ def main(command_line: list[str] | None = None) -> None:
 
     # 2. Tokenizer, and the ids of words, characters and shapes; it knows all words of pretrained vectors.
     known_words = read_vectors(args.vectors).words if args.vectors else []
-    tokenizer = LSTMTokenizer.train_from_iterator(
+    make_tokenizer = partial(
+        LSTMTokenizer.train_from_iterator,
         [*sentences["train"]["tokens"], *[known_words] * args.min_frequency],
         "word",
         split_punctuation=False,
@@ -138,7 +143,9 @@ def main(command_line: list[str] | None = None) -> None:
         word_shapes=True,
         context_tokenizer=AutoTokenizer.from_pretrained(args.context_models[0]) if args.context_models else None,
     )
-    inputs = {split: encode_tagged(rows, tokenizer) for split, rows in sentences.items()}
+    tokenizer = from_main_process(make_tokenizer)
+    with training_args.main_process_first(desc="tokenizing"):
+        inputs = {split: encode_tagged(rows, tokenizer) for split, rows in sentences.items()}
 
     # 3. Model: a network of random weights, on pretrained word vectors if there are any.
     vectors = match_vectors(tokenizer.get_vocab(), args.vectors) if args.vectors else None
@@ -171,10 +178,13 @@ def main(command_line: list[str] | None = None) -> None:
     model = AutoModelForTokenClassification.from_config(config)
     if vectors:
         model.get_input_embeddings().weight.data.copy_(vectors.matrix)
-        print(vectors.coverage)
     if contexts:
         model.model.load_context_models(*contexts)
-    print(f"{model.num_parameters():,} parameters, {sum(map(len, splits['train']['tokens'])):,} tokens to train on")
+    if training_args.process_index == 0:
+        print(f"{vectors.coverage}\n" if vectors else "", end="")
+        print(
+            f"{model.num_parameters():,} parameters, {sum(map(len, splits['train']['tokens'])):,} tokens to train on"
+        )
 
     # 4. Training, until the score on the validation data does not rise any more.
     if training_args.metric_for_best_model == "best":
@@ -195,8 +205,11 @@ def main(command_line: list[str] | None = None) -> None:
     training = trainer.train(resume_from_checkpoint=checkpoint == "last" or checkpoint)
     trainer.save_model()
     trainer.save_state()
+    if not trainer.is_world_process_zero():  # the main process does the rest
+        return trainer.push_to_hub() if training_args.push_to_hub else None
 
-    # 5. Evaluation on data that had no say so far; then the saved folder at work.
+    # 5. The saved folder at work: evaluation on data that had no say so far, and some texts.
+    model = AutoModelForTokenClassification.from_pretrained(training_args.output_dir).to(training_args.device)
     split = "test" if "test" in splits else "validation"
     outputs = predict(
         model,

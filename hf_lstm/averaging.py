@@ -17,6 +17,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
+from .distributed import is_sharded
+
 
 logger = logging.get_logger(__name__)
 
@@ -53,8 +55,8 @@ class _Averaging(TrainerCallback, ExportableState):
     # What Trainer calls, in the order of a run.
 
     def on_train_begin(self, args, state, control, model=None, optimizer=None, **kwargs):
-        if args.deepspeed or args.fsdp:
-            raise ValueError("`args.deepspeed` and `args.fsdp` keep weights in pieces, which cannot be averaged here.")
+        if args.deepspeed or args.fsdp or is_sharded(model):  # accelerate's own settings are not in `args`
+            raise ValueError("`args.deepspeed` and FSDP keep weights in pieces, which cannot be averaged: use DDP.")
         self.num_averaged, self._means, self._own = 0, {}, {}
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         self._parameters = {name: each for name, each in model.named_parameters() if id(each) in trained}

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.utils import logging
 
+from .distributed import shard_on_cpu
 from .hub_recurrent import advised, renew_table, sign, signer
 from .model_cards import Measurement, TrainingData, write_model_card
 
@@ -56,6 +57,30 @@ class CardTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._card_details: dict[str, Any] = {}
+        factor = getattr(getattr(self.model, "config", None), "lm_loss_coef", 0)
+        if self.is_fsdp_enabled and factor:
+            raise ValueError(
+                f"`lm_loss_coef` is {factor}, whose loss reads the whole word embedding, which FSDP keeps in pieces: "
+                "use DDP, or set it to 0."
+            )
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As in `Trainer`, and FSDP2 works on CPUs too."""
+        super().create_accelerator_and_postprocess()
+        shard_on_cpu(self.accelerator, self.args.fsdp_plugin_args)
+        self.is_fsdp_enabled = getattr(self.accelerator.state, "fsdp_plugin", None) is not None
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As in `Trainer`, and weights in shards are saved too, whole, where it would leave a folder without any."""
+        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+        kind = None if plugin is None else plugin.state_dict_type.name
+        if kind == "SHARDED_STATE_DICT":  # what accelerate's own settings of FSDP2 have by default
+            plugin.set_state_dict_type("FULL_STATE_DICT")
+        try:
+            super().save_model(output_dir, _internal_call)
+        finally:
+            if kind == "SHARDED_STATE_DICT":
+                plugin.set_state_dict_type(kind)
 
     def create_model_card(
         self,

@@ -28,6 +28,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 from transformers.utils import logging
 
 from .cache_recurrent import State
+from .distributed import is_sharded
 from .evaluation_mode import evaluation_mode
 from .layer_recurrent import Padding, RecurrentLayer
 from .modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel
@@ -346,6 +347,8 @@ class GradientFlowCallback(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Measure the network as it was initialised."""
+        if is_sharded(kwargs["model"]):
+            raise ValueError("The weights are in pieces (FSDP), through which no gradient is followed: use DDP.")
         if state.global_step == 0:
             self._measure(args, state, control, kwargs["model"])
 

@@ -259,11 +259,15 @@ def _check_saved(folder: Path, model: PreTrainedModel) -> None:
             "first: `model.save_pretrained(folder)`."
         )
     saved = _saved_config(folder).get("architectures")
-    if saved != [type(model).__name__]:
+    if saved != [_class_name(model)]:
         raise ValueError(
-            f"`folder` is {os.fspath(folder)!r} and holds {saved!r}, but `model` is a {type(model).__name__}. Give "
+            f"`folder` is {os.fspath(folder)!r} and holds {saved!r}, but `model` is a {_class_name(model)}. Give "
             "the folder that this model was saved in."
         )
+
+
+def _class_name(model: PreTrainedModel) -> str:
+    return type(model).__name__.removeprefix("FSDP")  # which sharding puts before it
 
 
 def _saved_config(folder: Path) -> dict:
@@ -299,7 +303,7 @@ def _eval_results(name: str, task: str, data: TrainingData, results: list[Measur
 def _summary(folder: Path, model, tokenizer, task: str, data: TrainingData) -> str:
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     lines = [
-        f"`{type(model).__name__}` for {task.replace('-', ' ')}, trained on {data.name} with "
+        f"`{_class_name(model)}` for {task.replace('-', ' ')}, trained on {data.name} with "
         f"[hf_lstm]({HOMEPAGE}): {_architecture(model)}.",
         f"It has {model.num_parameters():,} parameters, {_size(weights)} of {_saved_config(folder)['dtype']} weights.",
     ]

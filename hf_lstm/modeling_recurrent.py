@@ -79,13 +79,24 @@ class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
         family = self.layer_class
         module = family.__module__.rsplit(".", 1)[-1]  # "modeling_lstm"
         prefix = family.__name__.removesuffix("Layer")  # "LSTM"
+        own = type(self)
+        sharded = own.__bases__[0].__name__ == "FSDPModule"
+        if sharded:  # with the class that FSDP2 made of ours, torch's files would travel
+            own = own.__bases__[1]
         # Transformers adds the configuration and the saved class. A subclass travels with the file that defines it, in
         # which the other heads are not.
-        at_home = type(self).__module__ == family.__module__ != "__main__"
+        at_home = own.__module__ == family.__module__ != "__main__"
         known = vars(sys.modules[family.__module__]) if at_home else {}
         heads = {auto: prefix + head for auto, head in AUTO_CLASSES.items() if prefix + head in known}
         self.config.auto_map = {auto: f"{module}.{name}" for auto, name in heads.items()}
-        return super().save_pretrained(*args, **kwargs)
+        weights = kwargs.get("state_dict")
+        if sharded and weights:  # tied ones were gathered twice
+            kwargs["state_dict"] = weights | {a: weights[b] for a, b in self.all_tied_weights_keys.items()}
+        present, self.__class__ = type(self), own
+        try:
+            return super().save_pretrained(*args, **kwargs)
+        finally:
+            self.__class__ = present
 
     def _padding(self, attention_mask: torch.Tensor | None, batch_size: int, length: int, past: int) -> Padding | None:
         """The padding of the current positions; None if every one is real."""

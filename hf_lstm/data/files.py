@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from datasets import Dataset, concatenate_datasets, load_dataset
+from datasets import Dataset, IterableDataset, concatenate_datasets, load_dataset
 
 
 # The loaders of `datasets`, by the extension of a file.
@@ -28,21 +28,22 @@ def read_splits(
     dataset_name: str | None,
     dataset_config_name: str | None = None,
     sample_by: str = "line",
-) -> dict[str, Dataset]:
+    streaming: bool = False,
+) -> dict[str, Dataset | IterableDataset]:
     """The splits of files with rows, of which there can be several for a split, or of a dataset of the Hub."""
     if dataset_name is None:
         paths = {split: [path] if isinstance(path, (str, os.PathLike)) else path for split, path in files.items()}
         return {
-            split: concatenate_datasets([_read_rows(path, f"{split}_file", sample_by) for path in several])
+            split: concatenate_datasets([_read_rows(path, f"{split}_file", sample_by, streaming) for path in several])
             for split, several in paths.items()
         }
-    splits = load_dataset(dataset_name, dataset_config_name)
+    splits = load_dataset(dataset_name, dataset_config_name, streaming=streaming)
     if "train" not in splits:
         raise ValueError(f"`dataset_name` {dataset_name!r} has the splits {list(splits)}: it has to have 'train'.")
     return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
 
 
-def _read_rows(path: str | os.PathLike, argument: str, sample_by: str) -> Dataset:
+def _read_rows(path: str | os.PathLike, argument: str, sample_by: str, streaming: bool) -> Dataset | IterableDataset:
     path = Path(path)
     loader = LOADERS.get(extension(path))
     if loader is None:
@@ -52,7 +53,7 @@ def _read_rows(path: str | os.PathLike, argument: str, sample_by: str) -> Datase
     options = {"sample_by": sample_by} if loader == "text" else {}
     if extension(path) == "tsv":
         options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    return load_dataset(loader, data_files=str(path), split="train", **options)
+    return load_dataset(loader, data_files=str(path), split="train", streaming=streaming, **options)
 
 
 def hold_out(dataset: Dataset, shuffle: bool) -> tuple[Dataset, Dataset]:

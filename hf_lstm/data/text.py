@@ -6,10 +6,10 @@ Glossary: B blocks, T predicted tokens a block.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from .documentation import python_docs
@@ -26,7 +26,9 @@ def load_text(
     text_column: str = "text",
     sample_by: str = "line",
     keep_blank: bool = False,
-) -> DatasetDict:
+    streaming: bool = False,
+    held_out_documents: int = 1000,
+) -> dict[str, Dataset | IterableDataset]:
     """
     Documents to train and to evaluate a language model on: from files, from the Hub, or [`python_docs`] where neither
     is named. Without validation data the last tenth of the documents is held out, or of the characters, if there is
@@ -45,10 +47,14 @@ def load_text(
             What a document is in a txt file: a `"line"`, a `"paragraph"` (blank lines between) or the `"document"`.
         keep_blank (`bool`, *optional*, defaults to `False`):
             Keep documents without text. In WikiText, whose perplexities count an end of each line, some lines are so.
+        streaming (`bool`, *optional*, defaults to `False`):
+            Read the text to train on while training, for what memory and disk cannot hold. The others are read whole.
+        held_out_documents (`int`, *optional*, defaults to 1000):
+            With `streaming` and without validation data, so many documents at the beginning are held out.
 
     Returns:
         `DatasetDict`: The splits `"train"`, `"validation"` and, where there is one, `"test"`, each with the one column
-        `"text"`.
+        `"text"`; with `streaming` a `dict` of them, in which `"train"` is an `IterableDataset`.
 
     Raises:
         `ValueError`: If a file is missing or of unknown type, the column or split is missing, or there is no text.
@@ -59,27 +65,34 @@ def load_text(
     if dataset_name is None and not files:
         splits, text_column = {"train": python_docs()}, "text"
     else:
-        splits = read_splits(files, dataset_name, dataset_config_name, sample_by)
+        splits = read_splits(files, dataset_name, dataset_config_name, sample_by, streaming)
+    if streaming and not isinstance(splits["train"], IterableDataset):
+        splits["train"] = splits["train"].to_iterable_dataset()
     splits = {name: _documents(rows, name, text_column, keep_blank) for name, rows in splits.items()}
     if "validation" not in splits:
-        splits["train"], splits["validation"] = _hold_out(splits["train"], sample_by)
-    order = [name for name in ("train", "validation", "test") if name in splits]
-    return DatasetDict({name: splits[name] for name in order})
+        halve, how = (_hold_out_first, held_out_documents) if streaming else (_hold_out, sample_by)
+        splits["train"], splits["validation"] = halve(splits["train"], how)
+    splits = {name: splits[name] for name in ("train", "validation", "test") if name in splits}
+    if not streaming:
+        return DatasetDict(splits)
+    return {name: rows if name == "train" else _whole(rows) for name, rows in splits.items()}
 
 
-def encode_text(documents: Dataset, tokenizer: PreTrainedTokenizerBase, reverse: bool = False) -> Dataset:
+def encode_text(
+    documents: Dataset | IterableDataset, tokenizer: PreTrainedTokenizerBase, reverse: bool = False
+) -> Dataset | IterableDataset:
     """
     Documents as token ids, with an end-of-sequence token after each.
 
     Args:
-        documents (`Dataset`): Documents in a column `"text"`.
+        documents (`Dataset` or `IterableDataset`): Documents in a column `"text"`; a stream is tokenized when read.
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer; its `eos_token` marks the end of a document.
         reverse (`bool`, *optional*, defaults to `False`):
             Put the last token of each document first, for a language model that reads backwards. With a tokenizer of
             characters that is `text[::-1]`, the text that [`~contextual_recurrent.ContextEncoder`] expects.
 
     Returns:
-        `Dataset`: A row of `input_ids` for each document.
+        `Dataset` or `IterableDataset`: A row of `input_ids` for each document.
 
     Raises:
         `ValueError`: If the tokenizer has no `eos_token`.
@@ -91,10 +104,11 @@ def encode_text(documents: Dataset, tokenizer: PreTrainedTokenizerBase, reverse:
     def encode(rows):
         return {"input_ids": [[*ids[::step], tokenizer.eos_token_id] for ids in tokenizer(rows["text"])["input_ids"]]}
 
-    return documents.map(encode, batched=True, remove_columns=documents.column_names, desc="Tokenizing")
+    options = {} if isinstance(documents, IterableDataset) else {"desc": "Tokenizing"}
+    return documents.map(encode, batched=True, remove_columns=documents.column_names or ["text"], **options)
 
 
-def make_blocks(tokens: Dataset, block_size: int) -> Dataset:
+def make_blocks(tokens: Dataset | IterableDataset, block_size: int) -> Dataset | IterableDataset:
     """
     Join tokenized documents, and cut the stream into blocks.
 
@@ -103,24 +117,60 @@ def make_blocks(tokens: Dataset, block_size: int) -> Dataset:
     once. An incomplete last block is left out.
 
     Args:
-        tokens (`Dataset`): Documents as [`encode_text`] returns them.
+        tokens (`Dataset` or `IterableDataset`): Documents as [`encode_text`] returns them; a stream is cut when read.
         block_size (`int`): Number of predicted tokens a block, T.
 
     Returns:
-        `Dataset`: B rows of `input_ids` and `labels`, the same `T + 1` tokens: a causal model shifts them itself.
+        `Dataset` or `IterableDataset`: B rows of `input_ids` and `labels`, the same `T + 1` tokens: a causal model
+        shifts them itself.
 
     Raises:
         `ValueError`: If the text is too short for one block.
     """
     if block_size < 1:
         raise ValueError(f"`block_size` is {block_size}: a block has to predict at least one token.")
+    if isinstance(tokens, IterableDataset):
+        return IterableDataset.from_generator(_cut, gen_kwargs={"tokens": tokens, "block_size": block_size})
     stream = np.concatenate(tokens.with_format("numpy")["input_ids"][:])  # (number of tokens,)
     if len(stream) <= block_size:
-        raise ValueError(
-            f"`block_size` is {block_size} and the text has {len(stream)} tokens: give a smaller size or more text."
-        )
+        raise _too_short(block_size, len(stream))
     blocks = np.lib.stride_tricks.sliding_window_view(stream, block_size + 1)[::block_size]  # (B, T + 1)
     return Dataset.from_dict({"input_ids": blocks, "labels": blocks})
+
+
+def _cut(tokens: IterableDataset, block_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """The blocks of a stream, of which no more than a document and a block is held."""
+    rest, found = np.empty(0, dtype=np.int64), False
+    for row in tokens:
+        rest = np.append(rest, np.asarray(row["input_ids"], dtype=np.int64))
+        number = max(0, len(rest) - 1) // block_size
+        for start in range(0, number * block_size, block_size):
+            block, found = rest[start : start + block_size + 1], True
+            yield {"input_ids": block, "labels": block}
+        rest = rest[number * block_size :]
+    if not found:
+        raise _too_short(block_size, len(rest))
+
+
+def _too_short(block_size: int, tokens: int) -> ValueError:
+    return ValueError(
+        f"`block_size` is {block_size} and the text has {tokens} tokens: give a smaller size or more text."
+    )
+
+
+def _hold_out_first(documents: IterableDataset, number: int) -> tuple[IterableDataset, Dataset]:
+    """What is left of a stream, and its beginning."""
+    train = documents.skip(number)
+    if number < 1 or next(iter(train), None) is None:
+        raise ValueError(
+            f"`held_out_documents` is {number}, and has to leave something to train on, and something to evaluate: "
+            "give another number, or validation data."
+        )
+    return train, _whole(documents.take(number))
+
+
+def _whole(rows: Dataset | IterableDataset) -> Dataset:
+    return Dataset.from_list(list(rows)) if isinstance(rows, IterableDataset) else rows
 
 
 def _hold_out(documents: Dataset, sample_by: str) -> tuple[Dataset, Dataset]:
@@ -132,12 +182,16 @@ def _hold_out(documents: Dataset, sample_by: str) -> tuple[Dataset, Dataset]:
     return Dataset.from_dict({"text": [text[:cut]]}), Dataset.from_dict({"text": [text[cut:]]})
 
 
-def _documents(dataset: Dataset, split: str, text_column: str, keep_blank: bool) -> Dataset:
+def _documents(
+    dataset: Dataset | IterableDataset, split: str, text_column: str, keep_blank: bool
+) -> Dataset | IterableDataset:
     """The documents of a split, without those that are blank unless told so, in the one column `"text"`."""
-    if text_column not in dataset.column_names:
-        raise ValueError(f"`text_column` is {text_column!r}, but the {split} data has {dataset.column_names}.")
+    columns = dataset.column_names or list(next(iter(dataset), {}))  # a stream of json has to be looked into
+    if text_column not in columns:
+        raise ValueError(f"`text_column` is {text_column!r}, but the {split} data has {columns}.")
     with_text = dataset.filter(lambda row: bool(row[text_column] and row[text_column].strip()))
-    if len(with_text) == 0:
+    if next(iter(with_text), None) is None:
         raise ValueError(f"The {split} data holds no text in the column `{text_column}`: check the file.")
     dataset = dataset.filter(lambda row: row[text_column] is not None) if keep_blank else with_text
-    return dataset.select_columns(text_column).rename_columns({text_column: "text"})
+    dataset = dataset.select_columns([text_column])
+    return dataset if text_column == "text" else dataset.rename_columns({text_column: "text"})
