@@ -466,7 +466,25 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The output layer; None for an adaptive softmax that is not tied, which has several."""
+        self._check_fused_head()
         return None if isinstance(self.lm_head, AdaptiveSoftmax) else super().get_output_embeddings()
+
+    def _check_fused_head(self) -> None:
+        """Refuse the forward pass that trl puts in place of ours where the output is not weight @ hidden states."""
+        forward = vars(self).get("forward")
+        code = getattr(getattr(forward, "__func__", forward), "__code__", None)
+        if code is None or "fused_lm_head" not in code.co_varnames:
+            return
+        names = {"output_layer": not self.has_linear_output, "embedding_size": not isinstance(self.projection, nn.Identity)}
+        penalties = ("activation_regularization", "temporal_activation_regularization")
+        names |= {name: self.training and bool(getattr(self.config, name)) for name in penalties}
+        for name in (name for name, holds in names.items() if holds):
+            raise ValueError(
+                f"`{name}={getattr(self.config, name)!r}` would be left out: trl replaces the forward pass by one that "
+                "multiplies the hidden states by the weight of the output layer. It needs a model with "
+                "`output_layer='softmax'`, with an `embedding_size` like its outputs or `tie_word_embeddings=False`, "
+                "and without penalties of activations. `Trainer` trains all others."
+            )
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
         """As in transformers; of an adaptive softmax the last cluster grows or shrinks."""
