@@ -475,13 +475,14 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         code = getattr(getattr(forward, "__func__", forward), "__code__", None)
         if code is None or "fused_lm_head" not in code.co_varnames:
             return
-        names = {"output_layer": not self.has_linear_output, "embedding_size": not isinstance(self.projection, nn.Identity)}
+        projects = not isinstance(self.projection, nn.Identity)
+        names = {"output_layer": not self.has_linear_output, "embedding_size": projects}
         penalties = ("activation_regularization", "temporal_activation_regularization")
         names |= {name: self.training and bool(getattr(self.config, name)) for name in penalties}
         for name in (name for name, holds in names.items() if holds):
             raise ValueError(
-                f"`{name}={getattr(self.config, name)!r}` would be left out: trl replaces the forward pass by one that "
-                "multiplies the hidden states by the weight of the output layer. It needs a model with "
+                f"`{name}={getattr(self.config, name)!r}` would be left out: trl replaces the forward pass by one "
+                "that multiplies the hidden states by the weight of the output layer. It needs a model with "
                 "`output_layer='softmax'`, with an `embedding_size` like its outputs or `tie_word_embeddings=False`, "
                 "and without penalties of activations. `Trainer` trains all others."
             )

@@ -393,7 +393,7 @@ def test_travels(fields, tmp_path):
         (UNTIED_ADAPTIVE, "`output_layer='adaptive'`"),
         (MIXTURE, "`output_layer='mixture'`"),
         ({}, "`embedding_size=6`"),
-        ({"embedding_size": 10, "temporal_activation_regularization": 1.0}, "`temporal_activation_regularization=1.0`"),
+        ({"embedding_size": 10, "activation_regularization": 1.0}, "`activation_regularization=1.0`"),
     ],
 )
 def test_a_forward_pass_with_an_output_layer_of_its_own_is_refused(fields, message):
