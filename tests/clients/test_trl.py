@@ -6,11 +6,13 @@ import torch
 from chats import CHATS, build_chat_model, run_snippet
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM
 
 
+PLAIN = {"learning_rate": 0.01, "logging_steps": 1, "per_device_train_batch_size": 6, "disable_tqdm": True}
+PLAIN |= {"report_to": "none", "use_cpu": True, "bf16": False, "save_strategy": "no"}
 DATA = Dataset.from_list([{"messages": chat} for chat in CHATS])
 
 
@@ -27,9 +29,7 @@ def losses(trainer) -> list[float]:
 
 
 def train(model, tokenizer, **options) -> SFTTrainer:
-    plain = {"max_steps": 4, "learning_rate": 0.01, "logging_steps": 1, "per_device_train_batch_size": 6}
-    quiet = {"report_to": "none", "use_cpu": True, "bf16": False, "save_strategy": "no", "disable_tqdm": True}
-    arguments = SFTConfig("unused", **plain, **quiet, **options)
+    arguments = SFTConfig("unused", **PLAIN | {"max_steps": 4} | options)
     trainer = SFTTrainer(model, arguments, train_dataset=DATA, processing_class=tokenizer)
     trainer.train()
     return trainer
@@ -46,7 +46,7 @@ def test_snippet(folder, beginner, record):
     trained = trainer.model.eval()
     del trained.forward  # the one that trl put there
     assert torch.equal(model(ids).logits, trained(ids).logits)
-    record("trl", f"losses: {', '.join(f'{loss:.3f}' for loss in losses(trainer))}")
+    record("trl", f"SFT, losses: {', '.join(f'{loss:.3f}' for loss in losses(trainer))}")
 
 
 def test_loss_is_that_of_the_answers(folder, beginner):
@@ -92,3 +92,38 @@ def test_output_layers_that_trl_would_leave_out_are_refused(folder, chat_model, 
     model = LSTMForCausalLM(LSTMConfig(vocab_size=len(tokenizer), hidden_size=32, pad_token_id=0, **fields))
     with pytest.raises(ValueError, match=f"`{next(iter(fields))}=.*` would be left out"):
         train(model, tokenizer)
+
+
+def history(trainer, name: str) -> list[float]:
+    return [entry[name] for entry in trainer.state.log_history if name in entry]
+
+
+def test_preferences(folder, chat_model, record):
+    """DPO: every sky and meadow is to be red."""
+    _, tokenizer = chat_model
+    red = [{"role": "assistant", "content": "it is red"}]
+    rows = [{"prompt": chat[:1], "chosen": red, "rejected": chat[1:]} for chat in CHATS if red != chat[1:]]
+    arguments = DPOConfig("unused", max_steps=30, **PLAIN | {"learning_rate": 0.001})
+    model = LSTMForCausalLM.from_pretrained("my_model")
+    trainer = DPOTrainer(model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    trainer.train()
+    losses, chosen = history(trainer, "loss"), history(trainer, "rewards/accuracies")
+    assert losses[0] == pytest.approx(0.6931, abs=1e-4) and losses[-1] < 0.4 and chosen[-1] == 1
+    record("trl", f"DPO, loss: {losses[0]:.3f} to {losses[-1]:.3f}")
+
+
+def test_rewards(folder, chat_model, record):
+    """GRPO: rewarded for the letter e, the model writes more of them."""
+    _, tokenizer = chat_model
+
+    def reward(completions, **kwargs) -> list[float]:
+        return [completion[0]["content"].count("e") for completion in completions]
+
+    options = {"max_steps": 10, "per_device_train_batch_size": 12, "num_generations": 6, "max_completion_length": 8}
+    prompts = Dataset.from_list([{"prompt": chat[:1]} for chat in CHATS])
+    model = LSTMForCausalLM.from_pretrained("my_model")
+    trainer = GRPOTrainer(model, reward, GRPOConfig("unused", **PLAIN | options), prompts, processing_class=tokenizer)
+    trainer.train()
+    rewards = history(trainer, "reward")
+    assert rewards[-1] > 3 * rewards[0]
+    record("trl", f"GRPO, reward: {rewards[0]:.2f} to {rewards[-1]:.2f}")
