@@ -12,21 +12,24 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CLIENTS_VENV ?= .venv-clients
+CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint format bench clean
+.PHONY: help install train test test-clients lint format bench clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [VARIABLE=value ...]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "Variables (and their values now):"
-	@echo "  PYTHON    interpreter that creates the environment ($(PYTHON))"
-	@echo "  VENV      where the environment lies ($(VENV))"
-	@echo "  PIP_ARGS  extra options for pip, such as the index of CPU builds of torch ($(PIP_ARGS))"
-	@echo "  WORKERS   processes that run the tests ($(WORKERS))"
-	@echo "  ARGS      extra arguments for train, test and bench ($(ARGS))"
+	@echo "  PYTHON       interpreter that creates the environment ($(PYTHON))"
+	@echo "  VENV         where the environment lies ($(VENV))"
+	@echo "  CLIENTS_VENV where that of test-clients lies ($(CLIENTS_VENV))"
+	@echo "  PIP_ARGS     extra options for pip, such as the index of CPU builds of torch ($(PIP_ARGS))"
+	@echo "  WORKERS      processes that run the tests ($(WORKERS))"
+	@echo "  ARGS         extra arguments for train, test, test-clients and bench ($(ARGS))"
 
 install: $(STAMP) ## Create the environment and install the package in it, editable, at the pinned versions
 
@@ -44,6 +47,18 @@ test: export OMP_NUM_THREADS = 1
 test: export HF_HUB_OFFLINE = 1
 test: $(STAMP) ## Run the tests (ARGS="-k crf", ARGS=tests/test_cache.py, ...)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --durations=10 $(ARGS)
+
+# Other people's programs have many dependencies, and so an environment of their own, with these extras.
+CLIENTS_EXTRAS := test,clients
+$(CLIENTS_STAMP): pyproject.toml constraints.txt constraints-clients.txt
+	test -x $(CLIENTS_VENV)/bin/python || $(PYTHON) -m venv $(CLIENTS_VENV)
+	$(CLIENTS_VENV)/bin/python -m pip install -c constraints.txt -c constraints-clients.txt $(PIP_ARGS) -e '.[$(CLIENTS_EXTRAS)]'
+	touch $@
+
+test-clients: export OMP_NUM_THREADS = 1
+test-clients: export HF_HUB_OFFLINE = 1
+test-clients: $(CLIENTS_STAMP) ## Run lm-eval, trl, a chat server and others on our models, in their own environment
+	$(CLIENTS_VENV)/bin/python -m pytest -q tests/clients --record results/clients.md --durations=5 $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting, changing nothing
 	$(BIN)/ruff check .

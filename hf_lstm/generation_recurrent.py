@@ -24,6 +24,7 @@ from transformers.generation import (
 from .cache_recurrent import RecurrentCache, check_cache_kind
 
 
+NO_INPUTS = ("labels", "tokenizer", "assistant_tokenizer")  # `generate` hands them on, the tokenizer of stop strings
 NUCLEUS = 2048  # tokens among which top-p looks before it sorts the vocabulary
 
 
@@ -176,7 +177,7 @@ class RecurrentGenerationMixin(GenerationMixin):
         if attention_mask is not None:
             attention_mask = attention_mask[:, -inputs.shape[1] :].to(self.device)
         inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, "past_key_values": past_key_values}
-        return inputs | {name: value for name, value in kwargs.items() if name != "labels"}
+        return inputs | {name: value for name, value in kwargs.items() if name not in NO_INPUTS}
 
     def _update_model_kwargs_for_generation(
         self, outputs, model_kwargs: dict[str, Any], is_encoder_decoder: bool = False, num_new_tokens: int = 1

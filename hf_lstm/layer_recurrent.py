@@ -111,6 +111,58 @@ class Padding:
         return Joined(self.mask, steps, places, before - cost) if cost < 0.95 * before else None
 
 
+class Documents:
+    """
+    Several documents in one row, which `position_ids` that begin anew tell apart, and how to give each a row of its
+    own, lest the state run from one into the next.
+
+    Args:
+        position_ids (`torch.LongTensor` of shape `(B, T)` or `(1, T)`): One more from each real position to the next
+            of the same document; of any value at padding.
+        shape (`tuple[int, int]`): B and T.
+        padding ([`Padding`], *optional*): Absent if every position is real.
+
+    Attributes:
+        starts (`torch.BoolTensor` of shape `(B, T)`): True at the first position of each document.
+        are_packed (`bool`): Whether a row holds more than one.
+        padding ([`Padding`]): Of the N documents in rows of their own, of shape `(N, S)`.
+    """
+
+    def __init__(self, position_ids: torch.Tensor, shape: tuple[int, int], padding: Padding | None):
+        (rows, length), device = shape, position_ids.device
+        if position_ids.ndim != 2 or position_ids.shape not in ((rows, length), (1, length)):
+            raise ValueError(
+                f"`position_ids` has shape {tuple(position_ids.shape)}, expected {(rows, length)}: one for each token."
+            )
+        position_ids = position_ids.expand(rows, length)
+        mask = position_ids.new_ones(rows, length, dtype=torch.bool) if padding is None else padding.mask
+        self.shape, self._places = (rows, length), mask.flatten().nonzero()[:, 0]  # (M,), the real positions
+        row, position = self._places // length, position_ids.flatten()[self._places]
+        begins = torch.ones_like(row, dtype=torch.bool)
+        begins[1:] = (position[1:] != position[:-1] + 1) | (row[1:] != row[:-1])
+        self.starts = begins.new_zeros(rows * length).index_copy_(0, self._places, begins).view(rows, length)
+        document, first = begins.cumsum(0) - 1, begins.nonzero()[:, 0]
+        self.are_packed = len(first) > int(mask.any(1).sum())
+        step = torch.arange(len(row), device=device) - first[document]
+        steps = int(step.max()) + 1 if len(row) else 0
+        own = torch.zeros(len(first) * steps, dtype=torch.bool, device=device)
+        self._own_places = document * steps + step  # (M,), in rows of their own
+        self.padding = Padding(own.index_fill_(0, self._own_places, True).view(len(first), steps))
+
+    def split(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, T, .) -> (N, S, .), zero at padding."""
+        return self._move(values, self._places, self._own_places, tuple(self.padding.mask.shape))
+
+    def join(self, values: torch.Tensor) -> torch.Tensor:
+        """The inverse of [`~Documents.split`], zero at padding."""
+        return self._move(values, self._own_places, self._places, self.shape)
+
+    @staticmethod
+    def _move(values: torch.Tensor, source: torch.Tensor, target: torch.Tensor, shape: tuple[int, int]):
+        moved = values.new_zeros(shape[0] * shape[1], *values.shape[2:])
+        return moved.index_copy(0, target, values.flatten(0, 1)[source]).unflatten(0, shape)
+
+
 def next_labels(labels: torch.Tensor, padding: Padding | None, direction: int = 0) -> torch.Tensor:
     """At each real position the label of the one that `direction` reads next, -100 elsewhere: (B, T) -> (B, T)."""
     if padding is None:

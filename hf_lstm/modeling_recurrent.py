@@ -32,6 +32,7 @@ from .embedding_recurrent import CharacterEncoder, replace_at_random
 from .generation_recurrent import RecurrentGenerationMixin
 from .hub_recurrent import HubMixin
 from .layer_recurrent import (
+    Documents,
     Padding,
     RecurrentLayer,
     SequenceDropout,
@@ -169,6 +170,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         context_ids: torch.LongTensor | None = None,
         context_spans: torch.LongTensor | None = None,
         output_raw: bool = False,
+        position_ids: torch.LongTensor | None = None,
         **kwargs: Any,
     ) -> RecurrentModelOutput | tuple:
         r"""
@@ -192,6 +194,9 @@ class RecurrentModel(RecurrentPreTrainedModel):
             context_spans (`torch.LongTensor` of shape `(B, T, 2)`): The places of the first and the last character of
                 each token in `context_ids`, counted from the first that is no padding; 0 for a token without any.
             output_raw (`bool`, defaults to `False`): Return the output of the last layer before its dropout, too.
+            position_ids (`torch.LongTensor` of shape `(B, T)`, *optional*): Where they begin anew within a row, as
+                those of packed batches do, a text of its own begins, which is read as though it were alone. They have
+                no other meaning.
 
         Returns:
             [`RecurrentModelOutput`]: `last_hidden_state` of shape `(B, T, D * P)`, zero at padding; `past_key_values`
@@ -201,7 +206,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         Raises:
             ValueError: for inputs, a mask or a cache that do not fit the model or each other.
         """
-        refuse_unknown(kwargs)
+        refuse_unknown(kwargs, position_ids)
         hidden_states = self._embed(input_ids, inputs_embeds)
         hidden_states = self._with_word_features(hidden_states, char_ids, shape_ids, context_ids, context_spans)
         batch_size, length = hidden_states.shape[:2]
@@ -211,6 +216,11 @@ class RecurrentModel(RecurrentPreTrainedModel):
             output_hidden_states = self.config.output_hidden_states
         if padding is not None and (inputs_embeds is not None or output_hidden_states):
             hidden_states = padding.clear(hidden_states)  # given embeddings may hold anything at padding, even NaN
+        documents = None
+        if position_ids is not None:
+            documents = self._documents(position_ids, (batch_size, length), padding, past_key_values, use_cache)
+        if documents is not None:
+            hidden_states, padding, cache = documents.split(hidden_states), documents.padding, None
         hidden_states = self.input_dropout(hidden_states)
 
         all_hidden_states = [hidden_states]
@@ -225,6 +235,11 @@ class RecurrentModel(RecurrentPreTrainedModel):
             all_hidden_states.append(hidden_states)
         raw = hidden_states if output_raw else None
         hidden_states = all_hidden_states[-1] = self.output_dropout(hidden_states)
+        if documents is not None:
+            all_hidden_states = list(
+                map(documents.join, all_hidden_states if output_hidden_states else [hidden_states])
+            )
+            hidden_states, raw = all_hidden_states[-1], None if raw is None else documents.join(raw)
         cache = cache if use_cache is not False else None
         all_hidden_states = tuple(all_hidden_states) if output_hidden_states else None
         if return_dict is None:
@@ -312,6 +327,19 @@ class RecurrentModel(RecurrentPreTrainedModel):
             raise ValueError("`context_ids` were given, but the model has no `context_models`. Leave them out.")
         return torch.cat(features, dim=-1) if len(features) > 1 else embeddings
 
+    def _documents(self, position_ids, shape, padding, past_key_values, use_cache) -> Documents | None:
+        """The documents of packed rows; None if there is one a row."""
+        documents = Documents(position_ids, shape, padding)
+        if not documents.are_packed:
+            return None
+        for name, value in (("past_key_values", past_key_values), ("use_cache", use_cache or None)):
+            if value is not None:
+                raise ValueError(
+                    f"`position_ids` begin anew within a row, so several texts are packed into it, and `{name}` would "
+                    "be the state of one. Leave it out, or give each text a row of its own."
+                )
+        return documents
+
     def _cache(self, cache: RecurrentCache | None, use_cache: bool | None, batch_size: int) -> RecurrentCache | None:
         """The cache to continue from and to advance; a new one if the final state is wanted; else None."""
         if cache is None:
@@ -381,11 +409,23 @@ class RecurrentModel(RecurrentPreTrainedModel):
             raise ValueError(f"`module` {module} has more layers than `num_hidden_layers={len(self.layers)}`.")
 
 
-def refuse_unknown(kwargs: dict[str, Any]) -> None:
+# What collators of packed batches say beside `position_ids`, once more in other words.
+PACKING = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
+
+
+def refuse_unknown(kwargs: dict[str, Any], position_ids: torch.Tensor | None = None) -> None:
     """Refuse what a forward pass cannot honour; libraries may pass switches of other models that are off."""
     used = [name for name, value in kwargs.items() if value is not None and value is not False]
-    if used:
-        raise TypeError(f"`{used[0]}` is no argument of a recurrent model's forward pass. Leave it out.")
+    if position_ids is not None:
+        used = [name for name in used if name not in PACKING]
+    if not used:
+        return
+    advice = "Leave it out."
+    if used[0] == "position_ids":
+        advice = "Leave it out, and put one text a row."
+    elif used[0] in PACKING:
+        advice = "Pass the `position_ids` of the packed texts, too, where the model takes them; or put one text a row."
+    raise TypeError(f"`{used[0]}` is no argument of a recurrent model's forward pass. {advice}")
 
 
 class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
@@ -437,7 +477,26 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The output layer; None for an adaptive softmax that is not tied, which has several."""
+        self._check_fused_head()
         return None if isinstance(self.lm_head, AdaptiveSoftmax) else super().get_output_embeddings()
+
+    def _check_fused_head(self) -> None:
+        """Refuse the forward pass that trl puts in place of ours where the output is not weight @ hidden states."""
+        forward = vars(self).get("forward")
+        code = getattr(getattr(forward, "__func__", forward), "__code__", None)
+        if code is None or "fused_lm_head" not in code.co_varnames:
+            return
+        projects = not isinstance(self.projection, nn.Identity)
+        names = {"output_layer": not self.has_linear_output, "embedding_size": projects}
+        penalties = ("activation_regularization", "temporal_activation_regularization")
+        names |= {name: self.training and bool(getattr(self.config, name)) for name in penalties}
+        for name in (name for name, holds in names.items() if holds):
+            raise ValueError(
+                f"`{name}={getattr(self.config, name)!r}` would be left out: trl replaces the forward pass by one "
+                "that multiplies the hidden states by the weight of the output layer. It needs a model with "
+                "`output_layer='softmax'`, with an `embedding_size` like its outputs or `tie_word_embeddings=False`, "
+                "and without penalties of activations. `Trainer` trains all others."
+            )
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
         """As in transformers; of an adaptive softmax the last cluster grows or shrinks."""
@@ -470,6 +529,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         logits_to_keep: int | torch.Tensor = 0,
         num_items_in_batch: int | torch.Tensor | None = None,
         output_logits: bool | None = None,
+        position_ids: torch.LongTensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         r"""
@@ -493,7 +553,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             `past_key_values` ([`RecurrentCache`]), `hidden_states`.
         """
         shift_labels = kwargs.pop("shift_labels", None)  # Trainer takes a named argument for labels of evaluation
-        refuse_unknown(kwargs)
+        refuse_unknown(kwargs, position_ids)
         has_labels = labels is not None or shift_labels is not None
         penalised = self.training and has_labels and any(self.penalties)
         outputs = self.model(
@@ -505,6 +565,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             output_hidden_states=output_hidden_states,
             return_dict=False,  # an output object costs as much as a small cell
             output_raw=penalised,
+            position_ids=position_ids,
         )
         hidden_states, *rest = outputs
         raw = rest.pop() if penalised else None
@@ -521,7 +582,9 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         if not (has_labels and self.training) or output_logits or not self._can_fuse_loss():
             logits = self.lm_head(hidden_states)
         if has_labels:
-            following, padding = self._following(hidden_states.shape[:2], labels, shift_labels, attention_mask)
+            following, padding = self._following(
+                hidden_states.shape[:2], labels, shift_labels, attention_mask, position_ids
+            )
             loss = self._loss(hidden_states, logits, labels, following, num_items_in_batch)
         if penalised:
             loss = loss + self._activation_penalty(outputs[0], raw, following, padding, num_items_in_batch)
@@ -538,7 +601,9 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         """Whether loss and output layer can be computed together: nobody has replaced, wrapped or sharded either."""
         return can_fuse(self.lm_head) and not hasattr(self, "_loss_function")
 
-    def _following(self, shape, labels, shift_labels, attention_mask) -> tuple[torch.Tensor, Padding | None]:
+    def _following(
+        self, shape, labels, shift_labels, attention_mask, position_ids
+    ) -> tuple[torch.Tensor, Padding | None]:
         """What each position is to predict, (B, T), -100 for nothing, and the padding."""
         name, given = ("labels", labels) if shift_labels is None else ("shift_labels", shift_labels)
         if given.shape != shape:
@@ -550,6 +615,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         padding = self._padding(attention_mask, *shape, past)
         if shift_labels is not None:
             return shift_labels if padding is None else shift_labels.masked_fill(~padding.mask, -100), padding
+        if position_ids is not None:
+            labels = labels.masked_fill(Documents(position_ids, shape, padding).starts, -100)
         return next_labels(labels, padding), padding
 
     def _loss(self, hidden_states, logits, labels, following, num_items_in_batch) -> torch.Tensor:

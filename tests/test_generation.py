@@ -430,6 +430,20 @@ def test_streaming(family, tokenizer, assisted, capsys):
     assert "a rose" + text == expected
 
 
+@pytest.mark.parametrize("more", [{}, {"prompt_lookup_num_tokens": 2}], ids=["plain", "assisted"])
+@each_family
+def test_stop_strings(family, more):
+    """They need the tokenizer, which `generate` hands on to each forward pass."""
+    tokenizer = LSTMTokenizer.train_from_iterator(["abcdefghijklmnopqrstuvwxyz "], "char", show_progress=False)
+    model = build(family, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, eos_token_id=None)
+    inputs = tokenizer("a rose", return_tensors="pt")
+    options = {"do_sample": False, "max_new_tokens": 10, "suppress_tokens": [0, 1, 2, 3]} | more
+    text = tokenizer.decode(model.generate(**inputs, **options)[0])
+    stop = text[8:10]
+    stopped = model.generate(**inputs, **options, stop_strings=stop, tokenizer=tokenizer)[0]
+    assert tokenizer.decode(stopped) == text[: text.index(stop, 6) + 2]
+
+
 @each_family
 def test_what_cannot_work_is_refused(family):
     model, ids = build(family), random_ids(2, 5)

@@ -57,7 +57,7 @@ def test_bad_cache_is_refused(family, head, message, cache):
         family.build(head)(IDS, past_key_values=cache)
 
 
-@pytest.mark.parametrize("argument", ["position_ids", "token_type_ids", "output_attentions", "input_idss"])
+@pytest.mark.parametrize("argument", ["seq_idx", "token_type_ids", "output_attentions", "input_idss"])
 @each_head
 @each_family
 def test_arguments_without_meaning_are_refused(family, head, argument):

@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -383,3 +384,31 @@ def test_travels(fields, tmp_path):
     assert loss == pytest.approx(model.train()(ids, labels=ids).loss.item(), abs=1e-5)
     again = LSTM.head("ForCausalLM").from_pretrained(tmp_path / "saved" / "again")
     assert torch.equal(again(ids).logits, logits)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (ADAPTIVE, "`output_layer='adaptive'`"),
+        (UNTIED_ADAPTIVE, "`output_layer='adaptive'`"),
+        (MIXTURE, "`output_layer='mixture'`"),
+        ({}, "`embedding_size=6`"),
+        ({"embedding_size": 10, "activation_regularization": 1.0}, "`activation_regularization=1.0`"),
+    ],
+)
+def test_a_forward_pass_with_an_output_layer_of_its_own_is_refused(fields, message):
+    """As that of trl, which multiplies by the weight of what it takes for a linear layer of the outputs."""
+    model = LSTM.build("ForCausalLM", **fields)
+
+    def forward(self, *args, fused_lm_head=False, **kwargs):
+        hidden_states = self.base_model(*args, **kwargs).last_hidden_state
+        return hidden_states @ self.get_output_embeddings().weight.T
+
+    model.forward = types.MethodType(forward, model)
+    with pytest.raises(ValueError, match=message):
+        model.train()(random_ids(), fused_lm_head=True)
+
+    plain, ids = LSTM.build("ForCausalLM", embedding_size=10, lm_head_bias=False), random_ids()
+    expected = plain(ids).logits
+    plain.forward = types.MethodType(forward, plain)
+    assert_close(plain(ids, fused_lm_head=True), expected)

@@ -1,0 +1,92 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""A small model that has learnt a few chats, and the pieces of code of `docs/clients.md`."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+FACTS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "sand": "yellow"}
+CHATS = [
+    [{"role": "user", "content": f"what colour is the {thing} ?"}, {"role": "assistant", "content": f"it is {colour}"}]
+    for thing, colour in FACTS.items()
+]
+QUESTIONS = [chat[0]["content"] for chat in CHATS]
+TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'assistant' %}<|assistant|>{% generation %}"
+    "{{ message.content }}{{ eos_token }}{% endgeneration %}{% else %}<|user|>{{ message.content }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def snippets(section: str, language: str) -> list[str]:
+    """The pieces of code in a language under a heading of the page."""
+    text = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S)[1]
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
+    assert found, f"docs/clients.md has no {language} under {section!r}"
+    return found
+
+
+def run_snippet(section: str, number: int = 0, **names) -> dict:
+    """Run a piece of Python of the page; what it defines comes back."""
+    code = snippets(section, "python")[number]
+    exec(compile(code, f"docs/clients.md, {section}", "exec"), names)
+    return names
+
+
+# Put in front of the path of a program, it makes `import hf_lstm` fail there, wherever the package is.
+NOT_INSTALLED = """
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "hf_lstm":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+"""
+
+
+def program(command: str, folder: Path, installed: bool = True) -> tuple[list[str], dict]:
+    """What `subprocess` needs to run a command of the page in a folder, with or without hf_lstm."""
+    name, *arguments = shlex.split(command)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache")}
+    environment.pop("PYTHONPATH", None)
+    if not installed:
+        (folder / "path").mkdir(exist_ok=True)
+        (folder / "path" / "sitecustomize.py").write_text(NOT_INSTALLED)
+        environment["PYTHONPATH"] = str(folder / "path")
+    return [str(Path(sys.executable).parent / name), *arguments], {"cwd": folder, "env": environment}
+
+
+def run(command: str, folder: Path, installed: bool = True) -> str:
+    """What a command prints."""
+    command, options = program(command, folder, installed)
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build_chat_model(steps: int = 150) -> tuple[LSTMForCausalLM, LSTMTokenizer]:
+    """A model that has learnt the facts, as chats, and its tokenizer with their template."""
+    texts = [message["content"] for chat in CHATS for message in chat]
+    special = ["<|user|>", "<|assistant|>"]
+    tokenizer = LSTMTokenizer.train_from_iterator(texts, "bpe", extra_special_tokens=special, show_progress=False)
+    tokenizer.chat_template = TEMPLATE
+    sizes = {"vocab_size": len(tokenizer), "embedding_size": 48, "hidden_size": 48, "num_hidden_layers": 2}
+    model = LSTMForCausalLM(LSTMConfig(**sizes, pad_token_id=0, bos_token_id=2, eos_token_id=3))
+    rows = [{"input_ids": tokenizer.apply_chat_template(chat)["input_ids"]} for chat in CHATS]
+    options = {"per_device_train_batch_size": 6, "learning_rate": 0.01, "max_steps": steps, "save_strategy": "no"}
+    arguments = TrainingArguments("unused", **options, report_to="none", use_cpu=True, disable_tqdm=True)
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+    Trainer(model, arguments, train_dataset=rows, data_collator=collator).train()
+    return model.eval(), tokenizer
