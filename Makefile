@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint format bench clean
+.PHONY: help install train demo test lint format bench clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [VARIABLE=value ...]"
@@ -26,7 +26,7 @@ help: ## Print this list
 	@echo "  VENV      where the environment lies ($(VENV))"
 	@echo "  PIP_ARGS  extra options for pip, such as the index of CPU builds of torch ($(PIP_ARGS))"
 	@echo "  WORKERS   processes that run the tests ($(WORKERS))"
-	@echo "  ARGS      extra arguments for train, test and bench ($(ARGS))"
+	@echo "  ARGS      extra arguments for train, demo, test and bench ($(ARGS))"
 
 install: $(STAMP) ## Create the environment and install the package in it, editable, at the pinned versions
 
@@ -38,6 +38,22 @@ $(STAMP): pyproject.toml constraints.txt
 train: $(STAMP) ## Train the example language model and tagger into runs/ (ARGS="--seed 1" and so on, for both)
 	$(BIN)/python examples/train_language_model.py --output_dir runs/python_docs_lm $(ARGS)
 	$(BIN)/python examples/train_token_classification.py --output_dir runs/python_docs_tagger $(ARGS)
+
+DEMO := $(VENV)/.demo
+MODELS := runs/python_docs_lm runs/python_docs_tagger
+
+demo: $(DEMO) $(MODELS:%=%/config.json) ## Show the example models in a browser, trained first if there are none
+	$(BIN)/python examples/app.py $(ARGS)
+
+$(DEMO): $(STAMP)
+	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[demo]'
+	touch $@
+
+runs/python_docs_lm/config.json: | $(STAMP)
+	$(BIN)/python examples/train_language_model.py --output_dir $(@D)
+
+runs/python_docs_tagger/config.json: | $(STAMP)
+	$(BIN)/python examples/train_token_classification.py --output_dir $(@D)
 
 # One thread a worker, or the workers fight over the cores; offline, because no test may depend on the Hub.
 test: export OMP_NUM_THREADS = 1
