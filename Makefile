@@ -12,6 +12,7 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_STAMP := $(VENV)/.installed_demo
 
 .DEFAULT_GOAL := help
 .PHONY: help install train demo test lint format bench clean
@@ -39,13 +40,12 @@ train: $(STAMP) ## Train the example language model and tagger into runs/ (ARGS=
 	$(BIN)/python examples/train_language_model.py --output_dir runs/python_docs_lm $(ARGS)
 	$(BIN)/python examples/train_token_classification.py --output_dir runs/python_docs_tagger $(ARGS)
 
-DEMO := $(VENV)/.demo
 MODELS := runs/python_docs_lm runs/python_docs_tagger
 
-demo: $(DEMO) $(MODELS:%=%/config.json) ## Show the example models in a browser, trained first if there are none
+demo: $(DEMO_STAMP) $(MODELS:%=%/config.json) ## Show the example models in a browser, trained first if there are none
 	$(BIN)/python examples/app.py $(ARGS)
 
-$(DEMO): $(STAMP)
+$(DEMO_STAMP): $(STAMP)
 	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[demo]'
 	touch $@
 

@@ -42,7 +42,10 @@ RAW_SENTENCES = [  # for a tagger that restores how they are written
     "if the file does not exist it is created for example a url may contain a port",
 ]
 PROMPTS = ["This module provides", "Return a list of", "If the file does not exist,"]
-READING = "If the file does not exist, it is created. The default is None, which means that an error is raised."
+READING = (
+    "If the file does not exist, it is created. The default is None, which means that an error is raised. Note that "
+    "the order of the items is not guaranteed, since the dictionary may change while it is read."
+)
 NAMES = {"i": "input gate i", "f": "forget gate f", "o": "output gate o", "r": "reset gate r", "z": "update gate z"}
 PLAIN = ("O", "lower")  # labels of words that have nothing to be highlighted for
 
@@ -326,9 +329,11 @@ CSS = """
 .gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
 .story { min-height: 11em; white-space: pre-wrap; line-height: 1.6; font-size: 1.05em; }
 .story b { color: var(--primary-600); }
+#highlighted .label { text-transform: none; }
 .figures { display: flex; flex-wrap: wrap; gap: 2em; color: var(--body-text-color-subdued); }
 .figures p { margin: 0; } .figures b { display: block; font-size: 1.5em; color: var(--body-text-color); }
 .shares { width: 100%; border-collapse: collapse; border: none !important; }
+.shares tr { border: none !important; }
 .shares td, .shares th { padding: 0.3em 0.8em 0.3em 0; text-align: left; border: none !important; }
 .shares th { font-weight: normal; color: var(--body-text-color-subdued); }
 .shares i { display: inline-block; height: 0.7em; margin-right: 0.6em; background: var(--primary-400); }
@@ -431,12 +436,12 @@ def build(args: Namespace):
                     1.5,
                     0.7,
                     step=0.05,
-                    label="Temperature (0: greedy)",
+                    label="Temperature",
                     elem_id="temperature",
                 )
-                top_k = gr.Slider(0, 200, 50, step=1, label="Top k (0: all)", elem_id="top_k")
-                top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p (1: all)", elem_id="top_p")
-                length = gr.Slider(1, 500, 60, step=1, label="Tokens a click", elem_id="length")
+                top_k = gr.Slider(0, 200, 50, step=1, label="Top k", elem_id="top_k")
+                top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", elem_id="top_p")
+                length = gr.Slider(1, 500, 60, step=1, label="Tokens", elem_id="length")
                 seed = gr.Number(0, precision=0, label="Seed", elem_id="seed")
             gr.Examples([[each] for each in PROMPTS], prompt)
             inputs = [story, prompt, temperature, top_k, top_p, length, seed]
@@ -480,4 +485,4 @@ def parse(command_line: list[str] | None = None) -> Namespace:
 if __name__ == "__main__":
     args = parse()
     demo, look = build(args)
-    demo.launch(server_port=args.port, footer_links=["api", "gradio"], **look)
+    demo.launch(server_port=args.port, footer_links=["api", "gradio", "settings"], **look)
