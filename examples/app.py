@@ -116,7 +116,7 @@ def tag(tagger: Loaded, text: str) -> tuple[list[Word], list[Entity]]:
         out = model(**inputs)
     posteriors = out.marginals if model.config.use_crf else out.logits.softmax(-1)  # (B, T, K)
 
-    names = list(model.config.id2label.values())
+    names = [model.config.id2label[k] for k in range(model.config.num_labels)]
     of_entities = infer_scheme([[name] for name in names]) is not None
     words, entities = [], []
     for i, (spans, found) in enumerate(zip(lines, firsts, strict=True)):
@@ -227,7 +227,7 @@ def write(
     top_k: int = 0,
     top_p: float = 1.0,
     max_new_tokens: int = 60,
-    seed: int = 0,
+    seed: int | None = 0,
 ) -> Iterator[Story]:
     """
     Read `prompt` on top of the state of a story, or begin one with it, and write on: the story after each few tokens.
@@ -244,7 +244,7 @@ def write(
     options = {"do_sample": temperature > 0}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": int(top_k), "top_p": top_p}
-    torch.manual_seed(seed + len(ids))  # a click has numbers of its own, and the same ones after a reset
+    torch.manual_seed((seed or 0) + len(ids))  # a click has numbers of its own, and the same ones after a reset
 
     first, final, began = len(ids), len(ids) + max_new_tokens, time.perf_counter()
     state = None if story.state is None else story.state.copy()
@@ -268,6 +268,9 @@ def as_html(tokenizer, story: Story) -> str:
     """The text of a story, with what was typed in bold type and each document in a paragraph."""
     cuts = sorted({0, len(story.token_ids), *(position for span in story.typed for position in span)})
     texts = [as_text(tokenizer, story.token_ids[:cut]) for cut in cuts]
+    for i in reversed(range(len(cuts) - 1)):
+        if not texts[i + 1].startswith(texts[i]):  # cut in a character of several bytes
+            texts[i] = texts[i].rstrip("\ufffd")
     parts = ""
     for start, before, text in zip(cuts, texts, texts[1:], strict=False):
         part = html.escape(text.removeprefix(before))
@@ -279,7 +282,7 @@ def as_text(tokenizer, token_ids: list[int]) -> str:
     documents = [[]]
     for token in token_ids:
         documents.append([]) if token == tokenizer.eos_token_id else documents[-1].append(token)
-    return "\n".join(tokenizer.decode(document, skip_special_tokens=True) for document in documents)
+    return "\n".join(tokenizer.decode(each, skip_special_tokens=True) for each in documents)
 
 
 def figures(model, story: Story) -> str:
@@ -438,10 +441,11 @@ def build(args: Namespace):
                     step=0.05,
                     label="Temperature",
                     elem_id="temperature",
+                    buttons=[],
                 )
-                top_k = gr.Slider(0, 200, 50, step=1, label="Top k", elem_id="top_k")
-                top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", elem_id="top_p")
-                length = gr.Slider(1, 500, 60, step=1, label="Tokens", elem_id="length")
+                top_k = gr.Slider(0, 200, 50, step=1, label="Top k", elem_id="top_k", buttons=[])
+                top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", elem_id="top_p", buttons=[])
+                length = gr.Slider(1, 500, 60, step=1, label="Tokens", elem_id="length", buttons=[])
                 seed = gr.Number(0, precision=0, label="Seed", elem_id="seed")
             gr.Examples([[each] for each in PROMPTS], prompt)
             inputs = [story, prompt, temperature, top_k, top_p, length, seed]
@@ -463,7 +467,7 @@ def build(args: Namespace):
                 )
             text = gr.Textbox(READING, lines=2, max_length=1000, label="Text", elem_id="gates_text")
             button = gr.Button("Draw", variant="primary", elem_id="draw")
-            picture = gr.Image(show_label=False, height=520, buttons=["download", "fullscreen"], elem_id="gates")
+            picture = gr.Image(show_label=False, height=520, buttons=[], elem_id="gates")
             saturation = gr.HTML(elem_id="saturation")
             gr.Examples([[READING], [RAW_SENTENCES[0]], [SENTENCES[0]]], text)
             name.change(dropdowns, name, [layer, direction, gate])

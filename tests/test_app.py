@@ -2,12 +2,14 @@
 """What `examples/app.py` shows, without a browser: see tests/clients/test_demo.py for the rest."""
 
 import math
+import re
 import sys
 
 import pytest
 import torch
+import yaml
 from families import GRU, LSTM, RNN
-from test_examples import load
+from test_examples import EXAMPLES, load
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
 from hf_lstm import LSTMTokenizer
@@ -117,6 +119,10 @@ def test_words_in_between_are_read(app):
     shown = app.as_html(tokenizer, story)
     assert "<b>the list</b>" in shown and "<b> of &lt;words&gt;</b>" in shown
 
+    half = app.Story(tokenizer("the é")["input_ids"], [(0, len(tokenizer("the é")["input_ids"]) - 1)])
+    assert len(tokenizer("é")["input_ids"]) == 2 and app.as_html(tokenizer, half).count("�") == 0
+    assert "<b>the </b>é" in app.as_html(tokenizer, half)
+
     ends = app.Story([*tokenizer("the list")["input_ids"], tokenizer.eos_token_id, *tokenizer("of")["input_ids"]], [])
     assert app.as_text(tokenizer, ends.token_ids) == "the list\nof"
     model.lm_head.bias.data[tokenizer.eos_token_id] = 1e4  # every document ends at once
@@ -167,6 +173,14 @@ def test_a_model_that_is_not_there(app, tmp_path):
     assert not loaded.model.training and len(app.tag(loaded, TEXT[0])[0]) == 8
     with pytest.raises(ValueError, match=r"(?s)`language_model` is .*`--language_model` with a folder"):
         app.load("language_model", str(tmp_path), AutoModelForCausalLM)
+
+
+def test_the_space_of_the_documentation():
+    """Its front matter is what the Hub reads, and the version of gradio the one that the demo is tested with."""
+    root = EXAMPLES.parent
+    fields = yaml.safe_load(re.search(r"```yaml\n---\n(.*?)---\n", (root / "docs/demo.md").read_text(), re.S)[1])
+    assert fields["sdk"] == "gradio" and (EXAMPLES / fields["app_file"]).is_file()
+    assert f"\ngradio=={fields['sdk_version']}\n" in (root / "constraints.txt").read_text()
 
 
 def test_names_of_models_come_from_the_command_line_or_the_environment(app, monkeypatch):
