@@ -441,6 +441,7 @@ def build(args: Namespace):
                     step=0.05,
                     label="Temperature",
                     elem_id="temperature",
+                    scale=2,
                     buttons=[],
                 )
                 top_k = gr.Slider(0, 200, 50, step=1, label="Top k", elem_id="top_k", buttons=[])

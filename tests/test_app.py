@@ -69,6 +69,21 @@ def test_tags_of_a_text_are_those_of_its_lines(app, kind, use_crf):
     assert [label for _, label in parts if label] == [entity.type for entity in entities]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["word", "bpe"])
+def test_posteriors_are_those_of_a_chain_over_words(app, kind):
+    """Pieces of words but the first have no part in it."""
+    loaded = tagger(app, kind, use_crf=True)
+    model, tokenizer = loaded
+    inputs = tokenizer([TEXT[0].split()], is_split_into_words=True, return_tensors="pt")
+    of_word = inputs.word_ids()
+    firsts = [t for t, word in enumerate(of_word) if t == 0 or of_word[t - 1] != word]
+    assert (len(of_word) > len(firsts)) == (kind == "bpe")
+    scores = model.classifier(model.model(**inputs)[0])[:, firsts]
+    found = [list(word.posteriors.values()) for word in app.tag(loaded, TEXT[0])[0]]
+    torch.testing.assert_close(torch.tensor([found]), model.crf.marginals(scores), atol=1e-5, rtol=1e-5)
+
+
 def test_labels_that_are_not_of_entities(app):
     loaded = tagger(app, labels=["lower", "Title", "lower.", "UPPER"])
     words, entities = app.tag(loaded, TEXT[0])
@@ -89,13 +104,18 @@ def last(stories):
 
 
 @pytest.mark.parametrize("family", [LSTM, GRU, RNN], ids=["lstm", "gru", "rnn"])
-def test_two_clicks_write_what_one_run_does(app, family):
+def test_two_clicks_write_what_one_run_does(app, family, monkeypatch):
     loaded = language_model(app, family)
     model, tokenizer = loaded
     first = last(app.write(loaded, None, "the list", max_new_tokens=7))
     size = first.state_bytes
     before = first.state.copy()
+    read, generate = [], type(model).generate
+    count = lambda *args, **options: read.append(options["input_ids"].numel()) or generate(*args, **options)  # noqa: E731
+    monkeypatch.setattr(type(model), "generate", count)
     second = last(app.write(loaded, first, max_new_tokens=9))
+    assert set(read) == {1}  # the token that was written last, which no step has read
+    monkeypatch.undo()
     assert size == second.state_bytes > 0 and second.speed > 0
     assert first.state.get_seq_length() == before.get_seq_length()  # a story can be continued twice
     assert last(app.write(loaded, first, max_new_tokens=9)).token_ids == second.token_ids
