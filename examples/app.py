@@ -434,18 +434,10 @@ def build(args: Namespace):
                 button = gr.Button("Write on", variant="primary", elem_id="write")
                 reset = gr.Button("Reset", elem_id="reset")
             with gr.Row():
-                temperature = gr.Slider(
-                    0,
-                    1.5,
-                    0.7,
-                    step=0.05,
-                    label="Temperature",
-                    elem_id="temperature",
-                    scale=2,
-                    buttons=[],
-                )
+                temperature = gr.Slider(0, 1.5, 0.7, step=0.05, label="Temperature", elem_id="temperature", buttons=[])
                 top_k = gr.Slider(0, 200, 50, step=1, label="Top k", elem_id="top_k", buttons=[])
                 top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", elem_id="top_p", buttons=[])
+            with gr.Row():
                 length = gr.Slider(1, 500, 60, step=1, label="Tokens", elem_id="length", buttons=[])
                 seed = gr.Number(0, precision=0, label="Seed", elem_id="seed")
             gr.Examples([[each] for each in PROMPTS], prompt)
