@@ -14,9 +14,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIENTS_VENV ?= .venv-clients
 CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
+DEMO_STAMP := $(VENV)/.installed_demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-clients lint format bench clean
+.PHONY: help install train demo test test-clients lint format bench clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [VARIABLE=value ...]"
@@ -29,7 +30,7 @@ help: ## Print this list
 	@echo "  CLIENTS_VENV where that of test-clients lies ($(CLIENTS_VENV))"
 	@echo "  PIP_ARGS     extra options for pip, such as the index of CPU builds of torch ($(PIP_ARGS))"
 	@echo "  WORKERS      processes that run the tests ($(WORKERS))"
-	@echo "  ARGS         extra arguments for train, test, test-clients and bench ($(ARGS))"
+	@echo "  ARGS         extra arguments for train, demo, test, test-clients and bench ($(ARGS))"
 
 install: $(STAMP) ## Create the environment and install the package in it, editable, at the pinned versions
 
@@ -42,6 +43,21 @@ train: $(STAMP) ## Train the example language model and tagger into runs/ (ARGS=
 	$(BIN)/python examples/train_language_model.py --output_dir runs/python_docs_lm $(ARGS)
 	$(BIN)/python examples/train_token_classification.py --output_dir runs/python_docs_tagger $(ARGS)
 
+MODELS := runs/python_docs_lm runs/python_docs_tagger
+
+demo: $(DEMO_STAMP) $(MODELS:%=%/config.json) ## Show the example models in a browser, trained first if there are none
+	$(BIN)/python examples/app.py $(ARGS)
+
+$(DEMO_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[demo]'
+	touch $@
+
+runs/python_docs_lm/config.json: | $(STAMP)
+	$(BIN)/python examples/train_language_model.py --output_dir $(@D)
+
+runs/python_docs_tagger/config.json: | $(STAMP)
+	$(BIN)/python examples/train_token_classification.py --output_dir $(@D)
+
 # One thread a worker, or the workers fight over the cores; offline, because no test may depend on the Hub.
 test: export OMP_NUM_THREADS = 1
 test: export HF_HUB_OFFLINE = 1
@@ -49,7 +65,7 @@ test: $(STAMP) ## Run the tests (ARGS="-k crf", ARGS=tests/test_cache.py, ...)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --durations=10 $(ARGS)
 
 # Other people's programs have many dependencies, and so an environment of their own, with these extras.
-CLIENTS_EXTRAS := test,clients
+CLIENTS_EXTRAS := test,clients,demo-test
 $(CLIENTS_STAMP): pyproject.toml constraints.txt constraints-clients.txt
 	test -x $(CLIENTS_VENV)/bin/python || $(PYTHON) -m venv $(CLIENTS_VENV)
 	$(CLIENTS_VENV)/bin/python -m pip install -c constraints.txt -c constraints-clients.txt $(PIP_ARGS) -e '.[$(CLIENTS_EXTRAS)]'

@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def draw_gradient_flow(axes, flows: Mapping[str, "GradientFlow"], floor: float =
 
 
 def plot_gates(
-    tokens: Sequence[str], gates: Mapping[str, np.ndarray], path: str | os.PathLike, title: str = ""
+    tokens: Sequence[str], gates: Mapping[str, np.ndarray], path: str | os.PathLike | BinaryIO, title: str = ""
 ) -> None:
     """
     Draw a heat map for each gate of a layer over a text, from closed (0) to open (1), and save the picture. Units
@@ -96,7 +96,8 @@ def plot_gates(
     Args:
         tokens (sequence of `str`): The tokens, T of them, written below if there are at most 60.
         gates (mapping of `str` to `np.ndarray` of shape `(T, H)`): The gates.
-        path (`str` or `os.PathLike`): File to write; its extension, such as png or svg, says in what format.
+        path (`str`, `os.PathLike` or a binary file): File to write; its extension, such as png or svg, says in what
+            format. Into a file that is open goes a png.
         title (`str`, *optional*): Title of the picture.
 
     Raises:
