@@ -33,7 +33,7 @@ def modules() -> list[griffe.Module]:
 
 @cache
 def paths() -> dict[str, str]:
-    """Where a module, class, function or method is, by every name that is clear: `LSTMConfig`, `hf_lstm.LSTMConfig`."""
+    """Where a module, class, function or method is, by every clear name: `LSTMConfig`, `hf_lstm.LSTMConfig`."""
     things = {module.path: module.path for module in modules()}
     ends: dict[str, set[str]] = {}
     for module in modules():
@@ -59,6 +59,12 @@ def _foreign() -> set[str]:
     """Names that modules import from other packages."""
     members = [member for module in modules() for member in module.members.values() if member.is_alias]
     return {member.name for member in members if not member.target_path.startswith("hf_lstm")}
+
+
+@cache
+def _fields() -> set[str]:
+    """Names of attributes, such as the fields of a configuration."""
+    return {member.name for module in modules() for member in _members(module) if member.is_attribute}
 
 
 def _members(thing: griffe.Object):
@@ -119,13 +125,19 @@ def _reference(short: str, name: str, thing: griffe.Object) -> str:
     """A link to what is in this package, plain code for what is in another."""
     shown = name.rsplit(".", 1)[-1] if short else name
     if name in paths():
-        return f"[`{shown}`][{paths()[name]}]"
+        return _link(shown, paths()[name])
     first, owner = name.split(".")[0], name.rpartition(".")[0]
     if owner in paths():  # a method that it inherits from another package
-        return f"[`{shown}`][{paths()[owner]}]"
+        return _link(shown, paths()[owner])
     if first in ("huggingface_hub", "peft", "torch", "transformers") or first in _foreign():
         return f"`{shown}`"
     raise ValueError(f"The docstring of {thing.path} refers to [`{name}`], which is not there, or more than once.")
+
+
+def _link(shown: str, path: str, folder: str = "") -> str:
+    """A link to a page of the reference, of a module, or to a place on one."""
+    is_module = any(module.path == path for module in modules())
+    return f"[`{shown}`]({folder}{path}.md)" if is_module else f"[`{shown}`][{path}]"
 
 
 # Pages.
@@ -139,9 +151,11 @@ def on_config(config):
 
 
 def on_files(files, config):
-    """Add the reference to the guides."""
+    """Add the reference, and the pictures of results, to the guides."""
     from mkdocs.structure.files import File
 
+    for picture in (ROOT / "results").glob("*.png"):
+        files.append(File.generated(config, f"results/{picture.name}", abs_src_path=str(picture)))
     for name, text in reference().items():
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
@@ -168,7 +182,7 @@ def _first(thing: griffe.Object) -> str:
 
 
 def on_page_markdown(markdown, page, config, files):
-    """In guides: names in code become links, and what is linked outside of `docs/` is on the site of the repository."""
+    """In guides: names in code become links; what is outside of `docs/` is on the site of the repository."""
     if page.file.src_uri.startswith("reference/"):
         return markdown
     parts = FENCE.split(markdown)
@@ -178,14 +192,17 @@ def on_page_markdown(markdown, page, config, files):
 
 def _linked(text: str, page: str, config) -> str:
     def outside(match: re.Match) -> str:
-        if not (ROOT / match[1]).exists():
-            raise ValueError(f"{page} links to ../{match[1]}, which is not there.")
-        return f"]({config.repo_url}/blob/main/{match[1]}{match[2]})"
+        start, path, rest = match[1], match[2], match[3] or ""
+        if not (ROOT / path).exists():
+            raise ValueError(f"{page} links to ../{path}, which is not there.")
+        is_picture = start.startswith("!") and path.startswith("results/")
+        return f"{start}({path})" if is_picture else f"{start}({config.repo_url}/blob/main/{path}{rest})"
 
     def named(match: re.Match) -> str:
-        path = paths().get(match[1])
-        clear = "." in match[1] or "_" in match[1] or match[1][0].isupper()
-        return f"[`{match[1]}`][{path}]" if path and clear else match[0]
+        name = match[1]
+        path = None if name.split(".")[-1] in _fields() else paths().get(name)
+        is_clear = name[0].isupper() or "_" in name or "." in name
+        return match[0] if path is None or not is_clear else _link(name, path, "reference/")
 
-    text = re.sub(r"\]\(\.\./([^)#]+)(#[^)]*)?\)", lambda match: outside(match) if match[1] else match[0], text)
+    text = re.sub(r"(!?\[[^\]]*\])\(\.\./([^)#]+)(#[^)]*)?\)", outside, text)
     return re.sub(r"(?<!\[)`([\w.]+)`(?!\])", named, text)

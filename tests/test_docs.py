@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hub_client import Client
+from hub_server import TOKEN, Hub
 
 import hf_lstm
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
@@ -22,17 +24,18 @@ from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 ELSEWHERE = {  # guides whose snippets other tests run
-    "scaling.md": "several processes: tests/test_distributed.py",
-    "clients.md": "packages that are not in the test extra: the extra environment",
-    "demo.md": "gradio and a browser: the extra environment",
+    "scaling.md": "several processes: tests/test_scale_out.py",
+    "clients.md": "packages that are not in the test extra: tests/clients",
+    "demo.md": "gradio and a browser, which are not in the test extra",
+    "hub.md": "a Hub: test_snippets_of_the_hub",
 }
 PAGES = [ROOT / "README.md", *(page for page in GUIDES if page.name not in ELSEWHERE)]
 MODULES = [importlib.import_module(f"hf_lstm.{module.name}") for module in pkgutil.iter_modules(hf_lstm.__path__)]
 
-TEXT = ["This module provides a list of words.", "Return a list of the words in the string.", ""] * 200
+TEXT = ["This module provides a list of words.", "Return a list of the words in the string.", ""] * 60
 TAGGED = "Ada B-PER\nLovelace I-PER\nsang O\n\nin O\nNew B-LOC\nYork I-LOC\n\n"
 LABELLED = "good\tA film to see twice .\nbad\tA waste of time .\n"
-# The options that make a training of an example short, and its model small; those of a command count less.
+# What makes an example quick, where its command does not say otherwise.
 TINY = {
     "train_language_model.py": "--max_steps 1 --vocab_size 300 --block_size 16 --hidden_size 8 --embedding_size 8",
     "train_token_classification.py": "--max_steps 1 --hidden_size 4 --embedding_size 4",
@@ -86,6 +89,18 @@ def test_snippets(page, assumed, tmp_path, monkeypatch):
         assert namespace["branch"].get_seq_length() < namespace["state"].get_seq_length()
 
 
+def test_snippets_of_the_hub(tmp_path):
+    """In a process that is logged in; and in one without hf_lstm, what begins with a comment that says so."""
+    with (
+        Hub(tmp_path / "hub") as hub,
+        Client(tmp_path / "with", hub.endpoint, TOKEN) as writer,
+        Client(tmp_path / "without", hub.endpoint, without_package=True) as reader,
+    ):
+        for language, code in snippets(ROOT / "docs" / "hub.md"):
+            assert language == "python"
+            (reader if code.startswith("# where hf_lstm is not installed") else writer).run(code)
+
+
 def run(command: list[str]) -> None:
     """A command of a page: trainings are short, installations and targets of make are only checked."""
     if command[:2] == ["pip", "install"]:
@@ -113,8 +128,7 @@ def run(command: list[str]) -> None:
 def test_files_that_the_documents_name_exist():
     for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDES):
         for link in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
-            found = (document.parent / link).exists()
-            assert found or link.startswith("reference/"), f"{document.name} links to {link}"
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
 
 
 def test_the_reference_has_everything_public():
