@@ -15,9 +15,10 @@ STAMP := $(VENV)/.installed
 CLIENTS_VENV ?= .venv-clients
 CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed_demo
+DOCS_STAMP := $(VENV)/.installed_docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install train demo test test-clients lint format bench clean
+.PHONY: help install train demo test test-clients lint format bench docs clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [VARIABLE=value ...]"
@@ -86,6 +87,13 @@ format: $(STAMP) ## Repair what ruff can repair and format the code
 
 bench: $(STAMP) ## Measure this machine into results/benchmarks.json (ARGS=--quick for two minutes, saved nowhere)
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(DOCS_STAMP) ## Build the guides and the reference into build/docs; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[docs]'
+	touch $@
 
 clean: ## Remove caches and build outputs (the environment, runs/ and results stay)
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,36 +1,59 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Every snippet of the README and every example of a docstring runs."""
+"""Every snippet of the README and of the guides, and every example of a docstring, runs; what they link to exists."""
 
 import doctest
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
 import shlex
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import torch
+from hub_client import Client
+from hub_server import TOKEN, Hub
 
 import hf_lstm
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
 
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.M | re.S)
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+ELSEWHERE = {  # guides whose snippets other tests run
+    "scaling.md": "several processes: tests/test_scale_out.py",
+    "clients.md": "packages that are not in the test extra: tests/clients",
+    "demo.md": "gradio and a browser, which are not in the test extra",
+    "hub.md": "a Hub: test_snippets_of_the_hub",
+}
+PAGES = [ROOT / "README.md", *(page for page in GUIDES if page.name not in ELSEWHERE)]
 MODULES = [importlib.import_module(f"hf_lstm.{module.name}") for module in pkgutil.iter_modules(hf_lstm.__path__)]
-TEXT = ["This module provides a list of words.", "Return a list of the words in the string.", ""] * 200
+
+TEXT = ["This module provides a list of words.", "Return a list of the words in the string.", ""] * 60
+TAGGED = "Ada B-PER\nLovelace I-PER\nsang O\n\nin O\nNew B-LOC\nYork I-LOC\n\n"
+LABELLED = "good\tA film to see twice .\nbad\tA waste of time .\n"
+# What makes an example quick, where its command does not say otherwise.
+TINY = {
+    "train_language_model.py": "--max_steps 1 --vocab_size 300 --block_size 16 --hidden_size 8 --embedding_size 8",
+    "train_token_classification.py": "--max_steps 1 --hidden_size 4 --embedding_size 4",
+    "train_text_classification.py": "--max_steps 1 --hidden_size 4",
+    "evaluate_language_model.py": "--train_tokens 200 --tuning_tokens 40",
+    "gradient_flow.py": "--quick --networks GRU",
+}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A working folder with what the README assumes: a text, and a small model where `make train` puts its own."""
-    folder = tmp_path_factory.mktemp("readme")
+def assumed(tmp_path_factory):
+    """What the pages assume: texts, tagged and classified ones, and a small model where `make train` puts its own."""
+    folder = tmp_path_factory.mktemp("assumed")
     (folder / "my_text.txt").write_text("\n".join(TEXT))
-    for name in ("train", "dev"):
-        (folder / f"{name}.txt").write_text("Ada B-PER\nsang O\n\nin O\nNew B-LOC\nYork I-LOC\n\n" * 5)
+    for name in ("train", "dev", "test"):
+        (folder / f"{name}.txt").write_text(TAGGED * 5)
+        (folder / f"reviews_{name}.txt").write_text(LABELLED * 10)
+    (folder / "vectors.txt").write_text("Ada 0.1 0.2 0.3\nsang 0.2 0.1 0.0\nnew 0.5 0.1 0.2\n")
     tokenizer = LSTMTokenizer.train_from_iterator(TEXT, vocab_size=300, show_progress=False)
     model = LSTMForCausalLM(LSTMConfig(vocab_size=len(tokenizer), hidden_size=8, pad_token_id=0, eos_token_id=3))
     for part in (model, tokenizer):
@@ -38,42 +61,93 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_python_snippets_of_the_readme(folder, monkeypatch):
+def snippets(page: Path) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_snippets(page, assumed, tmp_path, monkeypatch):
     """In their order and in one namespace, as a reader would."""
+    folder = tmp_path / "folder"
+    shutil.copytree(assumed, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")
-    snippets = [code for language, code in SNIPPETS if language == "python"]
-    assert len(snippets) == 4
-    namespace = {}
-    for code in snippets:
-        apart = "ForTokenClassification" in code  # its names are not meant for what follows
-        exec(compile(code, "README.md", "exec"), {} if apart else namespace)
-    assert (folder / "runs" / "my_tagger" / "crf.py").is_file()
-    assert (folder / "runs" / "my_model" / "modeling_lstm.py").is_file()
-    assert namespace["branch"].get_seq_length() < namespace["state"].get_seq_length()
+    for name, value in {"TRANSFORMERS_VERBOSITY": "error", "HF_HOME": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    namespace = {"__name__": "__main__"}
+    for language, code in snippets(page):
+        if language == "python":
+            apart = page.name == "README.md" and "ForTokenClassification" in code  # its names stay there
+            exec(compile(code, page.name, "exec"), {} if apart else namespace)
+        elif language == "bash":
+            for line in code.replace("\\\n", " ").splitlines():
+                run(shlex.split(line, comments=True))
+    torch.set_flush_denormal(False)
+    if page.name == "README.md":
+        assert (folder / "runs" / "my_tagger" / "crf.py").is_file()
+        assert (folder / "runs" / "my_model" / "modeling_lstm.py").is_file()
+        assert (folder / "runs" / "my_text" / "model.safetensors").is_file()
+        assert namespace["branch"].get_seq_length() < namespace["state"].get_seq_length()
 
 
-def test_shell_snippets_of_the_readme(folder):
-    lines = [line for language, code in SNIPPETS if language == "bash" for line in code.splitlines()]
-    assert len(lines) == 4
-    for line in lines:
-        command = shlex.split(line)
-        if command[:2] == ["pip", "install"]:
-            url = re.search(r'^Repository = "(.*)"', (ROOT / "pyproject.toml").read_text(), flags=re.M)[1]
-            assert command[2] == f"git+{url}"
-        elif command[0] == "make":
-            subprocess.run(["make", "--dry-run", *command[1:]], cwd=ROOT, check=True, capture_output=True)
-        else:
-            script = [sys.executable, str(ROOT / command[1]), *command[2:], "--max_steps", "2", "--report_to", "none"]
-            subprocess.run([*script, "--use_cpu", "--vocab_size", "300"], cwd=folder, check=True, capture_output=True)
-            assert (folder / "runs" / "my_text" / "model.safetensors").is_file()
+def test_snippets_of_the_hub(tmp_path):
+    """In a process that is logged in; and in one without hf_lstm, what begins with a comment that says so."""
+    with (
+        Hub(tmp_path / "hub") as hub,
+        Client(tmp_path / "with", hub.endpoint, TOKEN) as writer,
+        Client(tmp_path / "without", hub.endpoint, without_package=True) as reader,
+    ):
+        for language, code in snippets(ROOT / "docs" / "hub.md"):
+            assert language == "python"
+            (reader if code.startswith("# where hf_lstm is not installed") else writer).run(code)
+
+
+def run(command: list[str]) -> None:
+    """A command of a page: trainings are short, installations and targets of make are only checked."""
+    if command[:2] == ["pip", "install"]:
+        project = (ROOT / "pyproject.toml").read_text()
+        package, _, extras = command[2].strip("]").partition("[")
+        url = re.search(r'^Repository = "(.*)"', project, flags=re.M)[1]
+        assert package in (f"git+{url}", "hf-lstm"), package
+        assert all(re.search(rf"^{extra} = \[", project, flags=re.M) for extra in extras.split(",") if extra), extras
+    elif command[0] == "make":
+        subprocess.run(["make", "--dry-run", *command[1:]], cwd=ROOT, check=True, capture_output=True)
+    elif command[:2] == ["python", "-m"]:
+        importlib.import_module(command[2]).main(command[3:])
+    else:
+        assert command[0] == "python", command
+        script = ROOT / command[1]
+        options = [*TINY[script.name].split(), *command[2:]]
+        if script.name.startswith("train_"):
+            options += ["--max_steps", "1", "--report_to", "none", "--use_cpu"]
+        spec = importlib.util.spec_from_file_location(script.stem, script)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.main(options)
 
 
 def test_files_that_the_documents_name_exist():
-    for document in ("README.md", "CONTRIBUTING.md"):
-        text = (ROOT / document).read_text(encoding="utf-8")
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-            assert (ROOT / link).exists(), f"{document} links to {link}"
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDES):
+        for link in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+def test_the_reference_has_everything_public():
+    """And each docstring refers to what exists: otherwise the site is not built."""
+    pytest.importorskip("griffe", reason="griffelib, of the test extra, reads the docstrings")
+    spec = importlib.util.spec_from_file_location("site_of_docs", ROOT / "docs" / "_site.py")
+    site = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site)
+    pages = site.reference()
+    modules = {module.name for module in pkgutil.walk_packages(hf_lstm.__path__, "hf_lstm.")}
+    assert set(pages) == {"index", "hf_lstm"} | modules
+    for name in hf_lstm.__all__:
+        home = getattr(hf_lstm, name).__module__
+        assert f"[`{name}`][{home}.{name}]" in pages["index"]
+    for module in site.modules():
+        site.HuggingFaceDocstrings().on_package(pkg=module)
+    assert "- **`vocab_size`** (`int`, defaults" in site.package()["RecurrentConfig"].final_target.docstring.value
+    with pytest.raises(ValueError, match=r"refers to \[`LSTMConfg`\]"):
+        site.markdown_of("See [`LSTMConfg`].", site.package())
 
 
 def public_objects():

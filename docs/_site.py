@@ -1,0 +1,208 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+What `make docs` does beside MkDocs: a page of the reference for each module, docstrings in Hugging Face Markdown, and
+links of names. The package is read, not imported.
+"""
+
+import re
+import textwrap
+from functools import cache
+from pathlib import Path
+
+import griffe
+
+
+ROOT = Path(__file__).resolve().parents[1]
+SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Example)( \(.*\))?:\n((?:(?:[ ]{4}.*)?(?:\n|\Z))*)", re.M)
+FENCE = re.compile(r"(^ *```.*?^ *```$)", re.M | re.S)
+
+
+@cache
+def package() -> griffe.Module:
+    return griffe.load("hf_lstm", search_paths=[ROOT])
+
+
+@cache
+def modules() -> list[griffe.Module]:
+    """The package and all modules in it, in the order of their names."""
+    found = [package()]
+    for module in found:
+        found += [each for each in module.members.values() if not each.is_alias and each.is_module]
+    return sorted((each for each in found if not each.name.startswith("_")), key=lambda each: each.path)
+
+
+@cache
+def paths() -> dict[str, str]:
+    """Where a module, class, function or method is, by every clear name: `LSTMConfig`, `hf_lstm.LSTMConfig`."""
+    things = {module.path: module.path for module in modules()}
+    ends: dict[str, set[str]] = {}
+    for module in modules():
+        known = {member.path: member.path for member in _members(module)}
+        exported = [module.members[str(name)] for name in module.exports or () if str(name) in module.members]
+        known |= {member.path: member.target_path for member in exported if member.is_alias}
+        for path, target in known.items():
+            parts = path.split(".")
+            for i in range(len(parts)):
+                ends.setdefault(".".join(parts[i:]), set()).add(target)
+    for name in package().exports or ():
+        ends[str(name)] = {package().members[str(name)].final_target.path}
+    for name, found in ends.items():
+        depth = min(path.count(".") for path in found)  # a function comes before a field of the same name
+        highest = [path for path in found if path.count(".") == depth]
+        if len(highest) == 1:
+            things[name] = highest[0]
+    return things
+
+
+@cache
+def _foreign() -> set[str]:
+    """Names that modules import from other packages."""
+    members = [member for module in modules() for member in module.members.values() if member.is_alias]
+    return {member.name for member in members if not member.target_path.startswith("hf_lstm")}
+
+
+@cache
+def _fields() -> set[str]:
+    """Names of attributes, such as the fields of a configuration."""
+    return {member.name for module in modules() for member in _members(module) if member.is_attribute}
+
+
+def _members(thing: griffe.Object):
+    for member in thing.members.values():
+        if member.is_alias or member.is_module or member.name.startswith("_"):
+            continue
+        yield member
+        if member.is_class:
+            yield from _members(member)
+
+
+# Docstrings.
+
+
+class HuggingFaceDocstrings(griffe.Extension):
+    """Docstrings as Markdown: their sections as lists, and [`Class`] as a link."""
+
+    def on_package(self, *, pkg: griffe.Module, **kwargs) -> None:
+        self._rewrite(pkg, set())
+
+    def _rewrite(self, thing: griffe.Object, seen: set[str]) -> None:
+        if thing.path in seen:
+            return
+        seen.add(thing.path)
+        if thing.docstring:
+            thing.docstring.value = markdown_of(thing.docstring.value, thing)
+        for member in thing.members.values():
+            if not member.is_alias and not member.name.startswith("_"):
+                self._rewrite(member, seen)
+
+
+def markdown_of(docstring: str, thing: griffe.Object) -> str:
+    """
+    A docstring in plain Markdown.
+
+    Raises:
+        ValueError: for a reference to what is not there.
+    """
+    text = SECTION.sub(_section, docstring)
+    text = re.sub(r"^( *)```python\n(?= *>>>)", r"\1```pycon\n", text, flags=re.M)
+    text = re.sub(r"  # doctest: \+\w+", "", text)
+    return re.sub(r"\[`(~?)([\w.]+)`\](?!\[)", lambda match: _reference(*match.groups(), thing), text)
+
+
+def _section(match: re.Match) -> str:
+    title, of, body = match[1], match[2] or "", textwrap.dedent(match[3]).strip("\n")
+    if title in ("Args", "Attributes", "Raises"):
+        body = re.sub(r"^([^\s(:][^(:\n]*?)(?=( \(.*\))?:)", _bold, body, flags=re.M)
+    return f"**{title}**{of}\n\n{body}\n\n"
+
+
+def _bold(match: re.Match) -> str:
+    names = [name.strip("` ") for name in match[1].split(",")]
+    return "- " + ", ".join(f"**`{name}`**" for name in names)
+
+
+def _reference(short: str, name: str, thing: griffe.Object) -> str:
+    """A link to what is in this package, plain code for what is in another."""
+    shown = name.rsplit(".", 1)[-1] if short else name
+    if name in paths():
+        return _link(shown, paths()[name])
+    first, owner = name.split(".")[0], name.rpartition(".")[0]
+    if owner in paths():  # a method that it inherits from another package
+        return _link(shown, paths()[owner])
+    if first in ("huggingface_hub", "peft", "torch", "transformers") or first in _foreign():
+        return f"`{shown}`"
+    raise ValueError(f"The docstring of {thing.path} refers to [`{name}`], which is not there, or more than once.")
+
+
+def _link(shown: str, path: str, folder: str = "") -> str:
+    """A link to a page of the reference, of a module, or to a place on one."""
+    is_module = any(module.path == path for module in modules())
+    return f"[`{shown}`]({folder}{path}.md)" if is_module else f"[`{shown}`][{path}]"
+
+
+# Pages.
+
+
+def on_config(config):
+    """The modules in the navigation, under the page that lists them."""
+    reference = config.nav.pop()["Reference"]
+    config.nav.append({"Reference": [reference, *(f"reference/{module.path}.md" for module in modules())]})
+    return config
+
+
+def on_files(files, config):
+    """Add the reference, and the pictures of results, to the guides."""
+    from mkdocs.structure.files import File
+
+    for picture in (ROOT / "results").glob("*.png"):
+        files.append(File.generated(config, f"results/{picture.name}", abs_src_path=str(picture)))
+    for name, text in reference().items():
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
+    return files
+
+
+def reference() -> dict[str, str]:
+    """The pages of the reference, by name: a list of what there is, and a page for each module."""
+    return {"index": _index()} | {each.path: f"# `{each.path}`\n\n::: {each.path}\n" for each in modules()}
+
+
+def _index() -> str:
+    names = sorted(str(name) for name in package().exports)
+    lines = ["# Reference", "", "`import hf_lstm` registers all classes with the Auto classes; it has:", ""]
+    lines += [f"- [`{name}`][{paths()[name]}]: {_first(package().members[name].final_target)}" for name in names]
+    lines += ["", "All modules:", ""]
+    lines += [f"- [`{module.path}`]({module.path}.md): {_first(module)}" for module in modules()]
+    return "\n".join(lines) + "\n"
+
+
+def _first(thing: griffe.Object) -> str:
+    """The first sentence of a docstring, without links."""
+    text = " ".join(thing.docstring.value.split("\n\n")[0].split())
+    return re.split(r"(?<=[.:]) (?=[A-Z])", re.sub(r"\[`~?([\w.]+)`\]", r"`\1`", text))[0]
+
+
+def on_page_markdown(markdown, page, config, files):
+    """In guides: names in code become links; what is outside of `docs/` is on the site of the repository."""
+    if page.file.src_uri.startswith("reference/"):
+        return markdown
+    parts = FENCE.split(markdown)
+    parts[::2] = [_linked(part, page.file.src_uri, config) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _linked(text: str, page: str, config) -> str:
+    def outside(match: re.Match) -> str:
+        start, path, rest = match[1], match[2], match[3] or ""
+        if not (ROOT / path).exists():
+            raise ValueError(f"{page} links to ../{path}, which is not there.")
+        is_picture = start.startswith("!") and path.startswith("results/")
+        return f"{start}({path})" if is_picture else f"{start}({config.repo_url}/blob/main/{path}{rest})"
+
+    def named(match: re.Match) -> str:
+        name = match[1]
+        path = None if name.split(".")[-1] in _fields() else paths().get(name)
+        is_clear = name[0].isupper() or "_" in name or "." in name
+        return match[0] if path is None or not is_clear else _link(name, path, "reference/")
+
+    text = re.sub(r"(!?\[[^\]]*\])\(\.\./([^)#]+)(#[^)]*)?\)", outside, text)
+    return re.sub(r"(?<!\[)`([\w.]+)`(?!\])", named, text)
