@@ -24,7 +24,7 @@ def offline(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     yield
-    wandb.teardown()  # which forgets the folder of this test, too
+    wandb.teardown()  # which forgets the folder of this test
 
 
 def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -36,6 +36,7 @@ def in_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def in_wandb() -> dict[str, list[tuple[int, float]]]:
     """The history in the file of the one offline run."""
     wandb.finish()
+    wandb.teardown()  # the process that writes the file ends; on a busy machine it is late
     (file,) = Path("wandb").glob("offline-run-*/*.wandb")
     found: dict[str, list] = {}
     for data in records(file.read_bytes()):
