@@ -55,7 +55,7 @@ SETS = {
         "other",
         "token",
         ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz"),
-        NER.replace("20 --patience", "8 --patience") + " --context_models runs/context_forward runs/context_backward",
+        NER + " --context_models runs/context_forward runs/context_backward",
     ),
     "wnut17": (
         "WNUT-17 emerging entities",

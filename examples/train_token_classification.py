@@ -96,6 +96,7 @@ class ModelArguments:
     context_models: list[str] = field(
         default_factory=list, metadata={"help": "Two language models of characters: of texts, and of reversed texts."}
     )
+    remembered_tokens: int = HfArg(default=300_000, help="Tokens whose context is kept for later epochs; 0: none.")
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     embedding_size: int = HfArg(default=100, help="Size of word embeddings; pretrained ones bring theirs.")
     hidden_size: int = HfArg(default=192, help="Units of a layer, in each direction.")
@@ -180,6 +181,7 @@ def main(command_line: list[str] | None = None) -> None:
         model.get_input_embeddings().weight.data.copy_(vectors.matrix)
     if contexts:
         model.model.load_context_models(*contexts)
+        model.model.context_encoder.remember(args.remembered_tokens)
     if training_args.process_index == 0:
         print(f"{vectors.coverage}\n" if vectors else "", end="")
         print(

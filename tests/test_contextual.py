@@ -144,6 +144,35 @@ def test_frozen_models_read_the_same_in_training(family, tokenizer, characters):
         assert (parameter.grad is None) == ("context_encoder" in name) != parameter.requires_grad, name
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_what_is_remembered_is_what_is_read(side, tokenizer, characters, monkeypatch):
+    """In other batches too, and only new texts are read; other weights make all texts new."""
+    models = language_models(LSTM, characters)
+    model = build(LSTM, tokenizer, models)
+    batches = [encode(tokenizer, SENTENCES[:3], padding_side=side), encode(tokenizer, SENTENCES[::-1])]
+    batches.append(encode(tokenizer, [SENTENCES[1]] * 2 + SENTENCES[:1], padding_side=side))
+    expected = [contextual(model, batch) for batch in batches]
+    encoder = model.base_model.context_encoder
+    encoder.remember()
+    read, states = [], encoder._states
+    monkeypatch.setattr(encoder, "_states", lambda ids, spans: (read.append(len(ids)), states(ids, spans))[1])
+    for batch, wanted in zip(batches, expected, strict=True):
+        assert_close(contextual(model, batch), wanted)
+    assert read == [3, 1]
+    model.base_model.load_context_models(*language_models(LSTM, characters))
+    assert not torch.allclose(contextual(model, batches[2]), expected[2])
+    assert read == [3, 1, 3]
+    encoder.remember(max_tokens=5)  # the first text of four tokens and the second of one
+    for _ in range(2):
+        contextual(model, batches[0])
+    assert read == [3, 1, 3, 3, 1]
+    encoder.remember(0)
+    assert encoder.memory is None
+    trained = build(LSTM, tokenizer, models, train_context_models=True)
+    with pytest.raises(ValueError, match="`train_context_models` is True"):
+        trained.base_model.context_encoder.remember()
+
+
 @each_family
 def test_models_can_be_trained_too(family, tokenizer, characters):
     models = language_models(family, characters)
