@@ -69,7 +69,7 @@ class ContextEncoder(nn.Module):
     def remember(self, max_tokens: int = 300_000) -> None:
         """
         Keep what the frozen language models say of each text, so that an epoch but the first does not ask them again:
-        CoNLL-2003 with two models of 512 units takes 0.8 GB in fp32, and later epochs a quarter of the time. It is no
+        CoNLL-2003 with two models of 512 units takes 0.8 GB in fp32, and later epochs two fifths of the time. It is no
         part of what is saved, and is forgotten when the weights change.
 
         Args:
