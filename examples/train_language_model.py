@@ -49,7 +49,7 @@ from hf_lstm.averaging import NonMonotonicAveraging
 from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import encode_text, load_text, make_blocks
 from hf_lstm.diagnostics import GradientFlowCallback
-from hf_lstm.distributed import from_main_process
+from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.ngram import NgramModel
 from hf_lstm.perplexity import Perplexity, evaluate_perplexity, join_tokens
@@ -306,3 +306,4 @@ def measurements(split: str, rows: dict[str, Perplexity], tokenizer_kind: str) -
 
 if __name__ == "__main__":
     main()
+    end_processes()

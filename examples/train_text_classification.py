@@ -37,7 +37,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.averaging import WeightAveraging
 from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import load_classified
-from hf_lstm.distributed import from_main_process
+from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.metrics import format_report, token_report
 from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.transfer import FineTuningTrainer, GradualUnfreezing
@@ -264,3 +264,4 @@ def scores_of(prediction, problem_type: str) -> dict[str, float]:
 
 if __name__ == "__main__":
     main()
+    end_processes()

@@ -38,7 +38,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.averaging import WeightAveraging
 from hf_lstm.batching import LengthBatchingTrainer, predict
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, write_tagged
-from hf_lstm.distributed import from_main_process
+from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.metrics import format_report, make_compute_metrics, tagging_scores
 from hf_lstm.model_cards import Measurement, TrainingData
 from hf_lstm.tag_schemes import convert_tags, infer_scheme
@@ -286,3 +286,4 @@ def best_and_most_probable(outputs, batch) -> list[tuple[list[int], list[int]]]:
 
 if __name__ == "__main__":
     main()
+    end_processes()

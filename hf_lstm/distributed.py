@@ -36,6 +36,15 @@ def from_main_process(make: Callable[[], T]) -> T:
     return broadcast_object_list([make() if PartialState().is_main_process else None])[0]
 
 
+def end_processes() -> None:
+    """
+    Leave the group of processes, if there is one, at the end of a script: one that ends within it can be aborted by a
+    thread of the group ("terminate called without an active exception").
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def shard_on_cpu(accelerator: Accelerator, fsdp_plugin_args: dict | None) -> None:
     """
     Let an accelerator that was asked for FSDP shard on CPUs too, where accelerate has only accelerator devices in
@@ -69,4 +78,4 @@ def is_sharded(model: torch.nn.Module) -> bool:
     return any(type(parameter.data) is not torch.Tensor for parameter in model.parameters())
 
 
-__all__ = ["from_main_process", "is_sharded", "shard_on_cpu"]
+__all__ = ["end_processes", "from_main_process", "is_sharded", "shard_on_cpu"]
