@@ -16,9 +16,9 @@ from hf_lstm.data import load_tagged
 
 
 TAGGED = {  # file and its column of tokens; the text of the task itself comes last, and twice
-    "wnut17/wnut17train.conll": "0",
+    "wnut17/wnut17train.conll": 0,
     "ud_english_ewt/en_ewt-ud-train.conllu.gz": "form",
-    "conll2003/eng.train.gz": "0",
+    "conll2003/eng.train.gz": 0,
 }
 SPLIT_SIGNS = {" @-@ ": "-", " @,@ ": ",", " @.@ ": "."}  # as WikiText writes "well-known", "1,000" and "1.5"
 
@@ -31,7 +31,6 @@ def lines(data: Path) -> Iterator[str]:
             if line.strip() and not line.startswith(" ="):  # no headings
                 yield from sentences(line)
     for name, column in TAGGED.items():
-        column = int(column) if column.isdigit() else column
         for _ in range(1 + ("conll2003" in name)):
             for tokens in load_tagged({"train": str(data / name)}, {"tokens": column})["train"]["tokens"]:
                 yield " ".join(tokens)

@@ -38,6 +38,7 @@ SMALL_NER = (  # little data: what keeps a larger network from learning them by 
     "--num_train_epochs 12 --patience 20 --max_grad_norm 5 "
 )
 TEXT = "--patience 10 --num_train_epochs 15"
+CONLL2003 = ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz")
 
 # Name: title, language, licence of the data, task, files of the three splits, flags.
 SETS = {
@@ -46,7 +47,7 @@ SETS = {
         "en",
         "other",
         "token",
-        ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz"),
+        CONLL2003,
         NER,
     ),
     "conll2003_context": (  # after `language_models.py context_forward context_backward`
@@ -54,7 +55,7 @@ SETS = {
         "en",
         "other",
         "token",
-        ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz"),
+        CONLL2003,
         NER + " --context_models runs/context_forward runs/context_backward",
     ),
     "wnut17": (
