@@ -1,7 +1,9 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Several processes: what one of them makes and all of them need, and shards on CPUs."""
 
+import atexit
 import os
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -38,11 +40,19 @@ def from_main_process(make: Callable[[], T]) -> T:
 
 def end_processes() -> None:
     """
-    Leave the group of processes, if there is one, at the end of a script: one that ends within it can be aborted by a
-    thread of the group ("terminate called without an active exception").
+    The last call of a script: ends a process that is one of several, with exit code 0, and does nothing in one that is
+    alone. Exit functions run and output is written, but the interpreter is not taken apart: a thread of gloo that
+    still holds tensors then would need it, and abort the process ("terminate called without an active exception",
+    pytorch/pytorch#190489). `destroy_process_group` prevents that only where nothing else refers to the group, as
+    FSDP's mesh does; where a model of DDP refers to it last, torch 2.13 waits with Python's lock for a thread that
+    waits for that lock, once in about ten runs.
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def shard_on_cpu(accelerator: Accelerator, fsdp_plugin_args: dict | None) -> None:

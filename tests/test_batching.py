@@ -24,6 +24,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.batching import LengthBatchingTrainer, TokenBudgetBatchSampler, predict
+from hf_lstm.distributed import end_processes
 
 
 LENGTHS = np.random.default_rng(0).lognormal(2.5, 0.7, 400).astype(int).clip(1, 110)
@@ -292,9 +293,7 @@ def work(folder):
     result = {"seen": trainer.seen, "resumed": resumed.seen, "middle": middle}
     (folder / f"{trainer.args.process_index}.json").write_text(json.dumps(result))
     torch.save([parameters(trainer.model), parameters(resumed.model)], folder / f"{trainer.args.process_index}.pt")
-    # Without taking the process group down: where a wrapped model holds it last, torch 2.13 waits with Python's lock
-    # for a thread of gloo that waits for the lock, once in about ten runs.
-    os._exit(0)
+    end_processes()
 
 
 def test_two_processes(tmp_path):

@@ -24,6 +24,7 @@ from transformers import TrainingArguments
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
 from hf_lstm.data import encode_text, load_text, make_blocks
+from hf_lstm.distributed import end_processes
 from hf_lstm.stateful import StatefulTrainer, TokenStreams
 
 
@@ -94,6 +95,17 @@ def finished(folder: Path, *arguments) -> str:
     result = run(folder, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
+
+
+def ended(running: list[subprocess.Popen]) -> str:
+    """What commands said that ended well."""
+    try:
+        outputs = [process.communicate(timeout=200)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0] * len(running), "\n".join(outputs)
+    return "".join(outputs)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +217,39 @@ def test_shards_refuse(folder, task, options, message):
     assert result.returncode and message in result.stderr
 
 
+# The end of a process
+
+ENDING = """
+import atexit, os, time
+import torch
+from hf_lstm.distributed import end_processes
+
+torch.distributed.init_process_group("gloo")
+held = torch.distributed.distributed_c10d._get_default_group()  # as by the mesh of FSDP
+atexit.register(print, "exit functions ran")
+time.sleep(float(os.environ["RANK"]))  # so that the first waits, and what follows runs in its thread of gloo
+future = torch.distributed.all_reduce(torch.ones(1), async_op=True).get_future()
+future.add_done_callback(lambda _: time.sleep(1))
+future.wait()
+print("work done")
+end_processes()
+"""
+
+
+def test_end_processes_while_a_thread_is_in_python(folder):
+    """Without `end_processes`, or with `destroy_process_group` in its place, the first process is aborted."""
+    group = {"MASTER_ADDR": "localhost", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
+    command, output = [sys.executable, "-c", ENDING], {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    ranks = [os.environ | settings(folder) | group | {"RANK": rank} for rank in "01"]
+    assert ended([subprocess.Popen(command, env=env, text=True, **output) for env in ranks]) == (
+        "work done\nexit functions ran\n" * 2
+    )
+
+
+def test_end_processes_alone():
+    end_processes()  # nothing happens
+
+
 # The page about it
 
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -230,17 +275,6 @@ def started(folder: Path, line: str, port: str, steps: int = 2) -> subprocess.Po
     command = [sys.executable, *start, *arguments, *small.split()]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=folder, env=os.environ | settings(folder), **output)
-
-
-def ended(running: list[subprocess.Popen]) -> str:
-    """What commands said that ended well."""
-    try:
-        outputs = [process.communicate(timeout=200)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0] * len(running), "\n".join(outputs)
-    return "".join(outputs)
 
 
 @pytest.mark.slow
