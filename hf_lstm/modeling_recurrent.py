@@ -542,8 +542,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                 or for the positions given, only; 0 for all.
             num_items_in_batch (`int` or `torch.Tensor`, *optional*): Divide the summed loss by this number, which
                 Trainer counts over an accumulated batch, instead of by the number of labels.
-            output_logits (`bool`, *optional*): Whether to return logits beside a loss. Defaults to False in training,
-                where the loss is computed without ever holding the logits of the batch, and to True otherwise.
+            output_logits (`bool`, *optional*): Whether to return logits. Without them a loss is computed in a way that
+                never holds the logits of the batch. Defaults to False in training with labels, and to True otherwise.
             shift_labels (`torch.LongTensor` of shape `(B, T)`, *optional*): In place of `labels`, the label that each
                 position is trained to predict itself, so that the last one of a piece of a text has one too. -100 and
                 padding are left out.
@@ -579,7 +579,9 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             refuse_adapter(self.lm_head, "lm_head")
         hidden_states = self.projection(hidden_states)
         logits = loss = None
-        if not (has_labels and self.training) or output_logits or not self._can_fuse_loss():
+        if output_logits is None:
+            output_logits = not (has_labels and self.training)
+        if output_logits or (has_labels and not self._can_fuse_loss()):
             logits = self.lm_head(hidden_states)
         if has_labels:
             following, padding = self._following(
@@ -588,11 +590,9 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             loss = self._loss(hidden_states, logits, labels, following, num_items_in_batch)
         if penalised:
             loss = loss + self._activation_penalty(outputs[0], raw, following, padding, num_items_in_batch)
-        if output_logits is False:
-            logits = None
         return CausalLMOutputWithPast(
             loss=loss,
-            logits=logits,
+            logits=logits if output_logits else None,
             past_key_values=cache,
             hidden_states=all_hidden_states,
         )

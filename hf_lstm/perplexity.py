@@ -263,7 +263,7 @@ def evaluate_perplexity(
     99
     ```
     """
-    score: Score = _sum
+    score = None
     if neural_cache is not None:
         score = _CacheScore(neural_cache.cache_size, [neural_cache.theta], [neural_cache.interpolation])
     with _adapting(model, dynamic_evaluation) as learn:
@@ -374,7 +374,7 @@ def gradient_rms(
             if gradient is not None:
                 square.addcmul_(gradient, gradient)
 
-    _read(model, token_ids, _sum, learn, batch_size, segment_length, carry_state, show_progress)
+    _read(model, token_ids, None, learn, batch_size, segment_length, carry_state, show_progress)
     return {name: (square / segments).sqrt() for name, square in squares.items()}
 
 
@@ -494,17 +494,20 @@ class _CacheScore:
         self.keys, self.tokens = keys[:, -self.cache_size :], tokens[:, -self.cache_size :]
 
 
-def _sum(log_probs, hidden_states, targets) -> torch.Tensor:
-    """Sum of the log-probabilities, which are 0 where there is no target."""
-    return log_probs.double().sum()
-
-
 def _read(
-    model, token_ids, score: Score, learn: Learn | None, batch_size: int, block_size: int, carry_state: bool, progress
+    model,
+    token_ids,
+    score: Score | None,
+    learn: Learn | None,
+    batch_size: int,
+    block_size: int,
+    carry_state: bool,
+    progress,
 ) -> tuple[torch.Tensor, int]:
     """
     Read a text block by block; `learn(loss)` is called with a loss that has a graph. Returns the sum over the blocks
-    of `score(log_probs, hidden_states, targets)` and the number of predicted tokens.
+    of `score(log_probs, hidden_states, targets)`, or else of the log-probabilities, and the number of predicted
+    tokens.
     """
     recurrent = _check_model(model, carry_state)
     vocab_size = model.config.get_text_config().vocab_size
@@ -512,7 +515,8 @@ def _read(
     _check_counts(batch_size=batch_size, block_size=block_size)
     if carry_state and batch_size >= len(tokens):
         raise ValueError(f"`batch_size` is {batch_size}, more streams than the {len(tokens) - 1} tokens to predict.")
-    if learn is None:  # the result does not depend on what is lessened here
+    without_logits = score is None and recurrent
+    if learn is None and not without_logits:  # the result does not depend on what is lessened here
         rows = max(1, MOST_LOGITS // vocab_size)
         if carry_state:
             block_size = max(1, min(block_size, rows // batch_size))
@@ -524,17 +528,40 @@ def _read(
         for inputs, targets in logging.tqdm(blocks, disable=not progress):
             inputs, targets = inputs.to(model.device), targets.to(model.device)
             with torch.set_grad_enabled(learn is not None):
-                log_probs, hidden_states, state = _forward(model, inputs, targets, state, recurrent, score is not _sum)
-                loss = -log_probs.sum() / (targets != -100).sum()
+                if without_logits:
+                    loss, state = _summed_loss(model, inputs, targets, state)
+                else:
+                    parts = _forward(model, inputs, targets, state, recurrent, with_hidden_states=score is not None)
+                    log_probs, hidden_states, state = parts
+                    loss = -log_probs.sum()
+                mean = loss / (targets != -100).sum()
             if learn is not None:
-                learn(loss)
+                learn(mean)
                 state = state.detach() if recurrent else None
-            if not carry_state:  # windows follow one another: a single stream for the cache
-                state, targets = None, targets.reshape(1, -1)
-                log_probs = log_probs.reshape(1, -1)
-                hidden_states = None if hidden_states is None else hidden_states.flatten(0, 1)[None]
-            total = total + score(log_probs, hidden_states, targets)
+            if score is None:
+                total = total - loss.detach().double()
+            elif carry_state:
+                total = total + score(log_probs, hidden_states, targets)
+            else:  # windows follow one another: a single stream for the cache
+                stream = (log_probs.reshape(1, -1), hidden_states.flatten(0, 1)[None], targets.reshape(1, -1))
+                total = total + score(*stream)
+            if not carry_state:
+                state = None
     return total, len(tokens) - 1
+
+
+def _summed_loss(model, inputs, targets, state):
+    """Minus the sum of the log-probabilities of the targets (B, T), and the state after them; no logits are held."""
+    outputs = model(
+        input_ids=inputs,
+        past_key_values=state,
+        use_cache=True,
+        shift_labels=targets,
+        num_items_in_batch=1,
+        output_logits=False,
+        return_dict=True,
+    )
+    return outputs.loss, outputs.past_key_values
 
 
 def _forward(model, inputs, targets, state, recurrent: bool, with_hidden_states: bool):

@@ -104,6 +104,22 @@ def adapt_slowly(model, tokens, options: DynamicEvaluation, rows: int = 1):
     return torch.cat(probs, dim=1), torch.cat(outputs, dim=1)
 
 
+@pytest.mark.parametrize("output_layer", ["softmax", "adaptive", "mixture"])
+def test_without_logits(output_layer, monkeypatch):
+    """Only a cache needs what the output layer says of all tokens; and what is computed without it is the same."""
+    model, tokens = build(output_layer=output_layer, num_softmaxes=2), text()
+    rms = gradient_rms(model, tokens, batch_size=1)
+    dynamic = DynamicEvaluation(1e-2, 1e-2, rms, segment_length=4)
+    probs, probs_adapted = read_slowly(LSTM, model, tokens)[0], adapt_slowly(model, tokens[:37], dynamic)[0][0]
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model.lm_head), "forward", None)
+        assert math.isclose(evaluate_perplexity(model, tokens).loss, loss_of(probs, tokens), abs_tol=1e-12)
+        adapted = evaluate_perplexity(model, tokens[:37], dynamic_evaluation=dynamic)
+        with pytest.raises(TypeError):
+            evaluate_perplexity(model, tokens, neural_cache=NeuralCache())
+    assert math.isclose(adapted.loss, loss_of(probs_adapted, tokens[:37]), abs_tol=1e-12)
+
+
 @pytest.mark.parametrize("block_size", [1, 4, 37, 512])
 @each_family
 def test_one_stream_equals_single_tokens(family, block_size):
