@@ -33,15 +33,22 @@ CONTEXT = (  # for contextual string embeddings
     "--tie_word_embeddings false --dropout 0 --num_train_epochs 2 --learning_rate 4e-3 --lr_scheduler_type linear "
     "--warmup_steps 0.02 --weight_decay 0 --bf16 --eval_strategy epoch --prompts The"
 )
+WORDS = (  # of a corpus with train, validation and test texts, an end of each line included
+    "--keep_blank --tokenizer_kind word --no_split_punctuation --vocab_size 50000 --stateful --variable_length "
+    "--block_size 70 --per_device_train_batch_size 20 --hidden_size 400 --num_hidden_layers 2 "
+    "--embedding_dropout 0.05 --learning_rate 3e-3 --weight_decay 0.01 --max_grad_norm 0.5 --bf16 "
+    "--eval_strategy epoch --prompts the"
+)
 FLAGS = {
     "tinyshakespeare_90s": SHAKESPEARE + "--max_steps 2120 --hidden_size 256 --dropout 0 --learning_rate 1e-2",
     "tinyshakespeare": SHAKESPEARE + "--max_steps 4000 --hidden_size 512 --dropout 0.1 --learning_rate 6e-3",
     "ptb": "--train_file DATA/ptb/ptb.train.txt.gz --validation_file DATA/ptb/ptb.valid.txt.gz --test_file "
-    "DATA/ptb/ptb.test.txt.gz --keep_blank --tokenizer_kind word --no_split_punctuation --vocab_size 50000 "
-    "--stateful --variable_length --block_size 70 --per_device_train_batch_size 20 --hidden_size 400 "
-    "--num_hidden_layers 2 --input_dropout 0.3 --hidden_dropout 0.3 --output_dropout 0.4 --embedding_dropout 0.05 "
-    "--recurrent_weight_dropout 0.2 --num_train_epochs 14 --learning_rate 3e-3 --weight_decay 0.01 "
-    "--max_grad_norm 0.5 --bf16 --eval_strategy epoch --prompts the",
+    f"DATA/ptb/ptb.test.txt.gz {WORDS} --input_dropout 0.3 --hidden_dropout 0.3 --output_dropout 0.4 "
+    "--recurrent_weight_dropout 0.2 --num_train_epochs 14",
+    "wikitext2": "--train_file DATA/wikitext-2/wiki.train.tokens.gz --validation_file "
+    f"DATA/wikitext-2/wiki.valid.tokens.gz --test_file DATA/wikitext-2/wiki.test.tokens.gz {WORDS} "
+    "--output_layer adaptive --input_dropout 0.2 --hidden_dropout 0.2 --output_dropout 0.3 "
+    "--recurrent_weight_dropout 0.1 --num_train_epochs 11",
     "context_forward": CONTEXT,
     "context_backward": CONTEXT + " --reverse",
 }
