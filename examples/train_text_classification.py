@@ -92,6 +92,7 @@ class ModelArguments:
     """The tokenizer and the network."""
 
     pretrained_model: str | None = HfArg(default=None, help="A language model, whose tokenizer and layers to take.")
+    from_scratch: bool = HfArg(default=False, help="Do not take its weights: what is its training worth?")
     discriminative: bool = HfArg(default=False, help="Lower layers learn more slowly; slanted triangular rates.")
     gradual_unfreezing: bool = HfArg(default=False, help="One more layer learns with each epoch, from the top.")
     tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="word", help="Its tokens.")
@@ -115,6 +116,8 @@ def main(command_line: list[str] | None = None) -> None:
     parser.set_defaults(**RECIPE)
     data_args, args, training_args = parser.parse_args_into_dataclasses(command_line)
     set_seed(training_args.seed)
+    if args.from_scratch and not args.pretrained_model:
+        raise ValueError("`from_scratch` is True without a `pretrained_model`, whose network is meant. Give one.")
 
     # 1. Data: texts and their labels.
     with training_args.main_process_first(desc="reading"):
@@ -174,7 +177,9 @@ def main(command_line: list[str] | None = None) -> None:
     )
     if args.pretrained_model:
         fields = {name: getattr(config, name) for name in KEPT}
-        model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, **fields)
+        config = AutoConfig.from_pretrained(args.pretrained_model, **fields)
+    if args.pretrained_model and not args.from_scratch:
+        model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, config=config)
     else:
         model = AutoModelForSequenceClassification.from_config(config)
     if training_args.process_index == 0:

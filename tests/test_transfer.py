@@ -244,7 +244,8 @@ def test_trainer_refuses_what_cannot_work(tmp_path):
             trainer_for(model, tmp_path, options={name: value})
 
 
-def test_example_fine_tunes_a_language_model(tmp_path, monkeypatch):
+@pytest.mark.parametrize("flag", [[], ["--from_scratch"]])
+def test_example_fine_tunes_a_language_model(flag, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     lines = "".join(f"{'NUM when' if i % 2 else 'LOC where'} was it ?\n" for i in range(40))
     (tmp_path / "lines.txt").write_text(lines)
@@ -255,11 +256,17 @@ def test_example_fine_tunes_a_language_model(tmp_path, monkeypatch):
     options = {"train_file": "lines.txt", "output_dir": "run", "pretrained_model": "lm"}
     command_line = [part for name, value in options.items() for part in (f"--{name}", str(tmp_path / value))]
     flags = ["--discriminative", "--gradual_unfreezing", "--use_cpu", "--num_train_epochs", "1"]
-    load("train_text_classification").main([*command_line, *flags, "--patience", "9"])
+    load("train_text_classification").main([*command_line, *flags, *flag, "--patience", "9"])
     model = LSTM.head("ForSequenceClassification").from_pretrained(tmp_path / "run")
     assert set(model.config.label2id) == {"LOC", "NUM"} and not model.config.bidirectional
     weights = source.model.state_dict()  # in the first epoch the head alone learns
-    assert all(torch.equal(value, weights[name]) for name, value in model.model.state_dict().items())
+    same = [torch.equal(value, weights[name]) for name, value in model.model.state_dict().items() if value.any()]
+    assert len(same) > 4 and (not any(same) if flag else all(same))
     state = json.loads((tmp_path / "run" / "trainer_state.json").read_text())
     rates = [entry["learning_rate"] for entry in state["log_history"] if "learning_rate" in entry]
     assert rates[0] == pytest.approx(3e-3 * slanted_triangular(0, state["max_steps"]))
+
+
+def test_example_from_scratch_needs_a_model():
+    with pytest.raises(ValueError, match="`from_scratch` is True without a `pretrained_model`"):
+        load("train_text_classification").main(["--from_scratch"])
