@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """The benchmarks run, at sizes that measure nothing, and judge a ratio by its bar."""
 
+import gzip
 import importlib
 import json
 import math
@@ -138,3 +139,29 @@ def test_one_long_generation(tmp_path):
     assert done.returncode == 0, done.stderr
     blocks = json.loads(saved.read_text())["blocks"]
     assert len(blocks) == 2 and all(block["microseconds"] > 0 and block["MiB"] > 10 for block in blocks)
+
+
+@pytest.mark.parametrize("precision", [[], ["--bf16"]])
+def test_wikitext2_agrees(precision, tmp_path, monkeypatch):
+    """Our trainer and the plain loop: the same bits with the same arithmetic, the same but for rounding without."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    wikitext2 = importlib.import_module("wikitext2")
+    monkeypatch.setattr(wikitext2, "SIZE", 16)
+    random = torch.Generator().manual_seed(1)
+    for split, length in (("train", 2200), ("valid", 400), ("test", 300)):
+        words = torch.randint(60, (length,), generator=random).tolist()
+        with gzip.open(tmp_path / f"wiki.{split}.tokens.gz", "wt") as file:
+            file.write("".join(f"w{word}\n" if word < 9 else f"w{word} " for word in words))
+    output = tmp_path / "results.json"
+    for who in (["bare"], ["ours"], ["ours", "--all_logits"]):
+        runs = tmp_path / "-".join(who)
+        places = ["--data", str(tmp_path), "--runs", str(runs), "--output", str(output), "--epochs", "3"]
+        wikitext2.main([*who, *places, *precision])
+        assert who == ["bare"] or "| perplexity | test |" in (runs / "ours" / "README.md").read_text()
+    results = json.loads(output.read_text())
+    scores = {
+        name: [row.get("valid", row.get("test")) for row in results[name]]
+        for name in ("bare", "ours", "ours, all logits")
+    }
+    assert len(scores["bare"]) == 4 and scores["ours, all logits"] == scores["bare"]
+    assert scores["ours"] == pytest.approx(scores["bare"], rel=1e-2 if precision else 1e-5)
