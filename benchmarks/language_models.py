@@ -34,23 +34,30 @@ CONTEXT = (  # for contextual string embeddings
     "--warmup_steps 0.02 --weight_decay 0 --bf16 --eval_strategy epoch --prompts The"
 )
 WORDS = (  # of a corpus with train, validation and test texts, an end of each line included
-    "--keep_blank --tokenizer_kind word --no_split_punctuation --vocab_size 50000 --stateful --variable_length "
+    "--tokenizer_kind word --no_split_punctuation --vocab_size 50000 --stateful --variable_length "
     "--block_size 70 --per_device_train_batch_size 20 --hidden_size 400 --num_hidden_layers 2 "
     "--embedding_dropout 0.05 --learning_rate 3e-3 --weight_decay 0.01 --max_grad_norm 0.5 --bf16 "
     "--eval_strategy epoch --prompts the"
+)
+WIKITEXT2 = (
+    "--train_file DATA/wikitext-2/wiki.train.tokens.gz --validation_file DATA/wikitext-2/wiki.valid.tokens.gz "
+    "--test_file DATA/wikitext-2/wiki.test.tokens.gz --keep_blank"
 )
 FLAGS = {
     "tinyshakespeare_90s": SHAKESPEARE + "--max_steps 2120 --hidden_size 256 --dropout 0 --learning_rate 1e-2",
     "tinyshakespeare": SHAKESPEARE + "--max_steps 4000 --hidden_size 512 --dropout 0.1 --learning_rate 6e-3",
     "ptb": "--train_file DATA/ptb/ptb.train.txt.gz --validation_file DATA/ptb/ptb.valid.txt.gz --test_file "
-    f"DATA/ptb/ptb.test.txt.gz {WORDS} --input_dropout 0.3 --hidden_dropout 0.3 --output_dropout 0.4 "
+    f"DATA/ptb/ptb.test.txt.gz --keep_blank {WORDS} --input_dropout 0.3 --hidden_dropout 0.3 --output_dropout 0.4 "
     "--recurrent_weight_dropout 0.2 --num_train_epochs 14",
-    "wikitext2": "--train_file DATA/wikitext-2/wiki.train.tokens.gz --validation_file "
-    f"DATA/wikitext-2/wiki.valid.tokens.gz --test_file DATA/wikitext-2/wiki.test.tokens.gz {WORDS} "
-    "--output_layer adaptive --input_dropout 0.2 --hidden_dropout 0.2 --output_dropout 0.3 "
-    "--recurrent_weight_dropout 0.1 --num_train_epochs 11",
+    "wikitext2": f"{WIKITEXT2} {WORDS} --output_layer adaptive --input_dropout 0.2 --hidden_dropout 0.2 "
+    "--output_dropout 0.3 --recurrent_weight_dropout 0.1 --num_train_epochs 11",
     "context_forward": CONTEXT,
     "context_backward": CONTEXT + " --reverse",
+}
+# Of the trained model on the test text, with a neural cache and with dynamic evaluation.
+ADAPTING = {
+    "wikitext2": f"{WIKITEXT2} --window 70 --segment_length 40 --learning_rates 5e-5 1e-4 2e-4 --train_tokens 400000 "
+    "--tuning_tokens 10000"
 }
 
 
@@ -59,16 +66,25 @@ def command(name: str, data: str) -> list[str]:
     return ["python", "examples/train_language_model.py", *flags, "--output_dir", f"runs/{name}"]
 
 
+def adapting_command(name: str, data: str) -> list[str]:
+    places = ["--model", f"runs/{name}", "--results_file", f"runs/{name}/adapting.json"]
+    return ["python", "examples/evaluate_language_model.py", *ADAPTING[name].replace("DATA", data).split(), *places]
+
+
+def run(line: list[str]) -> float:
+    """Run an example; the seconds of the processor that this took."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    before = sum(os.times()[2:4])  # user and system time of the children so far
+    subprocess.run([sys.executable, *line[1:]], cwd=ROOT, env=environment, check=True)
+    return sum(os.times()[2:4]) - before
+
+
 def train(name: str, data: str) -> float:
-    """Run the example, or go on with it; the seconds of the processor that this took, evaluation included."""
+    """Train, or go on with it."""
     folder = ROOT / "runs" / name
     resumed = ["--resume_from_checkpoint", "last"] if folder.exists() and get_last_checkpoint(str(folder)) else []
     quiet = ["--disable_tqdm", "true", "--report_to", "none", "--use_cpu"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    line = [sys.executable, *command(name, data)[1:], *quiet, *resumed]
-    before = sum(os.times()[2:4])  # user and system time of the children so far
-    subprocess.run(line, cwd=ROOT, env=environment, check=True)
-    return sum(os.times()[2:4]) - before
+    return run([*command(name, data), *quiet, *resumed])
 
 
 def collect(name: str, data: str, processor_seconds: float | None) -> dict:
@@ -83,6 +99,9 @@ def collect(name: str, data: str, processor_seconds: float | None) -> dict:
         "processor seconds, evaluation included": processor_seconds,
         **scores,
     }
+    adapting = folder / "adapting.json"
+    if adapting.exists():
+        summary["adapting"] = {"command": " ".join(adapting_command(name, "DATA")), **json.loads(adapting.read_text())}
     path.write_text(json.dumps(summary, indent=1) + "\n")
     card = (folder / "README.md").read_text(encoding="utf-8").replace(f"{data}/", "DATA/")
     (ROOT / "model_cards" / f"{name}.md").write_text(card, encoding="utf-8")
@@ -95,8 +114,12 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the folder with the data sets")
     args = parser.parse_args()
     for name in args.names:
-        done = (ROOT / "runs" / name / "eval_results.json").exists()
-        summary = collect(name, args.data, None if done else train(name, args.data))
+        folder = ROOT / "runs" / name
+        seconds = None if (folder / "eval_results.json").exists() else train(name, args.data)
+        summary = collect(name, args.data, seconds)
+        if name in ADAPTING and not (folder / "adapting.json").exists():
+            run(adapting_command(name, args.data))
+            summary = collect(name, args.data, None)
         print(name, json.dumps({key: summary[key] for key in ("perplexity", "nats")}, indent=1))
 
 

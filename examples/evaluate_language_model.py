@@ -58,7 +58,7 @@ class EvaluationArguments:
     decays: list[float] = field(default_factory=lambda: [0.0, 2e-3], metadata={"help": "Rates of return to try."})
     train_tokens: int = HfArg(default=100_000, help="Tokens that the statistics of the gradients come from.")
     tuning_tokens: int = HfArg(default=5_000, help="Tokens on which dynamic evaluation is tuned.")
-    results_file: str | None = HfArg(default=None, help="Where to write the perplexities, as json.")
+    results_file: str | None = HfArg(default=None, help="Where to write the perplexities and options, as json.")
 
 
 def main(command_line: list[str] | None = None) -> None:
@@ -105,12 +105,13 @@ def main(command_line: list[str] | None = None) -> None:
         "with both": both,
     }
     print(f"\n{cache}\n{dynamic}\ntogether with {both['neural_cache']}\n\nPerplexity")
-    perplexities = {}
+    results = {"perplexity": {}, "options": {}}
     for name, options in ways.items():
-        perplexities[name] = evaluate_perplexity(model, test, **options).perplexity
-        print(f"  {name:<24}{perplexities[name]:9.2f}")
+        results["perplexity"][name] = evaluate_perplexity(model, test, **options).perplexity
+        results["options"][name] = {option: str(value) for option, value in options.items()}
+        print(f"  {name:<24}{results['perplexity'][name]:9.2f}", flush=True)
     if args.results_file:
-        Path(args.results_file).write_text(json.dumps(perplexities, indent=2))
+        Path(args.results_file).write_text(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

@@ -341,7 +341,9 @@ def test_evaluation_of_a_language_model(tmp_path, capsys):
     load("evaluate_language_model").main([*line, "--learning_rates", "3e-4", "1e-3", "--decays", "0"])
     output = capsys.readouterr().out
     assert "\nNeuralCache(theta=" in output and "\nDynamicEvaluation(learning_rate=" in output
-    ways = json.loads(results.read_text())
+    saved = json.loads(results.read_text())
+    assert saved["options"]["with dynamic evaluation"]["dynamic_evaluation"].startswith("DynamicEvaluation(learning")
+    ways = saved["perplexity"]
     assert list(ways) == [
         "windows of 16",
         "state carried",
@@ -365,7 +367,7 @@ def test_evaluation_of_a_language_model(tmp_path, capsys):
     load("evaluate_language_model").main([*line, *options])
     rows = [tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for text in test.read_text().splitlines()]
     stream = [token for row in rows for token in row]
-    carried = json.loads(results.read_text())["state carried"]
+    carried = json.loads(results.read_text())["perplexity"]["state carried"]
     assert carried == pytest.approx(perplexity(model, [stream]), rel=1e-4)
 
 
