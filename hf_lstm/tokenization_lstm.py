@@ -338,8 +338,8 @@ class LSTMTokenizer(HubMixin, CharacterTokenizer):
         # The library drops `add_bos_token` and `add_eos_token` from a saved folder and trusts the template in
         # tokenizer.json: the ids come out right, but the attributes would read False and setting one would unset the
         # other. Read them back from the template, unless it is not one of ours.
-        kwargs = super().convert_to_native_format(**kwargs)
         tokenizer_file = kwargs.get("tokenizer_file")
+        kwargs = super().convert_to_native_format(**kwargs)
         if tokenizer_file is not None:
             with open(tokenizer_file, encoding="utf-8") as file:
                 template = (json.load(file).get("post_processor") or {}).get("single") or []
