@@ -131,7 +131,7 @@ OUTSIDE = {
     "(`benchmarks/language_models.py wikitext2`). The same network from random weights: "
     "`results/trec_from_scratch.json`. Two other settings had been tried by one seed, and the choice was made on the "
     "development data, but their scores on the test data were seen.",
-    "trec_from_scratch": "Outside text: the vocabulary is that of a language model of WikiText-2, the weights are not.",
+    "trec_from_scratch": "Outside text: the vocabulary is that of the model of WikiText-2, the weights are not.",
     "wnut17": "Outside data: 11,925 word vectors of 25 numbers, trained on Twitter (GloVe, Pennington et al. 2014; "
     "the common English words of `glove.twitter.27B.25d.txt`). Nothing else was used.",
 }
