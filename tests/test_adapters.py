@@ -35,7 +35,7 @@ from hf_lstm.crf import LinearChainCRF
 
 peft = pytest.importorskip("peft", reason="peft is an extra")
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # by peft
+pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # peft uses it too
 
 LABELS = ["O", "B-A", "I-A", "B-B", "I-B"]
 
@@ -81,7 +81,7 @@ def test_outputs_and_gradients_are_those_of_the_changed_weights(family, fields, 
     factors = merged_by_hand(model, twin)
     assert len(factors) == len(recurrent_weights(twin)) >= 4
     if checkpointing:
-        model.base_model.model.activation_checkpointing_enable(activation_checkpointing_kwargs=checkpointing)
+        model.base_model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing)
     ids = random_ids(length=9)
     for mask in (None, torch.arange(9) < torch.tensor([[9], [2], [5]])):
         outputs = [each.train()(input_ids=ids, attention_mask=mask).last_hidden_state for each in (model, twin)]
@@ -102,7 +102,7 @@ def test_checkpointing_computes_an_adapted_layer_again(monkeypatch):
     calls, kernel = [], LSTM.head("Model").layer_class.kernel
     monkeypatch.setattr(LSTM.head("Model").layer_class, "kernel", lambda *a: (calls.append(1), kernel(*a))[1])
     model = adapt(LSTM.build("ForCausalLM"))
-    model.base_model.model.activation_checkpointing_enable()
+    model.base_model.model.gradient_checkpointing_enable()
     loss = model.train()(input_ids=random_ids(), labels=random_ids()).loss
     assert len(calls) == 2
     loss.backward()
