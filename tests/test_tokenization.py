@@ -132,7 +132,7 @@ def test_loads_where_the_package_is_not_installed(tokenizers, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     report = json.loads(run.stdout[run.stdout.index("REPORT") + len("REPORT") :])

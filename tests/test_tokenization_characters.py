@@ -404,7 +404,7 @@ def test_loads_where_the_package_is_not_installed(tokenizer, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     reports = [json.loads(line.removeprefix("REPORT")) for line in run.stdout.splitlines() if "REPORT" in line]
