@@ -12,14 +12,12 @@ development data, and the test data are scored once.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 from itertools import groupby
 from pathlib import Path
 
 import torch
+from language_models import run
 from machine import machine
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
@@ -234,19 +232,10 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the folder with the data sets")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3], help="seeds to run unless they have run")
     args = parser.parse_args()
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     for name in args.names:
         for seed in args.seeds:
             if results_of(name, seed) is None:
-                line = [
-                    sys.executable,
-                    *command(name, seed, args.data)[1:],
-                    "--disable_tqdm",
-                    "True",
-                    "--report_to",
-                    "none",
-                ]
-                subprocess.run(line, cwd=ROOT, env=environment, check=True)
+                run([*command(name, seed, args.data), "--disable_tqdm", "True", "--report_to", "none"])
         summary = collect(name)
         write_card(name, summary)
         print(name, summary["seeds"], summary["mean"], summary["standard deviation"])
