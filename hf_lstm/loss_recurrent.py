@@ -5,6 +5,9 @@ import torch
 
 
 CHUNK_ELEMENTS = 2**21  # logits computed at a time: 8 MB in fp32, which stay in the cache
+# A row of logits starts at a multiple of so many numbers, 64 bytes in fp32. Elsewhere the products are slower: the loss
+# takes 1.15 times as long with 33,278 tokens and 1.2 times with 10,001 (F 200, 700 rows, one thread of an AMD EPYC).
+ALIGNED = 16
 
 
 def rows_at_a_time(weight: torch.Tensor) -> int:
@@ -32,19 +35,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=precise) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias, dtype=precise) if ctx.needs_input_grad[2] else None
         rows = max(1, min(len(targets), rows_at_a_time(weight)))
-        logits = hidden.new_empty(rows, weight.shape[0])  # buffers, since fresh memory costs as much as the arithmetic
+        size = weight.shape[0]
+        # A buffer, since fresh memory costs as much as the arithmetic.
+        logits = hidden.new_empty(rows, size + -size % ALIGNED)
         # The softmax on a CPU reads a row before it writes it, and may take the place of the logits.
         in_place = logits.dtype == precise and logits.device.type == "cpu"
         probabilities = logits if in_place else torch.empty_like(logits, dtype=precise)
         for start in range(0, len(targets), rows):
             chunk, target = hidden[start : start + rows], targets[start : start + rows, None]
-            scores = logits[: len(chunk)]
+            scores = logits[: len(chunk), :size]
             if bias is None:
                 torch.mm(chunk, weight.T, out=scores)
             else:
                 torch.addmm(bias, chunk, weight.T, out=scores)
             highest, wanted = scores.amax(dim=1, keepdim=True), scores.gather(1, target)
-            p = torch.softmax(scores, 1, dtype=precise, out=probabilities[: len(chunk)])
+            logits[:, size:] = -torch.inf
+            p = torch.softmax(logits[: len(chunk)], 1, dtype=precise, out=probabilities[: len(chunk)])[:, :size]
             # log sum exp = max - log p(max): the most probable class cannot underflow.
             total += (highest - p.amax(dim=1, keepdim=True).log() - wanted).sum()
             p.scatter_add_(1, target, torch.full_like(target, -1, dtype=precise))  # the gradient by the logits
