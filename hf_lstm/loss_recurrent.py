@@ -5,8 +5,8 @@ import torch
 
 
 CHUNK_ELEMENTS = 2**21  # logits computed at a time: 8 MB in fp32, which stay in the cache
-# A row of logits starts at a multiple of so many numbers, 64 bytes in fp32. Elsewhere products are slower: the loss takes
-# 1.15 times as long with 33,278 tokens and 1.2 times with 10,001 (F 200, 700 rows, one thread of an AMD EPYC).
+# A row of logits starts at a multiple of so many numbers, 64 bytes in fp32. Elsewhere products are slower: the loss
+# takes 1.15 times as long with 33,278 tokens, 1.2 times with 10,001 (F 200, 700 rows, one thread of an AMD EPYC).
 ALIGNED = 16
 
 
