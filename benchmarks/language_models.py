@@ -34,10 +34,13 @@ CONTEXT = (  # for contextual string embeddings
     "--warmup_steps 0.02 --weight_decay 0 --bf16 --eval_strategy epoch --prompts The"
 )
 WORDS = (  # of a corpus with train, validation and test texts, an end of each line included
-    "--tokenizer_kind word --no_split_punctuation --vocab_size 50000 --stateful --variable_length "
-    "--block_size 70 --per_device_train_batch_size 20 --hidden_size 400 --num_hidden_layers 2 "
-    "--embedding_dropout 0.05 --learning_rate 3e-3 --weight_decay 0.01 --max_grad_norm 0.5 --bf16 "
-    "--eval_strategy epoch --prompts the"
+    "--tokenizer_kind word --no_split_punctuation --vocab_size 50000 --stateful --variable_length --block_size 70 "
+    "--per_device_train_batch_size 20 --weight_decay 0.01 --max_grad_norm 0.5 --bf16 --eval_strategy epoch "
+    "--prompts the"
+)
+PTB = (
+    "--train_file DATA/ptb/ptb.train.txt.gz --validation_file DATA/ptb/ptb.valid.txt.gz "
+    "--test_file DATA/ptb/ptb.test.txt.gz --keep_blank"
 )
 WIKITEXT2 = (
     "--train_file DATA/wikitext-2/wiki.train.tokens.gz --validation_file DATA/wikitext-2/wiki.valid.tokens.gz "
@@ -46,19 +49,22 @@ WIKITEXT2 = (
 FLAGS = {
     "tinyshakespeare_90s": SHAKESPEARE + "--max_steps 2120 --hidden_size 256 --dropout 0 --learning_rate 1e-2",
     "tinyshakespeare": SHAKESPEARE + "--max_steps 4000 --hidden_size 512 --dropout 0.1 --learning_rate 6e-3",
-    "ptb": "--train_file DATA/ptb/ptb.train.txt.gz --validation_file DATA/ptb/ptb.valid.txt.gz --test_file "
-    f"DATA/ptb/ptb.test.txt.gz --keep_blank {WORDS} --input_dropout 0.3 --hidden_dropout 0.3 --output_dropout 0.4 "
-    "--recurrent_weight_dropout 0.2 --num_train_epochs 14",
-    "wikitext2": f"{WIKITEXT2} {WORDS} --output_layer adaptive --input_dropout 0.2 --hidden_dropout 0.2 "
-    "--output_dropout 0.3 --recurrent_weight_dropout 0.1 --num_train_epochs 11",
+    "ptb": f"{PTB} {WORDS} --hidden_size 400 --num_hidden_layers 2 --input_dropout 0.3 --hidden_dropout 0.3 "
+    "--output_dropout 0.4 --embedding_dropout 0.05 --recurrent_weight_dropout 0.2 --learning_rate 3e-3 "
+    "--num_train_epochs 14",
+    "ptb_awd": f"{PTB} {WORDS} --hidden_sizes 600 400 --input_dropout 0.4 --hidden_dropout 0.25 --output_dropout 0.4 "
+    "--embedding_dropout 0.1 --recurrent_weight_dropout 0.35 --activation_regularization 2 "
+    "--temporal_activation_regularization 1 --learning_rate 6e-3 --adam_beta1 0.8 --adam_beta2 0.99 "
+    "--num_train_epochs 36",
+    "wikitext2": f"{WIKITEXT2} {WORDS} --output_layer adaptive --hidden_size 400 --num_hidden_layers 2 "
+    "--input_dropout 0.2 --hidden_dropout 0.2 --output_dropout 0.3 --embedding_dropout 0.05 "
+    "--recurrent_weight_dropout 0.1 --learning_rate 3e-3 --num_train_epochs 11",
     "context_forward": CONTEXT,
     "context_backward": CONTEXT + " --reverse",
 }
 # Of the trained model on the test text, with a neural cache and with dynamic evaluation.
-ADAPTING = {
-    "wikitext2": f"{WIKITEXT2} --window 70 --segment_length 40 --learning_rates 5e-5 1e-4 2e-4 --train_tokens 400000 "
-    "--tuning_tokens 10000"
-}
+ADAPTED = "--window 70 --segment_length 40 --learning_rates 5e-5 1e-4 2e-4 --train_tokens 400000 --tuning_tokens 10000"
+ADAPTING = {"ptb_awd": f"{PTB} {ADAPTED}", "wikitext2": f"{WIKITEXT2} {ADAPTED}"}
 
 
 def command(name: str, data: str) -> list[str]:
