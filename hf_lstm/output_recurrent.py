@@ -31,7 +31,7 @@ from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
 from .layer_recurrent import refuse_adapter
-from .loss_recurrent import linear_cross_entropy, rows_at_a_time
+from .loss_recurrent import ALIGNED, linear_cross_entropy, rows_at_a_time
 
 
 Project = Callable[[torch.Tensor], torch.Tensor]
@@ -183,15 +183,20 @@ class _MixtureCrossEntropy(torch.autograd.Function):
         grad_latent, grad_prior = torch.empty_like(latent), torch.empty_like(log_prior)
         grad_weight = torch.zeros_like(weight, dtype=precise)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=precise)
-        softmaxes = latent.shape[1]
+        softmaxes, size = latent.shape[1], len(weight)
         rows = max(1, min(len(targets), rows_at_a_time(weight) // softmaxes))
-        scores = latent.new_empty(rows * softmaxes, len(weight))  # a buffer, since fresh memory costs as much
+        # A buffer, since fresh memory costs as much.
+        scores = latent.new_empty(rows * softmaxes, size + -size % ALIGNED)
         for start in range(0, len(targets), rows):
             chunk = slice(start, start + rows)
             features = latent[chunk].flatten(0, 1)  # (rows * K, F)
             target = targets[chunk].repeat_interleave(softmaxes)[:, None]
-            s = torch.mm(features, weight.T, out=scores[: len(features)])
-            p, log_p = softmax_and_log(s if bias is None else s.add_(bias), target, precise)
+            s = torch.mm(features, weight.T, out=scores[: len(features), :size])
+            if bias is not None:
+                s += bias
+            scores[:, size:] = -torch.inf  # the softmax takes their place
+            p, log_p = softmax_and_log(scores[: len(features)], target, precise)
+            p = p[:, :size]
             joint = log_prior[chunk] + log_p.view(-1, softmaxes)
             log_likelihood = joint.logsumexp(1, keepdim=True)
             total -= log_likelihood.sum()
