@@ -63,8 +63,11 @@ FLAGS = {
     "context_backward": CONTEXT + " --reverse",
 }
 # Of the trained model on the test text, with a neural cache and with dynamic evaluation.
-ADAPTED = "--window 70 --segment_length 40 --learning_rates 5e-5 1e-4 2e-4 --train_tokens 400000 --tuning_tokens 10000"
-ADAPTING = {"ptb_awd": f"{PTB} {ADAPTED}", "wikitext2": f"{WIKITEXT2} {ADAPTED}"}
+ADAPTING = {
+    name: f"{corpus} --window 70 --segment_length 40 --learning_rates 5e-5 1e-4 2e-4 --train_tokens 400000 "
+    "--tuning_tokens 10000"
+    for name, corpus in (("ptb_awd", PTB), ("wikitext2", WIKITEXT2))
+}
 
 
 def command(name: str, data: str) -> list[str]:

@@ -21,6 +21,25 @@ def rows_at_a_time(weight: torch.Tensor) -> int:
     return max(1, CHUNK_ELEMENTS // weight.shape[0], least)
 
 
+def score_buffer(features: torch.Tensor, rows: int, vocab_size: int) -> torch.Tensor:
+    """Room for [`scores_in`], since fresh memory costs as much as the arithmetic."""
+    return features.new_empty(rows, vocab_size + -vocab_size % ALIGNED)
+
+
+def scores_in(
+    buffer: torch.Tensor, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """Scores of features (N, F) in the first N rows of the buffer: (N, V and some more, which are -inf)."""
+    rows = buffer[: len(features)]
+    scores = rows[:, : len(weight)]
+    if bias is None:
+        torch.mm(features, weight.T, out=scores)
+    else:
+        torch.addmm(bias, features, weight.T, out=scores)
+    rows[:, len(weight) :] = -torch.inf  # each time, since a softmax may take the place of the scores
+    return rows
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     """
     Gradients are computed in the forward pass, chunk by chunk, while the logits of the chunk are at hand: with p the
@@ -36,21 +55,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias, dtype=precise) if ctx.needs_input_grad[2] else None
         rows = max(1, min(len(targets), rows_at_a_time(weight)))
         size = weight.shape[0]
-        # A buffer, since fresh memory costs as much as the arithmetic.
-        logits = hidden.new_empty(rows, size + -size % ALIGNED)
+        logits = score_buffer(hidden, rows, size)
         # The softmax on a CPU reads a row before it writes it, and may take the place of the logits.
         in_place = logits.dtype == precise and logits.device.type == "cpu"
         probabilities = logits if in_place else torch.empty_like(logits, dtype=precise)
         for start in range(0, len(targets), rows):
             chunk, target = hidden[start : start + rows], targets[start : start + rows, None]
-            scores = logits[: len(chunk), :size]
-            if bias is None:
-                torch.mm(chunk, weight.T, out=scores)
-            else:
-                torch.addmm(bias, chunk, weight.T, out=scores)
+            scores = scores_in(logits, chunk, weight, bias)
             highest, wanted = scores.amax(dim=1, keepdim=True), scores.gather(1, target)
-            logits[:, size:] = -torch.inf
-            p = torch.softmax(logits[: len(chunk)], 1, dtype=precise, out=probabilities[: len(chunk)])[:, :size]
+            p = torch.softmax(scores, 1, dtype=precise, out=probabilities[: len(chunk)])[:, :size]
             # log sum exp = max - log p(max): the most probable class cannot underflow.
             total += (highest - p.amax(dim=1, keepdim=True).log() - wanted).sum()
             p.scatter_add_(1, target, torch.full_like(target, -1, dtype=precise))  # the gradient by the logits

@@ -31,7 +31,7 @@ from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
 from .layer_recurrent import refuse_adapter
-from .loss_recurrent import ALIGNED, linear_cross_entropy, rows_at_a_time
+from .loss_recurrent import linear_cross_entropy, rows_at_a_time, score_buffer, scores_in
 
 
 Project = Callable[[torch.Tensor], torch.Tensor]
@@ -183,20 +183,15 @@ class _MixtureCrossEntropy(torch.autograd.Function):
         grad_latent, grad_prior = torch.empty_like(latent), torch.empty_like(log_prior)
         grad_weight = torch.zeros_like(weight, dtype=precise)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=precise)
-        softmaxes, size = latent.shape[1], len(weight)
+        softmaxes = latent.shape[1]
         rows = max(1, min(len(targets), rows_at_a_time(weight) // softmaxes))
-        # A buffer, since fresh memory costs as much.
-        scores = latent.new_empty(rows * softmaxes, size + -size % ALIGNED)
+        buffer = score_buffer(latent, rows * softmaxes, len(weight))
         for start in range(0, len(targets), rows):
             chunk = slice(start, start + rows)
             features = latent[chunk].flatten(0, 1)  # (rows * K, F)
             target = targets[chunk].repeat_interleave(softmaxes)[:, None]
-            s = torch.mm(features, weight.T, out=scores[: len(features), :size])
-            if bias is not None:
-                s += bias
-            scores[:, size:] = -torch.inf  # the softmax takes their place
-            p, log_p = softmax_and_log(scores[: len(features)], target, precise)
-            p = p[:, :size]
+            p, log_p = softmax_and_log(scores_in(buffer, features, weight, bias), target, precise)
+            p = p[:, : len(weight)]
             joint = log_prior[chunk] + log_p.view(-1, softmaxes)
             log_likelihood = joint.logsumexp(1, keepdim=True)
             total -= log_likelihood.sum()
