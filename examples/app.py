@@ -253,14 +253,14 @@ def write(
             model,
             input_ids=torch.tensor([ids[state.get_seq_length() if state is not None else 0 :]]),
             attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-            past_key_values=state,
+            cache=state,
             max_new_tokens=final - len(ids),
             **options,
         )
         for tokens in generation:
             ids = ids + tokens
             yield Story(ids, typed, story.state)
-        state = generation.output.past_key_values
+        state = generation.output.cache
     yield Story(ids, typed, state, (final - first) / (time.perf_counter() - began))
 
 

@@ -2,6 +2,7 @@
 """The state of a recurrent model between two calls, in the form in which `generate` expects a cache."""
 
 import copy
+import inspect
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +11,44 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from .configuration_recurrent import RecurrentConfig
 
 
 State = tuple[torch.Tensor, ...]  # (h, c) of an LSTM, (h,) of a GRU or RNN
+
+# What transformers calls the state, in its outputs and in `generate`: `cache` from 5.24 on, `past_key_values` before.
+# From a user both names are understood whatever the version; this file alone knows that there are two.
+CACHE_NAMES = ("cache", "past_key_values")
+CACHE_NAME = CACHE_NAMES[0 if CACHE_NAMES[0] in inspect.signature(CausalLMOutputWithPast).parameters else 1]
+
+
+def one_cache(cache: Any, past_key_values: Any) -> Any:
+    """The state, given under either of its names, or None.
+
+    Raises:
+        ValueError: if two different ones are given.
+    """
+    if cache is None or past_key_values is None or cache is past_key_values:
+        return past_key_values if cache is None else cache
+    raise ValueError("`cache` and `past_key_values` are two names of the state, and were given two. Pass one of them.")
+
+
+def rename_cache(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, with the state under the name that this version of transformers has for it."""
+    given = [kwargs.pop(name, None) for name in CACHE_NAMES]
+    cache = one_cache(*given)
+    return kwargs if cache is None else kwargs | {CACHE_NAME: cache}
+
+
+class WithCache:
+    """For an output with a state: it is read by either name, under any version of transformers."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in CACHE_NAMES and name != CACHE_NAME:
+            return getattr(self, CACHE_NAME)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 class RecurrentCacheLayer(CacheLayerMixin):
@@ -116,8 +150,8 @@ class RecurrentCacheLayer(CacheLayerMixin):
 class RecurrentCache(Cache):
     r"""
     The state of a recurrent model between two calls. Its size does not depend on the number of tokens seen. Models
-    return it as `past_key_values`, the name under which `generate` looks for it, and continue from it when it is
-    passed back.
+    return it as `cache`, and continue from it when it is passed back; `past_key_values`, which transformers called it
+    before 5.24, is understood everywhere.
 
     A call changes the object that it is given; keep a branching point with [`~RecurrentCache.copy`].
 
@@ -131,9 +165,9 @@ class RecurrentCache(Cache):
     >>> from hf_lstm import LSTMConfig, LSTMModel, RecurrentCache
 
     >>> model = LSTMModel(LSTMConfig(vocab_size=100, hidden_size=8)).eval()
-    >>> state = model(torch.tensor([[5, 6, 7]])).past_key_values
+    >>> state = model(torch.tensor([[5, 6, 7]])).cache
     >>> branch = state.copy()
-    >>> state = model(torch.tensor([[8]]), past_key_values=state).past_key_values
+    >>> state = model(torch.tensor([[8]]), cache=state).cache
     >>> state.get_seq_length(), branch.get_seq_length()
     (4, 3)
     ```
@@ -225,6 +259,6 @@ def check_cache_kind(cache: Any) -> None:
     """
     if not hasattr(cache, "stop_past_recording"):
         raise ValueError(
-            f"`past_key_values` is a {type(cache).__name__}, but a recurrent model keeps a state, no keys and "
-            "values. Leave it out, pass the `past_key_values` of an earlier output or `RecurrentCache(model.config)`."
+            f"`cache` is a {type(cache).__name__}, but a recurrent model keeps a state, no keys and values. Leave it "
+            "out, pass the `cache` of an earlier output or `RecurrentCache(model.config)`."
         )

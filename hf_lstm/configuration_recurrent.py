@@ -129,6 +129,7 @@ class RecurrentConfig(PreTrainedConfig):
 
     # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cache",
         "past_key_values",
         "predictions",
         "marginals",

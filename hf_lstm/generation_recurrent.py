@@ -4,11 +4,14 @@ What `generate` asks of a recurrent model: its cache, its inputs, and a loop for
 little to the cells. Dimensions as in `modeling_recurrent.py`.
 """
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+import transformers
 from transformers.generation import (
     EosTokenCriteria,
     GenerateDecoderOnlyOutput,
@@ -21,10 +24,11 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from .cache_recurrent import RecurrentCache, check_cache_kind
+from .cache_recurrent import CACHE_NAME, RecurrentCache, WithCache, check_cache_kind, one_cache, rename_cache
 
 
 NO_INPUTS = ("labels", "tokenizer", "assistant_tokenizer")  # `generate` hands them on, the tokenizer of stop strings
+TESTED = (5, 24)  # the newest transformers that the tests have seen, whose bound in pyproject.toml follows it
 NUCLEUS = 2048  # tokens among which top-p looks before it sorts the vocabulary
 
 
@@ -121,8 +125,51 @@ class StopCheck:
         return self.others(input_ids, None) | ends if self.others else ends
 
 
+def is_untested() -> bool:
+    """Whether transformers is newer than any version that the tests have seen, as it may be where a folder travels."""
+    return tuple(map(int, transformers.__version__.split(".")[:2])) > TESTED
+
+
+@functools.cache
+def beams_follow_state(model_class: type) -> bool:
+    """
+    Whether beam search gives what recomputation gives, tried on a tiny model: a release that calls the state by
+    another name, as 5.24 did, reorders some other cache, without an error.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(0)
+        config = model_class.config_class(
+            vocab_size=17, hidden_size=8, initializer_range=1.0, tie_word_embeddings=False
+        )
+        model = model_class(config).eval()
+        options = {"max_new_tokens": 8, "num_beams": 4, "do_sample": False}
+        prompts = torch.randint(17, (4, 3))
+        ways = [GenerationMixin.generate(model, prompts, use_cache=cached, **options) for cached in (True, False)]
+    return torch.equal(*ways)
+
+
+@dataclass
+class RecurrentGenerateOutput(WithCache, GenerateDecoderOnlyOutput):
+    """[`~transformers.generation.GenerateDecoderOnlyOutput`], whose state is read by either of its names."""
+
+
 class RecurrentGenerationMixin(GenerationMixin):
     """`generate` for a model with a `RecurrentCache`."""
+
+    def generate(self, *args, **kwargs):
+        """
+        As in transformers; a state to continue from is `cache` or `past_key_values`, whatever the version.
+
+        Raises:
+            RuntimeError: under a transformers newer than any that was tested, if its beam search loses the state.
+        """
+        if kwargs.get("use_cache") is not False and is_untested() and not beams_follow_state(type(self)):
+            raise RuntimeError(
+                f"Beam search of transformers {transformers.__version__}, which is newer than any that this code was "
+                "tested with, does not carry the state of a recurrent model along: its results would be wrong. "
+                f"Install transformers<{TESTED[0]}.{TESTED[1] + 1}, or pass `use_cache=False`, which is slow."
+            )
+        return super().generate(*args, **rename_cache(kwargs))
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
@@ -138,12 +185,12 @@ class RecurrentGenerationMixin(GenerationMixin):
                 "which a recurrent model does not have: its state has a fixed size. Leave it out."
             )
         assisted = generation_config.is_assistant or generation_mode == GenerationMode.ASSISTED_GENERATION
-        cache = model_kwargs.get("past_key_values")
+        cache = model_kwargs.get(CACHE_NAME)
         if cache is not None:
             check_cache_kind(cache)
             cache._is_user_defined = True  # read by `generate`
         elif generation_config.use_cache is not False:
-            cache = model_kwargs["past_key_values"] = RecurrentCache(self.config)
+            cache = model_kwargs[CACHE_NAME] = RecurrentCache(self.config)
         if cache is not None:
             cache.activate_past_recording() if assisted else cache.stop_past_recording()
 
@@ -151,11 +198,12 @@ class RecurrentGenerationMixin(GenerationMixin):
         self,
         input_ids: torch.Tensor,
         next_sequence_length: int | None = None,
-        past_key_values: RecurrentCache | None = None,
+        cache: RecurrentCache | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         is_first_iteration: bool = False,
         position_ids: torch.Tensor | None = None,
+        past_key_values: RecurrentCache | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
         """
@@ -163,10 +211,11 @@ class RecurrentGenerationMixin(GenerationMixin):
         method of transformers takes as long as a small model; `position_ids`, which assisted decoding hands from one
         model to the other, have no meaning here.
         """
+        cache = one_cache(cache, past_key_values)
         if next_sequence_length is not None and next_sequence_length < 1:
-            seen = past_key_values.get_seq_length()
+            seen = cache.get_seq_length()
             raise ValueError(
-                f"`input_ids` has {seen + next_sequence_length} tokens, but `past_key_values` has seen {seen}. Pass "
+                f"`input_ids` has {seen + next_sequence_length} tokens, but `cache` has seen {seen}. Pass "
                 "all tokens from the beginning, or only the new ones with an `attention_mask` as long as both."
             )
         name, inputs = "input_ids", input_ids
@@ -176,15 +225,15 @@ class RecurrentGenerationMixin(GenerationMixin):
             inputs = inputs[:, -next_sequence_length:]
         if attention_mask is not None:
             attention_mask = attention_mask[:, -inputs.shape[1] :].to(self.device)
-        inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, "past_key_values": past_key_values}
+        inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, "cache": cache}
         return inputs | {name: value for name, value in kwargs.items() if name not in NO_INPUTS}
 
     def _update_model_kwargs_for_generation(
         self, outputs, model_kwargs: dict[str, Any], is_encoder_decoder: bool = False, num_new_tokens: int = 1
     ) -> dict[str, Any]:
         """Keep the state, and count the new tokens as real ones in the mask."""
-        if outputs.past_key_values is not None:
-            model_kwargs["past_key_values"] = outputs.past_key_values
+        if (cache := outputs.get(CACHE_NAME)) is not None:
+            model_kwargs[CACHE_NAME] = cache
         if (mask := model_kwargs.get("attention_mask")) is not None:
             model_kwargs["attention_mask"] = F.pad(mask, (0, num_new_tokens), value=1)
         return model_kwargs
@@ -222,19 +271,19 @@ class RecurrentGenerationMixin(GenerationMixin):
         """
         names = ("output_scores", "output_logits", "output_hidden_states", "output_attentions")
         more = generation_config.return_dict_in_generate and any(getattr(generation_config, name) for name in names)
-        cached = model_kwargs.get("past_key_values") is not None and model_kwargs.get("use_cache")
+        cached = model_kwargs.get(CACHE_NAME) is not None and model_kwargs.get("use_cache")
         if more or synced_gpus or generation_config.is_assistant or not cached or not self._has_plain_steps():
             arguments = input_ids, logits_processor, stopping_criteria, generation_config, synced_gpus, streamer
             return super()._sample(*arguments, **model_kwargs)
         outputs = self._prefill(input_ids, generation_config, model_kwargs)
         select = TokenSelector(logits_processor, generation_config.do_sample)
         pad_token = generation_config._pad_token_tensor
-        cache, scores = outputs.past_key_values, outputs.logits[:, -1]
+        cache, scores = outputs.cache, outputs.logits[:, -1]
         input_ids = self._decode(input_ids, scores, cache, select, StopCheck(stopping_criteria), pad_token, streamer)
         if streamer is not None:
             streamer.end()
         if generation_config.return_dict_in_generate:
-            return GenerateDecoderOnlyOutput(sequences=input_ids, past_key_values=cache)
+            return RecurrentGenerateOutput(sequences=input_ids, **{CACHE_NAME: cache})
         return input_ids
 
     def _decode(

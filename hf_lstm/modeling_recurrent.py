@@ -24,7 +24,15 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import can_return_tuple
 
-from .cache_recurrent import RecurrentCache, State, check_cache_kind
+from .cache_recurrent import (
+    CACHE_NAME,
+    CACHE_NAMES,
+    RecurrentCache,
+    State,
+    WithCache,
+    check_cache_kind,
+    one_cache,
+)
 from .configuration_recurrent import RecurrentConfig
 from .contextual_recurrent import ContextEncoder
 from .crf import LinearChainCRF
@@ -52,7 +60,7 @@ class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
     config: RecurrentConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = [*CACHE_NAMES]
     bidirectional_by_default = False
     layer_class: type[RecurrentLayer]
 
@@ -119,7 +127,7 @@ class RecurrentPreTrainedModel(HubMixin, PreTrainedModel):
 
 
 @dataclass
-class RecurrentModelOutput(BaseModelOutputWithPast):
+class RecurrentModelOutput(WithCache, BaseModelOutputWithPast):
     """
     As [`~transformers.modeling_outputs.BaseModelOutputWithPast`], and one field more.
 
@@ -160,7 +168,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         self,
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: RecurrentCache | None = None,
+        cache: RecurrentCache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
@@ -171,15 +179,17 @@ class RecurrentModel(RecurrentPreTrainedModel):
         context_spans: torch.LongTensor | None = None,
         output_raw: bool = False,
         position_ids: torch.LongTensor | None = None,
+        past_key_values: RecurrentCache | None = None,
         **kwargs: Any,
     ) -> RecurrentModelOutput | tuple:
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(B, T)`): Token ids, smaller than `config.vocab_size`.
             attention_mask (`torch.Tensor` of shape `(B, T)`, boolean or integer, *optional*): 0 at padding, which may
-                stand anywhere and changes nothing else. With `past_key_values` the mask of all tokens so far is
+                stand anywhere and changes nothing else. With `cache` the mask of all tokens so far is
                 understood too.
-            past_key_values ([`RecurrentCache`], *optional*): The state to continue from; it is advanced.
+            cache ([`RecurrentCache`], *optional*): The state to continue from; it is advanced. `past_key_values`
+                is another name for it.
             inputs_embeds (`torch.Tensor` of shape `(B, T, E)`): Embeddings, in place of `input_ids`.
             use_cache (`bool`, *optional*): Return the final state. Defaults to `config.use_cache`, and to False in
                 training and in two directions, where nothing can continue from it.
@@ -199,7 +209,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
                 no other meaning.
 
         Returns:
-            [`RecurrentModelOutput`]: `last_hidden_state` of shape `(B, T, D * P)`, zero at padding; `past_key_values`
+            [`RecurrentModelOutput`]: `last_hidden_state` of shape `(B, T, D * P)`, zero at padding; `cache`
             ([`RecurrentCache`]); `hidden_states`, L + 1 tensors, the first of shape `(B, T, E)`, E with the features
             of characters and shapes; `raw_hidden_state`.
 
@@ -210,7 +220,8 @@ class RecurrentModel(RecurrentPreTrainedModel):
         hidden_states = self._embed(input_ids, inputs_embeds)
         hidden_states = self._with_word_features(hidden_states, char_ids, shape_ids, context_ids, context_spans)
         batch_size, length = hidden_states.shape[:2]
-        cache = self._cache(past_key_values, use_cache, batch_size)
+        given_cache = one_cache(cache, past_key_values)
+        cache = self._cache(given_cache, use_cache, batch_size)
         padding = self._padding(attention_mask, batch_size, length, cache.get_seq_length() if cache is not None else 0)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
@@ -218,7 +229,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
             hidden_states = padding.clear(hidden_states)  # given embeddings may hold anything at padding, even NaN
         documents = None
         if position_ids is not None:
-            documents = self._documents(position_ids, (batch_size, length), padding, past_key_values, use_cache)
+            documents = self._documents(position_ids, (batch_size, length), padding, given_cache, use_cache)
         if documents is not None:
             hidden_states, padding, cache = documents.split(hidden_states), documents.padding, None
         hidden_states = self.input_dropout(hidden_states)
@@ -327,12 +338,12 @@ class RecurrentModel(RecurrentPreTrainedModel):
             raise ValueError("`context_ids` were given, but the model has no `context_models`. Leave them out.")
         return torch.cat(features, dim=-1) if len(features) > 1 else embeddings
 
-    def _documents(self, position_ids, shape, padding, past_key_values, use_cache) -> Documents | None:
+    def _documents(self, position_ids, shape, padding, cache, use_cache) -> Documents | None:
         """The documents of packed rows; None if there is one a row."""
         documents = Documents(position_ids, shape, padding)
         if not documents.are_packed:
             return None
-        for name, value in (("past_key_values", past_key_values), ("use_cache", use_cache or None)):
+        for name, value in (("cache", cache), ("use_cache", use_cache or None)):
             if value is not None:
                 raise ValueError(
                     f"`position_ids` begin anew within a row, so several texts are packed into it, and `{name}` would "
@@ -356,7 +367,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         directions = layers[0].num_directions
         if directions == 2 and cache.get_seq_length():
             raise ValueError(
-                "`past_key_values` cannot continue a bidirectional model, whose backward direction starts at the end. "
+                "`cache` cannot continue a bidirectional model, whose backward direction starts at the end. "
                 "Pass the whole sequence at once."
             )
         expected = [[(batch_size, directions, size) for size in layer.state_sizes] for layer in layers]
@@ -365,10 +376,10 @@ class RecurrentModel(RecurrentPreTrainedModel):
         if (cache.model_type, len(found)) != (model_type, len(self.layers)) or wrong:
             shapes, needed = wrong[0] if wrong else (next(filter(None, found), None), expected[0])
             raise ValueError(
-                f"`past_key_values` is the state of a {cache.model_type!r} model with {len(found)} layers and states "
+                f"`cache` is the state of a {cache.model_type!r} model with {len(found)} layers and states "
                 f"of shape {shapes}, but this {model_type!r} model has "
                 f"{len(self.layers)} layers and needs {needed} for a batch of {batch_size}. Pass the state of this "
-                "model; `past_key_values.batch_repeat_interleave(n)` repeats it for n beams or sequences."
+                "model; `cache.batch_repeat_interleave(n)` repeats it for n beams or sequences."
             )
 
     def load_context_models(self, forward: RecurrentPreTrainedModel, backward: RecurrentPreTrainedModel) -> None:
@@ -426,6 +437,11 @@ def refuse_unknown(kwargs: dict[str, Any], position_ids: torch.Tensor | None = N
     elif used[0] in PACKING:
         advice = "Pass the `position_ids` of the packed texts, too, where the model takes them; or put one text a row."
     raise TypeError(f"`{used[0]}` is no argument of a recurrent model's forward pass. {advice}")
+
+
+@dataclass
+class RecurrentCausalLMOutput(WithCache, CausalLMOutputWithPast):
+    """[`~transformers.modeling_outputs.CausalLMOutputWithPast`], whose state is read by either of its names."""
 
 
 class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
@@ -521,7 +537,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         self,
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: RecurrentCache | None = None,
+        cache: RecurrentCache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
@@ -530,8 +546,9 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         num_items_in_batch: int | torch.Tensor | None = None,
         output_logits: bool | None = None,
         position_ids: torch.LongTensor | None = None,
+        past_key_values: RecurrentCache | None = None,
         **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
+    ) -> RecurrentCausalLMOutput:
         r"""
         All arguments that are not described here: [`RecurrentModel.forward`].
 
@@ -549,8 +566,8 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
                 padding are left out.
 
         Returns:
-            [`~transformers.modeling_outputs.CausalLMOutputWithPast`]: `loss` (in nats), `logits` of shape `(B, T, V)`,
-            `past_key_values` ([`RecurrentCache`]), `hidden_states`.
+            [`RecurrentCausalLMOutput`]: `loss` (in nats), `logits` of shape `(B, T, V)`,
+            `cache` ([`RecurrentCache`]), `hidden_states`.
         """
         shift_labels = kwargs.pop("shift_labels", None)  # Trainer takes a named argument for labels of evaluation
         refuse_unknown(kwargs, position_ids)
@@ -559,7 +576,7 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
+            cache=one_cache(cache, past_key_values),
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
@@ -590,11 +607,11 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel, RecurrentGenerationMixin):
             loss = self._loss(hidden_states, logits, labels, following, num_items_in_batch)
         if penalised:
             loss = loss + self._activation_penalty(outputs[0], raw, following, padding, num_items_in_batch)
-        return CausalLMOutputWithPast(
+        return RecurrentCausalLMOutput(
             loss=loss,
             logits=logits if output_logits else None,
-            past_key_values=cache,
             hidden_states=all_hidden_states,
+            **{CACHE_NAME: cache},
         )
 
     def _can_fuse_loss(self) -> bool:

@@ -60,7 +60,7 @@ class RNNModel(RNNPreTrainedModel, RecurrentModel):
     >>> from hf_lstm import RNNConfig, RNNModel
 
     >>> model = RNNModel(RNNConfig(vocab_size=100, hidden_size=8)).eval()
-    >>> model(torch.tensor([[5, 6, 7]])).past_key_values.get_seq_length()
+    >>> model(torch.tensor([[5, 6, 7]])).cache.get_seq_length()
     3
     ```
     """

@@ -554,19 +554,19 @@ def _summed_loss(model, inputs, targets, state):
     """Minus the sum of the log-probabilities of the targets (B, T), and the state after them; no logits are held."""
     outputs = model(
         input_ids=inputs,
-        past_key_values=state,
+        cache=state,
         use_cache=True,
         shift_labels=targets,
         num_items_in_batch=1,
         output_logits=False,
         return_dict=True,
     )
-    return outputs.loss, outputs.past_key_values
+    return outputs.loss, outputs.cache
 
 
 def _forward(model, inputs, targets, state, recurrent: bool, with_hidden_states: bool):
     """Log-probabilities of the targets (B, T), the outputs of the last layer (B, T, P), and the state after them."""
-    kwargs = {"past_key_values": state} if recurrent else {}
+    kwargs = {"cache": state} if recurrent else {}
     outputs = model(
         input_ids=inputs,
         use_cache=recurrent,
@@ -578,7 +578,7 @@ def _forward(model, inputs, targets, state, recurrent: bool, with_hidden_states:
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     log_probs = -F.cross_entropy(logits, targets.flatten(), reduction="none").view_as(targets)
     hidden_states = outputs.hidden_states[-1] if with_hidden_states else None
-    return log_probs, hidden_states, outputs.past_key_values if recurrent else None
+    return log_probs, hidden_states, outputs.cache if recurrent else None
 
 
 def _streams(tokens: torch.Tensor, batch_size: int, block_size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -247,7 +247,7 @@ class StatefulTrainer(CardTrainer):
         if self.is_deepspeed_enabled:
             raise ValueError("`deepspeed` is given, whose engine hides the steps of the optimizer: leave it out.")
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        if "past_key_values" not in inspect.signature(model.forward).parameters:
+        if "cache" not in inspect.signature(model.forward).parameters:
             raise ValueError(f"`model` is a {type(model).__name__}, which has no state: give a causal language model.")
 
     def get_train_dataloader(self) -> DataLoader:
@@ -285,7 +285,7 @@ class StatefulTrainer(CardTrainer):
         state = self._recurrent_state = self._state_before(inputs, self._recurrent_state)
         self._follow_lengths.seen.append(inputs["input_ids"].shape[1])
         inputs = {name: value for name, value in inputs.items() if name not in ("position", "restart")}
-        inputs |= {"past_key_values": state, "use_cache": True}
+        inputs |= {"cache": state, "use_cache": True}
         result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # advances the state
         state.detach()
         return result
@@ -323,7 +323,7 @@ class StatefulTrainer(CardTrainer):
             state = self._state_before(chunk, state)
             inputs = {name: chunk[name] for name in chunk if name in ("input_ids", "attention_mask", "shift_labels")}
             with torch.no_grad(), self.accelerator.autocast():
-                outputs = model(**inputs, past_key_values=state, num_items_in_batch=1, output_logits=False)
+                outputs = model(**inputs, cache=state, num_items_in_batch=1, output_logits=False)
             losses.append(outputs["loss"])
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         total = sum(gather_object([torch.stack(losses).cpu().double().sum().item()]))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import hf_lstm
+from hf_lstm.cache_recurrent import CACHE_NAME
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def features(outputs) -> torch.Tensor:
 
 
 def states(outputs) -> list[torch.Tensor]:
-    return [state for layer in outputs.past_key_values.layers for state in layer.states]
+    cache = outputs[CACHE_NAME]  # an output of `generate` has the name of the version
+    return [state for layer in cache.layers for state in layer.states]
 
 
 def assert_close(actual, expected, tolerance: float = 1e-5):

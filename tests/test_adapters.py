@@ -170,7 +170,7 @@ def test_chunks_continue_from_the_state(family):
     model = adapt(family.build("ForCausalLM"))
     ids = random_ids()
     first = model(input_ids=ids[:, :3], use_cache=True)
-    second = model(input_ids=ids[:, 3:], past_key_values=first.past_key_values)
+    second = model(input_ids=ids[:, 3:], cache=first.cache)
     assert_close(torch.cat([first.logits, second.logits], dim=1), model(input_ids=ids).logits)
 
 

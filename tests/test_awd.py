@@ -154,7 +154,7 @@ def test_chunks_of_a_sequence_draw_their_own_masks(family, use_masks):
     model = family.build("Model", recurrent_weight_dropout=RATE).train()
     drawn, cache = use_masks({"weight_hh_l0": torch.ones(1)}), None
     for chunk in random_ids(2, 9).split(3, dim=1):
-        cache = model(chunk, past_key_values=cache, use_cache=True).past_key_values
+        cache = model(chunk, cache=cache, use_cache=True).cache
     assert len(drawn) == 3 * 2  # chunks x layers
 
 
@@ -329,9 +329,9 @@ def test_cache_of_other_sizes_is_refused(family):
     sizes = {"hidden_sizes": [10, 8], "hidden_size": 8}
     model, ids = family.build("Model", **sizes), random_ids()
     other = family.build("Model", hidden_sizes=[10, 7], hidden_size=7)
-    with pytest.raises(ValueError, match=r"`past_key_values`.*\(3, 1, 7\).*needs \[\(3, 1, 8\)"):
-        model(ids, past_key_values=other(ids).past_key_values)
-    model(ids, past_key_values=RecurrentCache(model.config))
+    with pytest.raises(ValueError, match=r"`cache`.*\(3, 1, 7\).*needs \[\(3, 1, 8\)"):
+        model(ids, cache=other(ids).cache)
+    model(ids, cache=RecurrentCache(model.config))
 
 
 @pytest.mark.parametrize("family", [LSTM, GRU], ids=str)

@@ -426,7 +426,7 @@ REFUSED = {
     "`char_ids` holds ids from 99 to 99": {"char_ids": torch.full((2, 4, 3), 99)},
     "`shape_ids` holds ids from 9 to 9": {"shape_ids": torch.full((2, 4), 9)},
     "`shape_ids` has shape": {"shape_ids": torch.ones(2, 4)},
-    "`past_key_values` is no argument": {"past_key_values": 3},
+    "`cache` is no argument": {"cache": 3},
 }
 
 

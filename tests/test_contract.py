@@ -90,8 +90,8 @@ def test_whole_equals_chunks(family, fields, head, sizes):
     ids = random_ids()
     whole, cache, parts = model(ids), None, []
     for chunk in ids.split(sizes, dim=1):
-        outputs = model(chunk, past_key_values=cache, use_cache=True)
-        cache = outputs.past_key_values
+        outputs = model(chunk, cache=cache, use_cache=True)
+        cache = outputs.cache
         parts.append(features(outputs))
     assert_close(torch.cat(parts, dim=1), features(whole))
     assert_close(states(outputs), states(whole))
@@ -108,7 +108,7 @@ def test_whole_equals_chunks_under_a_mask(family, mask):
     for full in (False, True):
         first = model(ids[:, :3], attention_mask=mask[:, :3])
         rest_mask = mask if full else mask[:, 3:]
-        rest = model(ids[:, 3:], attention_mask=rest_mask, past_key_values=first.past_key_values)
+        rest = model(ids[:, 3:], attention_mask=rest_mask, cache=first.cache)
         real = mask[:, 3:].bool()
         assert_close(rest.logits[real], whole.logits[:, 3:][real])
         assert_close(states(rest), states(whole))
@@ -185,13 +185,13 @@ def test_hidden_states(family, fields, head):
 def test_cache_is_returned_where_wanted(family, head):
     model = family.build(head)
     ids = random_ids()
-    assert model(ids).past_key_values is not None
-    assert model(ids, use_cache=False).past_key_values is None
+    assert model(ids).cache is not None
+    assert model(ids, use_cache=False).cache is None
     model.train()
-    assert model(ids).past_key_values is None
-    assert model(ids, use_cache=True).past_key_values is not None
-    cache = model(ids, use_cache=True).past_key_values
-    assert model(ids, past_key_values=cache, use_cache=False).past_key_values is None
+    assert model(ids).cache is None
+    assert model(ids, use_cache=True).cache is not None
+    cache = model(ids, use_cache=True).cache
+    assert model(ids, cache=cache, use_cache=False).cache is None
     assert cache.get_seq_length() == 7  # asked for no cache: the given one stays where it was
 
 
@@ -228,13 +228,13 @@ def test_boolean_and_integer_masks_agree(family, head):
 def test_gradient_checkpointing_changes_no_gradient(family, fields, head):
     model = family.build(head, **fields).train()
     ids, mask = random_ids(), torch.tensor([[0, 1, 1, 1, 1, 1, 0]] * 3)
-    state = model(ids, use_cache=True).past_key_values.detach()
+    state = model(ids, use_cache=True).cache.detach()
     gradients = []
     for enabled in (False, True):
         if enabled:
             model.gradient_checkpointing_enable()
         model.zero_grad()
-        outputs = model(ids, attention_mask=mask, past_key_values=state.copy(), use_cache=True)
+        outputs = model(ids, attention_mask=mask, cache=state.copy(), use_cache=True)
         (features(outputs).square().sum() + sum(s.sum() for s in states(outputs))).backward()
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert_close(gradients[1], gradients[0])
@@ -260,7 +260,7 @@ def test_autocast_agrees_with_fp32_within_bf16_rounding(family, fields, head):
     expected = features(model(ids, attention_mask=mask))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = model(ids, attention_mask=mask)
-        step = model(ids[:, :1], past_key_values=outputs.past_key_values)
+        step = model(ids[:, :1], cache=outputs.cache)
     assert states(outputs)[0].dtype == states(step)[0].dtype == torch.bfloat16
     assert features(outputs)[mask == 1].sub(expected[mask == 1]).abs().max() < 0.06 * expected.abs().max().clamp(min=1)
 

@@ -142,7 +142,7 @@ def test_logits_and_states_are_those_of_the_equations(layout, kind, sizes, tied,
     ids = random_ids()
     with torch.no_grad():
         first = model(ids[:, :3], use_cache=True)
-        second = model(ids[:, 3:], past_key_values=first.past_key_values)
+        second = model(ids[:, 3:], cache=first.cache)
     for row, tokens in enumerate(ids.tolist()):
         state = source.fresh()
         logits = source.read(tokens, state)

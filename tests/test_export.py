@@ -179,10 +179,10 @@ def test_goes_on_from_the_state_of_torch():
     ids, mask = random_ids(3, 9), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1], [0, 1, 1, 1]])
     following = torch.tensor([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 1, 0, 1]])
     with torch.no_grad():
-        cache = model(ids[:, :4], attention_mask=mask).past_key_values
+        cache = model(ids[:, :4], attention_mask=mask).cache
         layers = [dict(zip("hc", layer.states, strict=True)) for layer in cache.layers]
         state = {f"past_key_values.{i}.{n}": x.numpy() for i, layer in enumerate(layers) for n, x in layer.items()}
-        expected = model(ids[:, 4:], attention_mask=following, past_key_values=cache)
+        expected = model(ids[:, 4:], attention_mask=following, cache=cache)
     outputs = run(session_of(model), {"input_ids": ids[:, 4:], "attention_mask": following}, state)
     assert_close(outputs["logits"], expected.logits, 2e-5)
     assert_close([torch.from_numpy(x) for x in advanced(outputs).values()], states(expected), 2e-5)

@@ -3,7 +3,10 @@
 
 import copy
 import itertools
+import re
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from families import LSTM, assert_close, each_family, random_ids, states
 from transformers import DynamicCache, StaticCache, TextIteratorStreamer, TextStreamer
 
 from hf_lstm import LSTMTokenizer, RecurrentCache
+from hf_lstm.generation_recurrent import TESTED, RecurrentGenerationMixin
 
 
 MODES = {
@@ -466,3 +470,52 @@ def test_what_cannot_work_is_refused(family):
     with pytest.raises(ValueError, match="model_kwargs"):
         generate(model, ids, max_new_tokns=3)
     assert model.generation_config.to_dict() == before
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+@each_family
+def test_both_names_of_the_state(family, name):
+    """Transformers calls it `cache` from 5.24 on and `past_key_values` before; a user may say either, anywhere."""
+    model, ids = build(family, eos_token_id=None), random_ids(2, 6)
+    first = model(ids[:, :4])
+    assert first.cache is first.past_key_values and isinstance(first.cache, RecurrentCache)
+    for each, start in ((model, first), (model.model, model.model(ids[:, :4]))):
+        continued = each(ids[:, 4:], **{name: start.cache.copy()})
+        assert_close(states(continued), states(each(ids)))
+    out = generate(model, ids, do_sample=False, return_dict_in_generate=True)
+    again = generate(model, ids, do_sample=False, **{name: model(ids[:, :4]).cache})
+    assert torch.equal(again, out.sequences)
+    prepared = model.prepare_inputs_for_generation(ids, next_sequence_length=2, **{name: first.cache})
+    assert prepared["cache"] is first.cache and torch.equal(prepared["input_ids"], ids[:, -2:])
+
+
+def test_two_different_states_are_refused():
+    model, ids = build(LSTM), random_ids(2, 4)
+    one, two = (model(ids).cache for _ in range(2))
+    for call in (model, model.model, model.generate):
+        with pytest.raises(ValueError, match="`cache` and `past_key_values` are two names"):
+            call(ids, cache=one, past_key_values=two)
+
+
+def test_a_transformers_that_nobody_tested(monkeypatch):
+    """It is tried on a tiny model before the first `generate`: one that loses the state is refused."""
+    model, ids = build(LSTM), random_ids(2, 5)
+    module = sys.modules[RecurrentGenerationMixin.__module__]
+    assert not module.is_untested()
+    expected = generate(model, ids, num_beams=3, do_sample=False)
+    monkeypatch.setattr(module, "TESTED", (5, 0))
+    module.beams_follow_state.cache_clear()
+    random_state = torch.get_rng_state()
+    assert module.beams_follow_state(type(model)) and torch.equal(torch.get_rng_state(), random_state)
+    assert torch.equal(generate(model, ids, num_beams=3, do_sample=False), expected)
+    module.beams_follow_state.cache_clear()
+    monkeypatch.setattr(RecurrentCache, "reorder_cache", lambda self, beam_idx: None)
+    with pytest.raises(RuntimeError, match=r"use_cache=False"):
+        generate(model, ids, num_beams=3, do_sample=False)
+    assert torch.equal(generate(model, ids, num_beams=3, do_sample=False, use_cache=False), expected)
+    module.beams_follow_state.cache_clear()
+
+
+def test_the_bound_is_the_newest_version_that_was_tested():
+    bounds = re.findall(r'"transformers.*,<([\d.]+)"', (Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert set(bounds) == {f"{TESTED[0]}.{TESTED[1] + 1}"}

@@ -35,8 +35,8 @@ BAD = {
     "four-dimensional mask": ({"input_ids": IDS, "attention_mask": IDS[:, None, None]}, "`attention_mask` has shape"),
 }
 BAD_CACHES = {
-    "`past_key_values` is a DynamicCache": DynamicCache(),
-    "`past_key_values` is a tuple": ((IDS,),),
+    "`cache` is a DynamicCache": DynamicCache(),
+    "`cache` is a tuple": ((IDS,),),
 }
 
 
@@ -54,7 +54,7 @@ def test_bad_input_is_refused(family, head, inputs, message):
 @each_family
 def test_bad_cache_is_refused(family, head, message, cache):
     with pytest.raises(ValueError, match=message):
-        family.build(head)(IDS, past_key_values=cache)
+        family.build(head)(IDS, cache=cache)
 
 
 @pytest.mark.parametrize("argument", ["seq_idx", "token_type_ids", "output_attentions", "input_idss"])
@@ -79,20 +79,20 @@ def test_cache_that_does_not_fit_is_refused(family):
     }
     for message, stranger in strangers.items():
         with pytest.raises(ValueError, match=message):
-            model(IDS, past_key_values=stranger(IDS).past_key_values)
-    cache = model(random_ids(3, 5)).past_key_values
+            model(IDS, cache=stranger(IDS).cache)
+    cache = model(random_ids(3, 5)).cache
     with pytest.raises(ValueError, match=r"batch of 2.*batch_repeat_interleave"):
-        model(IDS, past_key_values=cache)
+        model(IDS, cache=cache)
     assert cache.get_seq_length() == 5  # refused before anything was changed
 
 
 @each_family
 def test_continuing_a_bidirectional_model_is_refused(family):
     model = family.build("Model", bidirectional=True)
-    assert model(IDS).past_key_values is None
-    cache = model(IDS, use_cache=True).past_key_values
+    assert model(IDS).cache is None
+    cache = model(IDS, use_cache=True).cache
     with pytest.raises(ValueError, match="bidirectional"):
-        model(IDS, past_key_values=cache)
+        model(IDS, cache=cache)
 
 
 @each_family
@@ -132,9 +132,9 @@ def test_padding_everywhere():
     """A batch of empty rows: zeros, and a state that stays where it was."""
     for family in (LSTM, GRU, RNN):
         model = family.build("Model")
-        state = model(IDS).past_key_values
+        state = model(IDS).cache
         before = [s.clone() for layer in state.layers for s in layer.states]
-        outputs = model(IDS, attention_mask=IDS * 0, past_key_values=state)
+        outputs = model(IDS, attention_mask=IDS * 0, cache=state)
         assert not outputs.last_hidden_state.any()
         assert all(
             torch.equal(a, b) for a, b in zip((s for la in state.layers for s in la.states), before, strict=True)

@@ -72,7 +72,7 @@ def test_outputs_and_gradients_equal_torch(family, fields, bidirectional):
 def assert_states_equal(outputs, final, directions):
     """Our states against the final state of torch's module, which is returned as a tuple."""
     final = final if isinstance(final, tuple) else (final,)
-    for i, layer in enumerate(outputs.past_key_values.layers):
+    for i, layer in enumerate(outputs.cache.layers):
         rows = slice(i * directions, (i + 1) * directions)
         assert_close(list(layer.states), [tensor[rows].transpose(0, 1) for tensor in final])
     return final
@@ -103,7 +103,7 @@ def test_right_padding_equals_packed_sequence(family, fields, bidirectional):
     # A loss on everything that comes out: outputs, and the final state of the last layer.
     weight, state_weight = torch.randn_like(expected), torch.randn_like(final[-1][-d:])
     ours_loss = (outputs.last_hidden_state * weight).sum()
-    ours_loss += (outputs.past_key_values.layers[-1].states[-1].transpose(0, 1) * state_weight).sum()
+    ours_loss += (outputs.cache.layers[-1].states[-1].transpose(0, 1) * state_weight).sum()
     ours_loss.backward()
     ((expected * weight).sum() + (final[-1][-d:] * state_weight).sum()).backward()
     assert_close(ours.grad, theirs.grad, 1e-4)
@@ -446,7 +446,7 @@ def test_every_dtype_runs_forward_and_backward(family, dtype):
     outputs = model(ids, attention_mask=mask, labels=ids)
     outputs.loss.backward()
     assert outputs.logits.dtype == dtype
-    assert outputs.past_key_values.layers[0].states[0].dtype == dtype
+    assert outputs.cache.layers[0].states[0].dtype == dtype
     assert model.model.layers[0].weight_hh_l0.grad.isfinite().all()
     tolerance = {torch.float64: 1e-5, torch.float32: 0, torch.bfloat16: 0.15, torch.float16: 0.02}[dtype]
     assert_close(outputs.logits.float()[mask == 1], reference(ids, attention_mask=mask).logits[mask == 1], tolerance)

@@ -26,7 +26,7 @@ def check_outputs(notebook: dict) -> None:
         return "".join("".join(o.get("text") or o["data"].get("text/html") or o["data"]["text/plain"]) for o in found)
 
     assert "This module provides" in printed("model.generate(**inputs")
-    assert "Return a list of" in printed("past_key_values=state.copy()")
+    assert "Return a list of" in printed("cache=state.copy()")
     assert 20 < float(re.search(r"perplexity ([\d.]+)", printed("evaluate_perplexity("))[1]) < 120
     after, sizes = zip(*re.findall(r"after +([\d,]+) tokens: ([\d,]+) bytes", printed("def size(")), strict=True)
     assert after == ("10", "1,000") and sizes[0] == sizes[1]

@@ -34,7 +34,7 @@ def test_each_text_is_alone(family, fields):
     assert_close(outputs.logits, joined([each.logits for each in alone]))
     for i, hidden_states in enumerate(outputs.hidden_states):
         assert_close(hidden_states, joined([each.hidden_states[i] for each in alone]))
-    assert outputs.past_key_values is None
+    assert outputs.cache is None
     assert (model(ids).logits - outputs.logits).abs().max() > 0.01  # the state would run from one into the next
 
 
@@ -104,8 +104,8 @@ def test_position_ids_that_only_count_change_nothing():
     expected = model(ids, attention_mask=mask)
     assert torch.equal(outputs.logits, expected.logits)
     more = random_ids(2, 3)
-    following = model(more, past_key_values=outputs.past_key_values, position_ids=torch.arange(5, 8)[None])
-    assert torch.equal(following.logits, model(more, past_key_values=expected.past_key_values).logits)
+    following = model(more, cache=outputs.cache, position_ids=torch.arange(5, 8)[None])
+    assert torch.equal(following.logits, model(more, cache=expected.cache).logits)
 
 
 def test_what_cannot_be_packed_is_refused():
@@ -113,8 +113,8 @@ def test_what_cannot_be_packed_is_refused():
     ids, positions, _ = packed()
     with pytest.raises(ValueError, match=r"`position_ids` begin anew .* `use_cache`"):
         model(ids, position_ids=positions, use_cache=True)
-    with pytest.raises(ValueError, match=r"`position_ids` begin anew .* `past_key_values`"):
-        model(ids, position_ids=positions, past_key_values=RecurrentCache(model.config))
+    with pytest.raises(ValueError, match=r"`position_ids` begin anew .* `cache`"):
+        model(ids, position_ids=positions, cache=RecurrentCache(model.config))
     with pytest.raises(ValueError, match=r"`position_ids` has shape \(2, 12\)"):
         model(ids, position_ids=positions[:, 1:])
     with pytest.raises(TypeError, match=r"`cu_seq_lens_q` .* `position_ids` of the packed texts"):

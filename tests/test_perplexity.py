@@ -86,8 +86,8 @@ def adapt_slowly(model, tokens, options: DynamicEvaluation, rows: int = 1):
     probs, outputs, state = [], [], None
     for start in range(0, inputs.shape[1], options.segment_length):
         part = slice(start, start + options.segment_length)
-        result = model(inputs[:, part], past_key_values=state, output_hidden_states=True)
-        state = result.past_key_values.detach()
+        result = model(inputs[:, part], cache=state, output_hidden_states=True)
+        state = result.cache.detach()
         model.zero_grad()
         F.cross_entropy(result.logits.flatten(0, 1), targets[:, part].flatten()).backward()
         probs.append(result.logits.detach().softmax(-1))
@@ -222,8 +222,8 @@ def test_gradient_rms(family):
     inputs, targets, state = tokens[:-1].view(2, 15), tokens[1:].view(2, 15), None
     squares = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
     for start in range(0, 15, 4):  # the last segment has three tokens
-        result = model(inputs[:, start : start + 4], past_key_values=state)
-        state = result.past_key_values.detach()
+        result = model(inputs[:, start : start + 4], cache=state)
+        state = result.cache.detach()
         model.zero_grad()
         F.cross_entropy(result.logits.flatten(0, 1), targets[:, start : start + 4].flatten()).backward()
         for name, parameter in model.named_parameters():
@@ -320,8 +320,8 @@ def test_frozen_parameters_stay():
     expected.load_state_dict(model.state_dict())
     losses, state = [], None
     for start in range(0, 37, 5):
-        result = expected(tokens[None, start : start + 5][:, : 37 - start], past_key_values=state)
-        state = result.past_key_values.detach()
+        result = expected(tokens[None, start : start + 5][:, : 37 - start], cache=state)
+        state = result.cache.detach()
         targets = tokens[start + 1 : start + 6]
         loss = F.cross_entropy(result.logits[0], targets)
         losses += [loss.item() * len(targets)]

@@ -60,8 +60,8 @@ def log_likelihood(model, ids: list[int], start: int) -> float:
     """Of the tokens from `start` on, one at a time."""
     total, state = 0.0, None
     for i, token in enumerate(ids[:-1]):
-        outputs = model(torch.tensor([[token]]), past_key_values=state, use_cache=True)
-        state = outputs.past_key_values
+        outputs = model(torch.tensor([[token]]), cache=state, use_cache=True)
+        state = outputs.cache
         if i + 1 >= start:
             total += outputs.logits[0, -1].log_softmax(-1)[ids[i + 1]].item()
     return total
