@@ -16,8 +16,8 @@ from timing import Comparison, Settings
 from transformers import DataCollatorForTokenClassification
 
 from hf_lstm import LSTMConfig, LSTMForTokenClassification, LSTMTokenizer
-from hf_lstm.batching import TokenBudgetBatchSampler, predict
 from hf_lstm.data import encode_tagged, unwritten_docs
+from hf_lstm.training.batching import TokenBudgetBatchSampler, predict
 
 
 INTERPRETER = "FLAIR_PYTHON"  # environment variable: a Python that has flair

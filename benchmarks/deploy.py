@@ -28,10 +28,10 @@ from machine import machine
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from hf_lstm.data import load_tagged
-from hf_lstm.export import export_onnx, quantize_onnx
-from hf_lstm.metrics import tagging_scores
-from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
-from hf_lstm.tag_schemes import convert_tags
+from hf_lstm.data.tag_schemes import convert_tags
+from hf_lstm.evaluation import tagging_scores
+from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
+from hf_lstm.interop.onnx import export_onnx, quantize_onnx
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,8 +8,8 @@ from timing import Comparison, Settings
 from torch import nn
 
 from hf_lstm import LSTMConfig
-from hf_lstm.loss_recurrent import linear_cross_entropy
-from hf_lstm.output_recurrent import default_cutoffs, fused_loss, output_layer
+from hf_lstm.models.losses import linear_cross_entropy
+from hf_lstm.models.output_layers import default_cutoffs, fused_loss, output_layer
 
 
 # Fields of the configuration; what the layer may cost beside the plain one: time for 10, 33 and 268 thousand tokens,

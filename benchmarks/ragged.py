@@ -9,7 +9,7 @@ from models import encoder, step
 from timing import Comparison, Settings
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hf_lstm.batching import TokenBudgetBatchSampler
+from hf_lstm.training.batching import TokenBudgetBatchSampler
 
 
 ROWS = 32  # sentences of a random batch

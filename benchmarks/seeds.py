@@ -21,9 +21,9 @@ from language_models import run
 from machine import machine
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
-from hf_lstm.metrics import token_report
-from hf_lstm.model_cards import Measurement, TrainingData, write_model_card
-from hf_lstm.tag_schemes import convert_tags, infer_scheme
+from hf_lstm.data.tag_schemes import convert_tags, infer_scheme
+from hf_lstm.evaluation import token_report
+from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,8 +11,8 @@ from timing import Comparison, Settings
 from torch import nn
 
 from hf_lstm import LSTMConfig, LSTMForTokenClassification
-from hf_lstm.batching import TokenBudgetBatchSampler
-from hf_lstm.crf import LinearChainCRF
+from hf_lstm.models.crf import LinearChainCRF
+from hf_lstm.training.batching import TokenBudgetBatchSampler
 
 
 LABELS = ["O", *(f"{prefix}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for prefix in "BIES")]  # 17

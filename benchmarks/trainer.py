@@ -12,7 +12,7 @@ from timing import Comparison, Settings
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
 
-from hf_lstm.stateful import StatefulTrainer, TokenStreams
+from hf_lstm.training.stateful import StatefulTrainer, TokenStreams
 
 
 def trainer(settings: Settings) -> Iterator[Comparison]:

@@ -36,8 +36,8 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM
-from hf_lstm.model_cards import Measurement, TrainingData
-from hf_lstm.stateful import StatefulTrainer, TokenStreams
+from hf_lstm.hub.cards import Measurement, TrainingData
+from hf_lstm.training.stateful import StatefulTrainer, TokenStreams
 
 
 ROOT = Path(__file__).resolve().parents[1]

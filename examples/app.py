@@ -27,9 +27,9 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, 
 from transformers.generation.streamers import BaseStreamer
 
 from hf_lstm.data import rewrite
-from hf_lstm.diagnostics import GATES, gate_activations
-from hf_lstm.plotting import plot_gates
-from hf_lstm.tag_schemes import infer_scheme, read_spans
+from hf_lstm.data.tag_schemes import infer_scheme, read_spans
+from hf_lstm.evaluation.diagnostics import GATES, gate_activations
+from hf_lstm.evaluation.plotting import plot_gates
 
 
 SENTENCES = [

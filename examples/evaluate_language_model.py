@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser
 from transformers.hf_argparser import HfArg
 
 from hf_lstm.data import encode_text, load_text
-from hf_lstm.perplexity import (
+from hf_lstm.evaluation.perplexity import (
     evaluate_perplexity,
     gradient_rms,
     join_tokens,

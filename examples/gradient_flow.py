@@ -30,8 +30,8 @@ from transformers import (
 )
 
 from hf_lstm import GRUConfig, LSTMConfig, RNNConfig
-from hf_lstm.diagnostics import GradientFlow, GradientFlowCallback, gradient_flow
-from hf_lstm.plotting import draw_gradient_flow, new_figure
+from hf_lstm.evaluation.diagnostics import GradientFlow, GradientFlowCallback, gradient_flow
+from hf_lstm.evaluation.plotting import draw_gradient_flow, new_figure
 
 
 # Configuration, the norm at which gradients are clipped, 0 for not at all, and the learning rate of AdamW.

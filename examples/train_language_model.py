@@ -45,16 +45,16 @@ from transformers import (
 from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.averaging import NonMonotonicAveraging
-from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import encode_text, load_text, make_blocks
-from hf_lstm.diagnostics import GradientFlowCallback
 from hf_lstm.distributed import end_processes, from_main_process
-from hf_lstm.model_cards import Measurement, TrainingData
-from hf_lstm.ngram import NgramModel
-from hf_lstm.perplexity import Perplexity, evaluate_perplexity, join_tokens
-from hf_lstm.plotting import plot_training_curve
-from hf_lstm.stateful import StatefulTrainer
+from hf_lstm.evaluation.diagnostics import GradientFlowCallback
+from hf_lstm.evaluation.ngram import NgramModel
+from hf_lstm.evaluation.perplexity import Perplexity, evaluate_perplexity, join_tokens
+from hf_lstm.evaluation.plotting import plot_training_curve
+from hf_lstm.hub.cards import Measurement, TrainingData
+from hf_lstm.training.averaging import NonMonotonicAveraging
+from hf_lstm.training.card_trainer import CardTrainer
+from hf_lstm.training.stateful import StatefulTrainer
 
 
 NGRAM_ORDERS = {"unigram": 1, "trigram": 3}

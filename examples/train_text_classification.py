@@ -34,13 +34,13 @@ from transformers import (
 from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.averaging import WeightAveraging
-from hf_lstm.card_trainer import CardTrainer
 from hf_lstm.data import load_classified
 from hf_lstm.distributed import end_processes, from_main_process
-from hf_lstm.metrics import format_report, token_report
-from hf_lstm.model_cards import Measurement, TrainingData
-from hf_lstm.transfer import FineTuningTrainer, GradualUnfreezing
+from hf_lstm.evaluation import format_report, token_report
+from hf_lstm.hub.cards import Measurement, TrainingData
+from hf_lstm.training.averaging import WeightAveraging
+from hf_lstm.training.card_trainer import CardTrainer
+from hf_lstm.training.transfer import FineTuningTrainer, GradualUnfreezing
 
 
 EXAMPLE = "An element of the tree has a tag, attributes, and children, which are elements too."

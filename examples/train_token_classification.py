@@ -35,14 +35,14 @@ from transformers import (
 from transformers.hf_argparser import HfArg
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.averaging import WeightAveraging
-from hf_lstm.batching import LengthBatchingTrainer, predict
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, write_tagged
+from hf_lstm.data.tag_schemes import convert_tags, infer_scheme
+from hf_lstm.data.vectors import match_vectors, read_vectors
 from hf_lstm.distributed import end_processes, from_main_process
-from hf_lstm.metrics import format_report, make_compute_metrics, tagging_scores
-from hf_lstm.model_cards import Measurement, TrainingData
-from hf_lstm.tag_schemes import convert_tags, infer_scheme
-from hf_lstm.vectors import match_vectors, read_vectors
+from hf_lstm.evaluation import format_report, make_compute_metrics, tagging_scores
+from hf_lstm.hub.cards import Measurement, TrainingData
+from hf_lstm.training.averaging import WeightAveraging
+from hf_lstm.training.batching import LengthBatchingTrainer, predict
 
 
 TRANSCRIPT = (

@@ -3,34 +3,36 @@
 
 import transformers
 
-from .cache_recurrent import RecurrentCache
-from .configuration_gru import GRUConfig
-from .configuration_lstm import LSTMConfig
-from .configuration_recurrent import RecurrentConfig
-from .configuration_rnn import RNNConfig
-from .modeling_gru import (
+from .hub import folders
+from .models.cache import RecurrentCache
+from .models.configuration_gru import GRUConfig
+from .models.configuration_lstm import LSTMConfig
+from .models.configuration_recurrent import RecurrentConfig
+from .models.configuration_rnn import RNNConfig
+from .models.modeling_gru import (
     GRUForCausalLM,
     GRUForSequenceClassification,
     GRUForTokenClassification,
     GRUModel,
     GRUPreTrainedModel,
 )
-from .modeling_lstm import (
+from .models.modeling_lstm import (
     LSTMForCausalLM,
     LSTMForSequenceClassification,
     LSTMForTokenClassification,
     LSTMModel,
     LSTMPreTrainedModel,
 )
-from .modeling_recurrent import AUTO_CLASSES
-from .modeling_rnn import (
+from .models.modeling_recurrent import AUTO_CLASSES
+from .models.modeling_rnn import (
     RNNForCausalLM,
     RNNForSequenceClassification,
     RNNForTokenClassification,
     RNNModel,
     RNNPreTrainedModel,
 )
-from .tokenization_lstm import LSTMTokenizer
+from .models.saving import SavingMixin
+from .models.tokenization_lstm import LSTMTokenizer
 
 
 __version__ = "0.1.0"
@@ -70,3 +72,4 @@ def _register() -> None:
 
 
 _register()
+SavingMixin.hub = folders

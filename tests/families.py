@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import hf_lstm
-from hf_lstm.cache_recurrent import CACHE_NAME
+from hf_lstm.models.cache import CACHE_NAME
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,9 @@ from families import (
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, Trainer, TrainingArguments
 
-from hf_lstm import classification_recurrent
-from hf_lstm.adapters import lora_config, recurrent_weights
-from hf_lstm.crf import LinearChainCRF
+from hf_lstm.interop.peft import lora_config, recurrent_weights
+from hf_lstm.models import classification
+from hf_lstm.models.crf import LinearChainCRF
 
 
 peft = pytest.importorskip("peft", reason="peft is an extra")
@@ -456,7 +456,7 @@ HEADS = {
 @pytest.fixture
 def frozen_heads(monkeypatch):
     """The warnings of frozen heads, each time."""
-    found, logger = [], classification_recurrent.logger
+    found, logger = [], classification.logger
     monkeypatch.setattr(logger, "warning_once", lambda text: found.append(text))
     return found
 
@@ -604,7 +604,7 @@ def test_other_methods(method):
     ids=["IA3", "LoRA on the module", "dropout", "bias", "adaption prompt"],
 )
 def test_peft_refuses(config, message):
-    """As the table in `adapters.py` says."""
+    """As the table in `peft.py` says."""
     config = copy.deepcopy(config)
     config.task_type = "CAUSAL_LM"
     with pytest.raises(ValueError, match=message):

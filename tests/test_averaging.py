@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from hf_lstm import LSTMForCausalLM
-from hf_lstm.averaging import FILE_NAME, NonMonotonicAveraging
+from hf_lstm.training.averaging import FILE_NAME, NonMonotonicAveraging
 
 
 STEPS = 12
@@ -286,6 +286,6 @@ def test_what_cannot_work_is_refused_or_pointed_out(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"`args.deepspeed`"):
         NonMonotonicAveraging().on_train_begin(arguments, TrainerState(), TrainerControl())
     messages = []
-    monkeypatch.setattr("hf_lstm.averaging.logger.warning", messages.append)
+    monkeypatch.setattr("hf_lstm.training.averaging.logger.warning", messages.append)
     train(tmp_path, NonMonotonicAveraging(metric="eval_f1"), max_steps=2)
     assert len(messages) == 1 and "eval_f1" in messages[0]

@@ -22,8 +22,9 @@ from families import (
 from reference import run_layer
 from transformers import Trainer, TrainingArguments
 
-from hf_lstm import RecurrentCache, layer_recurrent
-from hf_lstm.layer_recurrent import Padding
+from hf_lstm import RecurrentCache
+from hf_lstm.models import layers
+from hf_lstm.models.layers import Padding
 
 
 RATE = 0.4
@@ -57,7 +58,7 @@ def use_masks(monkeypatch):
             drawn.append(rate)
             return weight * queue[(len(drawn) - 1) % len(queue)] / (1 - rate)
 
-        monkeypatch.setattr(layer_recurrent, "drop_weights", drop_weights)
+        monkeypatch.setattr(layers, "drop_weights", drop_weights)
         return drawn
 
     return use
@@ -127,7 +128,7 @@ def test_a_layer_runs_on_the_weights_that_are_drawn(family):
     layer, _ = build_layer(family, torch.float32)
     inputs = torch.randn(3, 20, layer.input_size)
     torch.manual_seed(3)
-    weight = layer_recurrent.drop_weights(layer.weight_hh_l0, RATE)
+    weight = layers.drop_weights(layer.weight_hh_l0, RATE)
     torch.manual_seed(3)
     outputs = layer(inputs)[0]
     expected = torch.func.functional_call(layer.eval(), {"weight_hh_l0": weight}, (inputs,))[0]
@@ -299,7 +300,7 @@ def test_penalty_under_autocast_and_checkpointing(family):
 
 def test_embedding_dropout_scales_what_it_keeps():
     """Merity et al. 2018, section 4.3: whole word types, and 1 / (1 - p) for the others."""
-    factors = layer_recurrent.dropped_types(torch.arange(5000)[None], 5000, 0.1, torch.float64)
+    factors = layers.dropped_types(torch.arange(5000)[None], 5000, 0.1, torch.float64)
     assert factors.shape == (1, 5000, 1)
     assert_close(factors[factors != 0], torch.full_like(factors[factors != 0], 1 / 0.9), 1e-12)
     assert 0.08 < (factors == 0).double().mean() < 0.12

@@ -23,8 +23,8 @@ from transformers import TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.batching import LengthBatchingTrainer, TokenBudgetBatchSampler, predict
 from hf_lstm.distributed import end_processes
+from hf_lstm.training.batching import LengthBatchingTrainer, TokenBudgetBatchSampler, predict
 
 
 LENGTHS = np.random.default_rng(0).lognormal(2.5, 0.7, 400).astype(int).clip(1, 110)

@@ -10,12 +10,12 @@ from hub_cards import card_errors
 from huggingface_hub import ModelCard
 from transformers import DefaultDataCollator, Trainer, TrainingArguments
 
-from hf_lstm.batching import LengthBatchingTrainer
-from hf_lstm.card_trainer import CardTrainer
-from hf_lstm.hub_recurrent import signer
-from hf_lstm.model_cards import Measurement, TrainingData
-from hf_lstm.stateful import StatefulTrainer
-from hf_lstm.transfer import FineTuningTrainer
+from hf_lstm.hub.cards import Measurement, TrainingData
+from hf_lstm.hub.folders import signer
+from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.card_trainer import CardTrainer
+from hf_lstm.training.stateful import StatefulTrainer
+from hf_lstm.training.transfer import FineTuningTrainer
 
 
 ROWS = [{"input_ids": [4, 5, 6 + i % 3], "labels": [4, 5, 6 + i % 3]} for i in range(8)]

@@ -12,9 +12,9 @@ from families import LSTM, PLAIN_TRAINING, assert_close, each_family, each_mask,
 from torch import nn
 from transformers import DataCollatorForTokenClassification, EvalPrediction, Trainer, TrainingArguments
 
-from hf_lstm.classification_recurrent import SequencePooler
-from hf_lstm.embedding_recurrent import distinct_rows
-from hf_lstm.tag_schemes import read_spans
+from hf_lstm.data.tag_schemes import read_spans
+from hf_lstm.models.classification import SequencePooler
+from hf_lstm.models.text_inputs import distinct_rows
 
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -159,7 +159,7 @@ def test_distinct_rows():
 
 
 def test_distinct_rows_survive_a_collision(monkeypatch):
-    monkeypatch.setattr("hf_lstm.embedding_recurrent.HASH_BASE", 0)
+    monkeypatch.setattr("hf_lstm.models.text_inputs.HASH_BASE", 0)
     rows = torch.arange(12).view(3, 4)
     words, index = distinct_rows(rows)
     assert torch.equal(words[index], rows)

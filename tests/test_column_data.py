@@ -7,8 +7,8 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from hf_lstm.data import convert_tag_column, load_tagged, write_tagged
-from hf_lstm.metrics import entity_report
-from hf_lstm.tag_schemes import convert_tags, is_well_formed
+from hf_lstm.data.tag_schemes import convert_tags, is_well_formed
+from hf_lstm.evaluation import entity_report
 
 
 CONLL = """-DOCSTART- -X- -X- O

@@ -126,7 +126,7 @@ def test_bidirectional_language_model_is_refused(family):
 
 @pytest.mark.parametrize("field", [{"hidden_dropout": 0.5}, {"residual_connections": True}], ids=str)
 def test_options_without_effect_are_pointed_out(field, monkeypatch):
-    from hf_lstm import configuration_recurrent
+    from hf_lstm.models import configuration_recurrent
 
     messages = []
     monkeypatch.setattr(configuration_recurrent.logger, "warning_once", messages.append)

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.batching import LengthBatchingTrainer, predict
+from hf_lstm.training.batching import LengthBatchingTrainer, predict
 
 
 SENTENCES = [["Ada", "met", "Bob", "."], ["Zoë"], ["a", "cat", "and", "a", "dog", ",", "unseen", "日本"], ["Hi", "!"]]

@@ -384,7 +384,7 @@ def test_initialisation(family):
 
 
 def test_the_table_covers_every_registered_head():
-    from hf_lstm.modeling_recurrent import AUTO_CLASSES
+    from hf_lstm.models.modeling_recurrent import AUTO_CLASSES
 
     assert set(HEADS) == set(AUTO_CLASSES.values())
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hf_lstm.converters import from_torch, main, read_vocabulary, word_tokenizer
+from hf_lstm.interop.converters import from_torch, main, read_vocabulary, word_tokenizer
 
 
 V, E = 31, 6
@@ -343,7 +343,7 @@ def test_command_line(tmp_path, capsys):
     tokens = ["xxunk", "xxpad", "xxbos", "xxeos", *(f"w{i}" for i in range(4, V))]
     (tmp_path / "itos.json").write_text(json.dumps(tokens))
     files = ["weights.pth", "--vocabulary", "itos.json", "--output_dir", "model"]
-    command = [sys.executable, "-m", "hf_lstm.converters", *files]
+    command = [sys.executable, "-m", "hf_lstm.interop.converters", *files]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()

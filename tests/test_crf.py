@@ -10,8 +10,8 @@ from families import MASKS, assert_close
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_lstm import crf as crf_module
-from hf_lstm.crf import LinearChainCRF, allowed_transitions
+from hf_lstm.models import crf as crf_module
+from hf_lstm.models.crf import LinearChainCRF, allowed_transitions
 
 
 BIO = ["O", "B-X", "I-X", "B-Y", "I-Y"]

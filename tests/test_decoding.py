@@ -14,8 +14,8 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from hf_lstm.generation_recurrent import NUCLEUS, TokenSelector, draw
-from hf_lstm.modeling_recurrent import RecurrentForCausalLM
+from hf_lstm.models.generation import NUCLEUS, TokenSelector, draw
+from hf_lstm.models.modeling_recurrent import RecurrentForCausalLM
 
 
 class Odd(StoppingCriteria):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from hf_lstm import LSTMTokenizer, diagnostics
-from hf_lstm.diagnostics import GateActivations, GradientFlowCallback, gate_activations, gradient_flow
+from hf_lstm.evaluation.diagnostics import GateActivations, GradientFlowCallback, gate_activations, gradient_flow
 
 
 PICTURE = b"\x89PNG\r\n\x1a\n"

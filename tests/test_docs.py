@@ -30,7 +30,7 @@ ELSEWHERE = {  # guides whose snippets other tests run
     "hub.md": "a Hub: test_snippets_of_the_hub",
 }
 PAGES = [ROOT / "README.md", *(page for page in GUIDES if page.name not in ELSEWHERE)]
-MODULES = [importlib.import_module(f"hf_lstm.{module.name}") for module in pkgutil.iter_modules(hf_lstm.__path__)]
+MODULES = [importlib.import_module(module.name) for module in pkgutil.walk_packages(hf_lstm.__path__, "hf_lstm.")]
 
 TEXT = ["This module provides a list of words.", "Return a list of the words in the string.", ""] * 60
 TAGGED = "Ada B-PER\nLovelace I-PER\nsang O\n\nin O\nNew B-LOC\nYork I-LOC\n\n"

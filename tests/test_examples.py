@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
-from hf_lstm.metrics import tagging_scores
+from hf_lstm.evaluation import tagging_scores
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -205,7 +205,7 @@ def test_language_model_refuses_a_missing_file(command_line):
 
 def test_picture_needs_no_display_and_names_what_is_missing(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    from hf_lstm.plotting import plot_training_curve
+    from hf_lstm.evaluation.plotting import plot_training_curve
 
     monkeypatch.setenv("MPLBACKEND", "TkAgg")
     history = [{"step": 1, "loss": 2.0}, {"step": 2, "eval_loss": 1.5}, {"step": 2, "train_runtime": 3.0}]

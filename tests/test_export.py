@@ -28,8 +28,8 @@ from families import (
 )
 
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
-from hf_lstm.export import export_onnx, main, quantize_onnx
-from hf_lstm.onnx_graph import build_model
+from hf_lstm.interop.onnx import export_onnx, main, quantize_onnx
+from hf_lstm.interop.onnx_graph import build_model
 
 
 LABELS = ["O", *(f"{place}-{kind}" for kind in "XY" for place in "BIES")]

@@ -15,7 +15,7 @@ from families import LSTM, assert_close, each_family, random_ids, states
 from transformers import DynamicCache, StaticCache, TextIteratorStreamer, TextStreamer
 
 from hf_lstm import LSTMTokenizer, RecurrentCache
-from hf_lstm.generation_recurrent import TESTED, RecurrentGenerationMixin
+from hf_lstm.models.generation import TESTED, RecurrentGenerationMixin
 
 
 MODES = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 from families import GRU, assert_close, each_direction, each_mask, states
 
-from hf_lstm import modeling_gru
+from hf_lstm.models import modeling_gru
 
 
 LENGTH = 11  # the path is for 8 steps and more

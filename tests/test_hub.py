@@ -365,7 +365,7 @@ def test_trainer_pushes_what_it_measured(hub, writer, reader):
     writer.run(
         """
         from transformers import DefaultDataCollator, TrainingArguments
-        from hf_lstm.card_trainer import CardTrainer
+        from hf_lstm.training.card_trainer import CardTrainer
 
         tokenizer = tokenizer_of()
         model = model_of(LSTM, "ForCausalLM", tokenizer)

@@ -20,7 +20,7 @@ from hf_lstm.data import (
 )
 from hf_lstm.data.documentation import CASES, DOC_CLASSES, MARKS
 from hf_lstm.data.files import HELD_OUT
-from hf_lstm.tokenization_lstm import LSTMTokenizer
+from hf_lstm.models.tokenization_lstm import LSTMTokenizer
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from families import FAMILIES, GRU, LSTM, MASKS, assert_close, each_direction, e
 from reference import run_layer, run_model
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hf_lstm.layer_recurrent import Padding, cost_of, join_rows
+from hf_lstm.models.layers import Padding, cost_of, join_rows
 
 
 def torch_twin(family, config):
@@ -461,7 +461,7 @@ def test_cudnn_gets_what_torchs_own_module_gives_it(family, fields, bidirectiona
     layer, twin, calls = family.head("Model")(config).layers[0], torch_twin(family, config), []
     monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *args: calls.append(args), raising=False)
     monkeypatch.setattr("torch.backends.cudnn.rnn.get_cudnn_mode", lambda name: name)  # numbers of a library, else
-    monkeypatch.setattr("hf_lstm.layer_recurrent._fits_cudnn", lambda weights: True)
+    monkeypatch.setattr("hf_lstm.models.layers._fits_cudnn", lambda weights: True)
     layer.flatten_parameters()
     layer.flatten_parameters()
     assert len(calls) == 1

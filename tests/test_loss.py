@@ -6,8 +6,8 @@ import torch
 from families import assert_close, each_family, random_ids, without_and_with_logits
 from torch.nn import functional as F
 
-from hf_lstm import loss_recurrent
-from hf_lstm.loss_recurrent import linear_cross_entropy
+from hf_lstm.models import losses
+from hf_lstm.models.losses import linear_cross_entropy
 
 
 def problem(dtype=torch.float32, bias=True, rows=23, size=5, classes=11, ignored=6):
@@ -28,7 +28,7 @@ def value_and_gradients(loss, hidden, weight, bias):
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("num_items", [None, 7, torch.tensor(40)], ids=str)
 def test_equals_cross_entropy(rows_at_a_time, bias, num_items, monkeypatch):
-    monkeypatch.setattr(loss_recurrent, "rows_at_a_time", lambda weight: rows_at_a_time)
+    monkeypatch.setattr(losses, "rows_at_a_time", lambda weight: rows_at_a_time)
     hidden, weight, bias, targets = problem(bias=bias)
     loss = linear_cross_entropy(hidden, weight, bias, targets, num_items)
     logits = F.linear(hidden, weight, bias)

@@ -22,8 +22,8 @@ from transformers import TrainingArguments
 
 import hf_lstm
 from hf_lstm import LSTMTokenizer
-from hf_lstm.metrics.reports import entity_report, token_report
-from hf_lstm.model_cards import HOMEPAGE, Measurement, TrainingData, write_model_card
+from hf_lstm.evaluation.reports import entity_report, token_report
+from hf_lstm.hub.cards import HOMEPAGE, Measurement, TrainingData, write_model_card
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from hf_lstm.ngram import FALLBACK_DISCOUNTS, NgramModel
+from hf_lstm.evaluation.ngram import FALLBACK_DISCOUNTS, NgramModel
 
 
 V = 12

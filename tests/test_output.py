@@ -25,8 +25,8 @@ from families import (
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hf_lstm import output_recurrent
-from hf_lstm.output_recurrent import (
+from hf_lstm.models import output_layers
+from hf_lstm.models.output_layers import (
     AdaptiveSoftmax,
     MixtureOfSoftmaxes,
     TiedAdaptiveSoftmax,
@@ -122,7 +122,7 @@ def test_adaptive_equals_torch():
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @each_layer
 def test_loss_and_gradients_equal_those_of_the_probabilities(build, bias, num_items, rows_at_a_time, monkeypatch):
-    for name in ("output_recurrent", "loss_recurrent"):
+    for name in ("output_layers", "losses"):
         monkeypatch.setattr(f"hf_lstm.{name}.rows_at_a_time", lambda weight: rows_at_a_time)
     layer, (hidden, targets) = make(build, bias), examples()
     inputs = [hidden, *layer.parameters()]
@@ -192,13 +192,13 @@ def test_no_label_at_all(build):
 
 def test_only_clusters_that_occur_are_computed(monkeypatch):
     layer, hidden, computed = make(LAYERS["tied adaptive"]), examples()[0], []
-    cross_entropy = output_recurrent.linear_cross_entropy
+    cross_entropy = output_layers.linear_cross_entropy
 
     def recorded(features, weight, bias, targets, num_items):
         computed.append((len(features), len(weight)))
         return cross_entropy(features, weight, bias, targets, num_items)
 
-    monkeypatch.setattr(output_recurrent, "linear_cross_entropy", recorded)
+    monkeypatch.setattr(output_layers, "linear_cross_entropy", recorded)
     layer.loss(hidden, torch.tensor([0, 3, 8, 3, 18] + [-100] * 35))
     assert computed == [(5, 4 + 3), (0, 3), (1, 6), (1, 6)]
 
@@ -218,7 +218,7 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("name", ["adaptive", "mixture"])
 def test_training_never_holds_the_scores_of_the_batch(name, monkeypatch):
-    for module in ("output_recurrent", "loss_recurrent"):
+    for module in ("output_layers", "losses"):
         monkeypatch.setattr(f"hf_lstm.{module}.rows_at_a_time", lambda weight: 30)
     layer, (hidden, targets) = make(LAYERS[name]), examples(rows=4000)
     with Largest() as seen:

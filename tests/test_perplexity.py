@@ -11,8 +11,8 @@ from families import LSTM, each_family, random_ids
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from hf_lstm import perplexity
-from hf_lstm.perplexity import (
+from hf_lstm.evaluation import perplexity
+from hf_lstm.evaluation.perplexity import (
     DynamicEvaluation,
     NeuralCache,
     Perplexity,

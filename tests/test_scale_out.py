@@ -25,7 +25,7 @@ from transformers import TrainingArguments
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
 from hf_lstm.data import encode_text, load_text, make_blocks
 from hf_lstm.distributed import end_processes
-from hf_lstm.stateful import StatefulTrainer, TokenStreams
+from hf_lstm.training.stateful import StatefulTrainer, TokenStreams
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers import TrainerCallback, TrainingArguments
 
 from hf_lstm.distributed import end_processes
-from hf_lstm.stateful import StatefulTrainer, TokenStreams
+from hf_lstm.training.stateful import StatefulTrainer, TokenStreams
 
 
 TEXT = torch.from_numpy(np.random.default_rng(0).integers(0, 31, 175))  # 3 rows of 58 steps

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from hf_lstm.tag_schemes import (
+from hf_lstm.data.tag_schemes import (
     SCHEMES,
     Span,
     convert_tags,

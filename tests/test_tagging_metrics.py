@@ -12,7 +12,8 @@ from torch import nn
 from transformers import EvalPrediction, Trainer, TrainingArguments
 from transformers.modeling_outputs import TokenClassifierOutput
 
-from hf_lstm.metrics import (
+from hf_lstm.data.tag_schemes import read_spans, tag_names
+from hf_lstm.evaluation import (
     TokenClassificationMetric,
     conlleval_report,
     entity_report,
@@ -22,7 +23,6 @@ from hf_lstm.metrics import (
     token_classification,
     token_report,
 )
-from hf_lstm.tag_schemes import read_spans, tag_names
 
 
 SCHEMES = {"BIO": "IOB2", "BIOES": "IOBES", "BILOU": "BILOU"}  # our names and seqeval's

@@ -10,7 +10,7 @@ from families import LSTM, each_family
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.tag_schemes import read_spans
+from hf_lstm.data.tag_schemes import read_spans
 
 
 LABELS = ["O", *(f"{prefix}-{kind}" for kind in ("PER", "LOC") for prefix in "BI")]

@@ -29,7 +29,7 @@ from transformers import (
 from transformers.modeling_outputs import TokenClassifierOutput
 
 from hf_lstm import LSTMConfig, LSTMTokenizer
-from hf_lstm.characters import CACHED_WORDS, SHAPES, _word_table, shape_of
+from hf_lstm.models.characters import CACHED_WORDS, SHAPES, _word_table, shape_of
 
 
 KINDS = ("word", "char", "bpe", "unigram", "wordpiece")

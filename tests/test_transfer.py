@@ -14,8 +14,8 @@ from test_examples import load
 from transformers import DefaultDataCollator, TrainingArguments
 
 from hf_lstm import LSTMTokenizer
-from hf_lstm.batching import LengthBatchingTrainer
-from hf_lstm.transfer import (
+from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.transfer import (
     FineTuningTrainer,
     GradualUnfreezing,
     layer_groups,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_lstm.vectors import Coverage, match_vectors, read_vectors
+from hf_lstm.data.vectors import Coverage, match_vectors, read_vectors
 
 
 # Words that are traps: with spaces (as GloVe 840B has), with Unicode's line breaks and spaces, numbers, case.
@@ -86,7 +86,7 @@ def test_records_that_straddle_the_chunks_of_a_binary_file(tmp_path, monkeypatch
     words, vectors = without_spaces("binary")
     path = write(tmp_path, "binary", contents("binary_lines", words, vectors))
     for chunk in (1, 7, 64):
-        monkeypatch.setattr("hf_lstm.vectors.CHUNK", chunk)
+        monkeypatch.setattr("hf_lstm.data.vectors.CHUNK", chunk)
         read = read_vectors(path, progress=False)
         assert read.words == words and torch.equal(read.vectors, torch.from_numpy(vectors))
 

@@ -6,8 +6,8 @@ import torch
 from families import LSTM, PLAIN_TRAINING, assert_close
 from transformers import AutoModelForCausalLM, DefaultDataCollator, Trainer, TrainerCallback, TrainingArguments
 
-from hf_lstm.averaging import WeightAveraging
-from hf_lstm.transfer import GradualUnfreezing
+from hf_lstm.training.averaging import WeightAveraging
+from hf_lstm.training.transfer import GradualUnfreezing
 
 
 STEPS, DECAY = 12, 0.7

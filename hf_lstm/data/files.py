@@ -17,6 +17,7 @@ HELD_OUT = 0.1  # share of the documents that are held out where no validation d
 
 
 def check_sources(files: Mapping[str, str | os.PathLike], dataset_name: str | None) -> None:
+    """Raise ValueError for files beside a name on the Hub, and for files without one to train on."""
     if files and dataset_name is not None:
         raise ValueError(f"`dataset_name` is {dataset_name!r} and files are given, {files}: give one of the two.")
     if files and "train" not in files:

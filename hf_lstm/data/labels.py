@@ -8,11 +8,13 @@ from datasets import Sequence as SequenceFeature
 
 
 def label_names(splits: Iterable[list[list[str]]]) -> list[str]:
+    """The names that occur in sentences of tags, sorted, `O` first."""
     names = {tag for split in splits for tags in split for tag in tags}
     return sorted(names, key=lambda name: (name != "O", name))
 
 
 def tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) -> Dataset:
+    """A split of sentences, its tags as numbers under the names of each column."""
     ids = {column: {name: i for i, name in enumerate(labels)} for column, labels in names.items()}
     columns = {column: [[ids[column][tag] for tag in tags] for tags in split[column]] for column in names}
     features = {column: SequenceFeature(ClassLabel(names=labels)) for column, labels in names.items()}

@@ -9,11 +9,11 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features
 from datasets import Sequence as SequenceFeature
 from transformers import PreTrainedTokenizerBase
 
-from ..tag_schemes import convert_tags, entity_types, infer_scheme, tag_names
 from .columns import read_columns
 from .documentation import unwritten_docs
 from .files import ROW_LOADERS, check_sources, extension, hold_out, read_splits
 from .labels import label_names, tagged_dataset
+from .tag_schemes import convert_tags, entity_types, infer_scheme, tag_names
 
 
 def load_tagged(

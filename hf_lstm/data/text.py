@@ -89,7 +89,7 @@ def encode_text(
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer; its `eos_token` marks the end of a document.
         reverse (`bool`, *optional*, defaults to `False`):
             Put the last token of each document first, for a language model that reads backwards. With a tokenizer of
-            characters that is `text[::-1]`, the text that [`~contextual_recurrent.ContextEncoder`] expects.
+            characters that is `text[::-1]`, the text that [`~models.context.ContextEncoder`] expects.
 
     Returns:
         `Dataset` or `IterableDataset`: A row of `input_ids` for each document.

@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 from wandb.proto import wandb_internal_pb2
 
-from hf_lstm.stateful import StatefulTrainer
-from hf_lstm.transfer import FineTuningTrainer
+from hf_lstm.training.stateful import StatefulTrainer
+from hf_lstm.training.transfer import FineTuningTrainer
 
 
 @pytest.fixture(autouse=True)

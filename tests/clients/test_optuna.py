@@ -9,9 +9,9 @@ from datasets import Dataset
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMForSequenceClassification
-from hf_lstm.batching import LengthBatchingTrainer
-from hf_lstm.stateful import StatefulTrainer
-from hf_lstm.transfer import FineTuningTrainer
+from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.stateful import StatefulTrainer
+from hf_lstm.training.transfer import FineTuningTrainer
 
 
 COMPLETE, PRUNED = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED

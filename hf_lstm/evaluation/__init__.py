@@ -1,0 +1,28 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Scores that need no download: for `evaluate`, for `Trainer` and as plain functions."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .reports import conlleval_report, entity_report, format_report, tagging_scores, token_report
+
+
+if TYPE_CHECKING:
+    from .token_classification import TokenClassificationMetric, make_compute_metrics
+
+__all__ = [
+    "TokenClassificationMetric",
+    "conlleval_report",
+    "entity_report",
+    "format_report",
+    "make_compute_metrics",
+    "tagging_scores",
+    "token_report",
+]
+
+
+def __getattr__(name: str):
+    """What needs `evaluate`, whose import takes seconds, is imported when it is asked for."""
+    if name in ("TokenClassificationMetric", "make_compute_metrics"):
+        return getattr(importlib.import_module(".token_classification", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,174 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""N-gram language models with interpolated, modified Kneser-Ney smoothing: what a recurrent model has to beat.
+
+Glossary: B blocks, T time steps, V vocabulary, n the order (1 unigram, 2 bigram, 3 trigram).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+# Where a corpus is too small or too regular to estimate discounts from it: those that KenLM falls back on.
+FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
+
+
+class NgramModel:
+    """
+    Interpolated n-gram model, smoothed by the modified method of Kneser and Ney (Kneser & Ney 1995; Chen & Goodman
+    1999, section 3). With `h` for the `n - 1` tokens before `w`, and `h'` for the last `n - 2` of them,
+
+        p(w | h) = (c(h w) - D(c(h w))) / c(h)  +  gamma(h) p(w | h'),      gamma(h) = sum_w D(c(h w)) / c(h)
+
+    The counts `c` are those of the text at the highest order, and below it the number of distinct tokens seen in
+    front. Under the unigram lies the uniform distribution `1 / V`: every token has a probability, and they sum to one
+    over the vocabulary. With `order=1` this is a smoothed unigram model.
+
+    Like a recurrent model that starts each block afresh, it sees nothing before a block: the first token is not
+    predicted, and the second from the first alone.
+
+    Args:
+        vocab_size (`int`): Number of tokens, V.
+        order (`int`, *optional*, defaults to 3): Length n of the n-grams; 3 is a trigram model.
+
+    Example:
+
+    ```python
+    >>> import numpy as np
+    >>> from hf_lstm.evaluation.ngram import NgramModel
+
+    >>> blocks = np.array([[0, 1, 2, 0, 1, 3], [0, 1, 2, 2, 1, 0]])
+    >>> model = NgramModel(vocab_size=4).fit(blocks)
+    >>> model.log_prob(blocks).shape
+    (2, 5)
+    ```
+    """
+
+    def __init__(self, vocab_size: int, order: int = 3):
+        if order < 1:
+            raise ValueError(f"`order` is {order}: give 1 for a unigram model, 3 for a trigram model.")
+        if vocab_size < 1 or vocab_size**order > np.iinfo(np.int64).max:
+            raise ValueError(
+                f"`vocab_size` is {vocab_size} with `order` {order}: their power has to fit 64 bits, so give a "
+                "smaller one of the two, and at least one token."
+            )
+        self.vocab_size = vocab_size
+        self.order = order
+        self._tables: list[_Table] = []  # at index n - 1, the n-grams
+
+    def fit(self, input_ids: np.ndarray) -> "NgramModel":
+        """
+        Count the n-grams within each block.
+
+        Args:
+            input_ids (`np.ndarray` of shape `(B, T)`): Token ids; T must be at least `order`.
+
+        Returns:
+            [`NgramModel`]: The model itself.
+
+        Raises:
+            `ValueError`: If `input_ids` has another shape, or ids outside of the vocabulary.
+        """
+        input_ids = self._check(input_ids, min_length=self.order)
+        codes, counts = np.unique(self._codes(input_ids, self.order), return_counts=True)
+        self._tables = [_Table.from_counts(codes, counts, self.vocab_size)]
+        for n in range(self.order - 1, 0, -1):
+            # Dropping the first token of each distinct n-gram leaves one (n - 1)-gram for each token seen in front.
+            codes, counts = np.unique(codes % self.vocab_size**n, return_counts=True)
+            self._tables.insert(0, _Table.from_counts(codes, counts, self.vocab_size))
+        return self
+
+    def log_prob(self, input_ids: np.ndarray) -> np.ndarray:
+        """
+        Natural logarithm of the probability of every token but the first of each block, given those before it.
+
+        Args:
+            input_ids (`np.ndarray` of shape `(B, T)`): Token ids.
+
+        Returns:
+            `np.ndarray` of shape `(B, T - 1)`: Log-probabilities, the targets of `labels=input_ids` in a causal model.
+
+        Raises:
+            `ValueError`: If the model was not fitted, `input_ids` has another shape, or ids outside of the vocabulary.
+        """
+        if not self._tables:
+            raise ValueError("`log_prob` needs counts: call `fit` first.")
+        input_ids = self._check(input_ids, min_length=2)
+        # The first targets of a block have a shorter history, and so a lower order.
+        parts = [self._prob(self._codes(input_ids[:, :n], n), n) for n in range(2, self.order)]
+        first = max(self.order, 2) - self.order  # a unigram model skips the first token as the others do
+        parts.append(self._prob(self._codes(input_ids[:, first:], self.order), self.order))
+        return np.log(np.concatenate(parts, axis=1))
+
+    def perplexity(self, input_ids: np.ndarray) -> float:
+        """
+        Exponential of the mean negative log-probability over the targets of [`~NgramModel.log_prob`].
+
+        Args:
+            input_ids (`np.ndarray` of shape `(B, T)`): Token ids.
+
+        Returns:
+            `float`: The perplexity.
+        """
+        return float(np.exp(-self.log_prob(input_ids).mean()))
+
+    def _codes(self, input_ids: np.ndarray, n: int) -> np.ndarray:
+        """Each n-gram as one number with V as its base: (B, T) -> (B, T - n + 1)."""
+        length = max(input_ids.shape[1] - n + 1, 0)
+        return sum(input_ids[:, i : i + length] * self.vocab_size ** (n - 1 - i) for i in range(n))
+
+    def _prob(self, codes: np.ndarray, n: int) -> np.ndarray:
+        """Probability of the last token of each n-gram given the others, of the same shape as `codes`."""
+        if n == 0:
+            return np.full(codes.shape, 1 / self.vocab_size)
+        table = self._tables[n - 1]
+        lower = self._prob(codes % self.vocab_size ** (n - 1), n - 1)
+        seen = _look_up(codes, table.codes, table.probs, default=0.0)
+        return seen + _look_up(codes // self.vocab_size, table.contexts, table.backoffs, default=1.0) * lower
+
+    def _check(self, input_ids: np.ndarray, min_length: int) -> np.ndarray:
+        input_ids = np.asarray(input_ids, dtype=np.int64)
+        if input_ids.ndim != 2 or input_ids.shape[0] == 0 or input_ids.shape[1] < min_length:
+            raise ValueError(
+                f"`input_ids` has the shape {input_ids.shape}: give one block or more of at least {min_length} tokens."
+            )
+        if input_ids.min() < 0 or input_ids.max() >= self.vocab_size:
+            raise ValueError(
+                f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}: `vocab_size` {self.vocab_size} "
+                f"allows 0 to {self.vocab_size - 1}."
+            )
+        return input_ids
+
+
+class _Table(NamedTuple):
+    """What n-grams of one length contribute; `codes` and `contexts` are sorted, to be found by bisection."""
+
+    codes: np.ndarray  # (number of distinct n-grams,)
+    probs: np.ndarray  # the same: (c(h w) - D(c(h w))) / c(h)
+    contexts: np.ndarray  # (number of distinct histories h,)
+    backoffs: np.ndarray  # the same: gamma(h)
+
+    @classmethod
+    def from_counts(cls, codes: np.ndarray, counts: np.ndarray, vocab_size: int) -> "_Table":
+        contexts, index = np.unique(codes // vocab_size, return_inverse=True)
+        totals = np.bincount(index, weights=counts)
+        discounts = _discounts(counts)[np.minimum(counts, 3) - 1]
+        backoffs = np.bincount(index, weights=discounts) / totals
+        return cls(codes, (counts - discounts) / totals[index], contexts, backoffs)
+
+
+def _discounts(counts: np.ndarray) -> np.ndarray:
+    """The discounts of n-grams seen once, twice and more often (Chen & Goodman 1999, section 3)."""
+    n1, n2, n3, n4 = (np.count_nonzero(counts == i) for i in (1, 2, 3, 4))
+    if min(n1, n2, n3) > 0:
+        y = n1 / (n1 + 2 * n2)
+        discounts = np.array([1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3])
+        if np.all((discounts > 0) & (discounts < (1, 2, 3))):
+            return discounts
+    return np.array(FALLBACK_DISCOUNTS)
+
+
+def _look_up(keys: np.ndarray, sorted_keys: np.ndarray, values: np.ndarray, default: float) -> np.ndarray:
+    """`values` at the place of each key in `sorted_keys`, `default` where it is missing."""
+    places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
+    return np.where(sorted_keys[places] == keys, values[places], default)

@@ -1,0 +1,263 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip install hf-lstm[onnx]`.
+
+    python -m hf_lstm.interop.onnx FOLDER                  # a saved model -> FOLDER/onnx/model.onnx
+    python -m hf_lstm.interop.onnx FOLDER --int8           # and model_quantized.onnx beside it
+
+`torch.export.export(model, kwargs={...}, dynamic_shapes={...})` records a model in evaluation with dynamic batch size,
+length and padding: every family and head, characters and context too, and of a CRF the best path, the posteriors and
+the loss. Its example needs two rows at least, since torch takes a size of 1 for fixed, and `use_cache=False` for a
+backbone or language model. Two things cannot be recorded: state, since a `RecurrentCache` is nothing that a graph
+takes or returns, and `output_entity_probabilities`, whose number depends on the predictions.
+
+Upstream, torch 2.13 takes `torch.lstm`, `torch.gru` and `torch.rnn_tanh` apart into as many steps as the example has,
+so that even `torch.nn.LSTM` is recorded for one length only. Our layers are recorded as a loop instead, `scan`, which
+torch calls a prototype; run without a compiler behind it, it takes ten times as long as the kernel (LSTM, H 10, 14
+steps, one thread of an AMD EPYC). Prefer ONNX where you can.
+
+`torch.compile(model, dynamic=True)` takes all models. Without padding and without word features or CRF a model is one
+graph; an attention mask, characters and a CRF look at values, at which the graph is broken in two.
+"""
+
+import argparse
+import copy
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+import hf_lstm
+
+from ..models.modeling_recurrent import RecurrentPreTrainedModel
+
+
+QUANTIZED = "LSTM", "Gemm", "MatMul", "Gather"
+# Rows that end early, begin late, have holes, are full, or are empty.
+CHECKED_MASKS = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1], [1] * 6, [0] * 6])
+
+
+def export_onnx(
+    model: RecurrentPreTrainedModel | str | os.PathLike,
+    path: str | os.PathLike,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    tolerance: float = 1e-4,
+) -> Path:
+    """
+    Write a model as ONNX, with configuration and tokenizer beside it, so that the folder is all that is needed.
+
+    Batch size and length are dynamic, and padding may stand anywhere in the attention mask. Inputs and outputs have
+    the names and shapes of the model's `forward`, ids and masks in int64 as tokenizers return them:
+
+    - a backbone or language model in one direction also reads and returns its state: of each layer
+      `past_key_values.{i}.h`, zeros of shape `(B, 1, H)` to begin with, and for an LSTM `past_key_values.{i}.c`; they
+      come out as `present.{i}.h` and `.c`. With a projection, `h` is the output before it;
+    - a tagger with a CRF returns `predictions`, the best path that its tag scheme allows and -100 at padding, and as
+      `logits` the logarithms of the posteriors. All tokens with a 1 in the attention mask are part of the path: there
+      is no `tag_mask`.
+
+    What was written is compared with the model, in onnxruntime, on random batches padded in every way.
+
+    Args:
+        model ([`RecurrentPreTrainedModel`], `str` or `os.PathLike`): A model of any family and head, or the folder of
+            a saved one, whose tokenizer is taken too.
+        path (`str` or `os.PathLike`): File to write, usually `"some_folder/model.onnx"`.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*): Saved beside the file.
+        tolerance (`float`, *optional*, defaults to 1e-4): The largest difference allowed, relative to values above 1.
+
+    Returns:
+        `Path`: The file.
+
+    Raises:
+        `ImportError`: If onnx or onnxruntime is missing.
+        `ValueError`: If `model` is none of ours, or computes something else than was written, as a subclass may.
+
+    Example:
+
+    ```python
+    >>> import onnxruntime
+    >>> import torch
+    >>> from hf_lstm import LSTMConfig, LSTMForTokenClassification
+    >>> from hf_lstm.interop.onnx import export_onnx
+
+    >>> labels = ["O", "B-PER", "I-PER"]
+    >>> config = LSTMConfig(vocab_size=100, hidden_size=8, use_crf=True, id2label=dict(enumerate(labels)))
+    >>> path = export_onnx(LSTMForTokenClassification(config), "onnx/model.onnx")
+    >>> session = onnxruntime.InferenceSession(path)
+    >>> ids, mask = torch.tensor([[5, 6, 7], [8, 0, 0]]), torch.tensor([[1, 1, 1], [1, 0, 0]])
+    >>> session.run(["predictions"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})[0].shape
+    (2, 3)
+    ```
+    """
+    from .onnx_graph import build_model  # which needs onnx
+
+    path = Path(path)
+    if isinstance(model, (str, os.PathLike)):
+        model, own_tokenizer = _load(Path(model))
+        tokenizer = tokenizer or own_tokenizer
+    if not isinstance(model, RecurrentPreTrainedModel):
+        raise ValueError(
+            f"`model` is a {type(model).__name__}, no model of hf_lstm. Pass one, or the folder that it was saved to; "
+            "of adapters of peft, `merge_and_unload()` makes one."
+        )
+    model = copy.deepcopy(model).float().cpu().eval()
+    proto = build_model(model)
+    check(model, proto.SerializeToString(), tolerance)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(proto.SerializeToString())
+    if not any(path.parent.glob("*.safetensors")):  # a saved model has its own
+        model.config.auto_map = None  # of models, whose code and weights are not here
+        model.config.save_pretrained(path.parent)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(path.parent)
+    return path
+
+
+def _load(folder: Path) -> tuple[RecurrentPreTrainedModel, PreTrainedTokenizerBase | None]:
+    """A saved model, by our own code, and its tokenizer where there is one."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"`model` is {str(folder)!r}, which holds no config.json. Pass the folder of a saved model.")
+    name = (AutoConfig.from_pretrained(folder).architectures or ["no model"])[0]
+    model_class = getattr(hf_lstm, name, None)
+    if model_class is None:
+        raise ValueError(
+            f"`model` is {str(folder)!r}, which holds {name}, no class of hf_lstm. Load it and pass the model itself."
+        )
+    has_tokenizer = (folder / "tokenizer_config.json").is_file()
+    return model_class.from_pretrained(folder), AutoTokenizer.from_pretrained(folder) if has_tokenizer else None
+
+
+def check(model: RecurrentPreTrainedModel, onnx_model: bytes, tolerance: float) -> None:
+    """
+    Compare a model with what was exported of it, on a random batch. What continues from a state reads it in two parts.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    session = _session(onnx_model)
+    batch = _random_batch(model)
+    with torch.no_grad():
+        expected = model(**batch)
+    found = _run(session, {name: tensor.numpy() for name, tensor in batch.items()})
+    for name, value in found.items():
+        difference = np.abs(value - expected[name].numpy()) / np.abs(expected[name].numpy()).clip(1)
+        if not difference.max() <= tolerance:
+            raise ValueError(
+                f"`model` gives other {name} than its export, which differ by {difference.max():.1e}, more than "
+                f"`tolerance={tolerance}`. A subclass that computes something of its own cannot be exported."
+            )
+
+
+def _session(model: bytes | str):
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError("To run ONNX needs onnxruntime: `pip install hf-lstm[onnx]`.") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs but for the state, if there is one with the batch in two parts."""
+    names = [output.name for output in session.get_outputs()]
+    states = [each for each in session.get_inputs() if each.name.startswith("past_key_values.")]
+    if not states:
+        return dict(zip(names, session.run(names, inputs), strict=True))
+    state = {each.name: np.zeros((len(CHECKED_MASKS), *each.shape[1:]), np.float32) for each in states}
+    parts = []
+    for part in (slice(2), slice(2, None)):
+        outputs = session.run(names, {name: value[:, part] for name, value in inputs.items()} | state)
+        found = dict(zip(names, outputs, strict=True))
+        state = {name.replace("present", "past_key_values"): found.pop(name) for name in names if "present" in name}
+        parts.append(found)
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+
+def _random_batch(model: RecurrentPreTrainedModel) -> dict[str, torch.Tensor]:
+    """Inputs that use all that the model reads."""
+    config, mask = model.config, torch.from_numpy(CHECKED_MASKS)
+    random = torch.Generator().manual_seed(0)
+
+    def ids(size: int, *more: int, least: int = 0) -> torch.Tensor:
+        return torch.randint(least, size, (*mask.shape, *more), generator=random)
+
+    batch = {"input_ids": ids(config.vocab_size), "attention_mask": mask}
+    if config.char_vocab_size:
+        batch["char_ids"] = ids(config.char_vocab_size, 5, least=1) * (torch.arange(5) < ids(6, 1))
+    if config.shape_vocab_size:
+        batch["shape_ids"] = ids(config.shape_vocab_size)
+    if config.context_models:
+        characters = torch.arange(1, mask.shape[1] + 1)
+        text = ids(config.context_configs[0].vocab_size, least=1)
+        batch["context_ids"] = F.pad(text, (1, 1), value=1) * (torch.arange(len(characters) + 2) < 3 + ids(5)[:, :1])
+        last = characters.minimum((batch["context_ids"] != 0).sum(1, keepdim=True) - 1)
+        batch["context_spans"] = torch.stack([(last - 1).clamp(min=1), last], -1) * mask[..., None]
+    return batch
+
+
+def quantize_onnx(path: str | os.PathLike, output: str | os.PathLike | None = None) -> Path:
+    """
+    Make the weights of an exported model 8-bit integers, by onnxruntime's dynamic quantization: a quarter of the size.
+
+    The layers of an LSTM and all linear layers then multiply integers; embeddings and the filters over characters are
+    only stored so. Onnxruntime has no such operator for GRU and RNN, whose layers stay in float32: their models become
+    smaller by what else they hold.
+
+    Args:
+        path (`str` or `os.PathLike`): What [`export_onnx`] wrote.
+        output (`str` or `os.PathLike`, *optional*): File to write; `model_quantized.onnx` beside a `model.onnx`.
+
+    Returns:
+        `Path`: The file.
+
+    Raises:
+        `ImportError`: If onnx or onnxruntime is missing.
+        `ValueError`: If there is no file at `path`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"`path` is {str(path)!r}, where no file is. Pass one that `export_onnx` wrote.")
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise ImportError("To quantize ONNX needs onnx and onnxruntime: `pip install hf-lstm[onnx]`.") from error
+    output = path.with_name(f"{path.stem}_quantized.onnx") if output is None else Path(output)
+    graph = onnx.load(path).graph
+    weights = {constant.name for constant in graph.initializer}
+    computed = [node.name for node in graph.node if node.op_type == "Gather" and node.input[0] not in weights]
+    logging.disable(logging.WARNING)  # which ask for a preparation that these graphs do not need
+    try:
+        quantize_dynamic(
+            path, output, op_types_to_quantize=QUANTIZED, nodes_to_exclude=computed, weight_type=QuantType.QInt8
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    return output
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """The command line at the top of this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of a saved model")
+    parser.add_argument("--output", type=Path, help="file to write (default: FOLDER/onnx/model.onnx)")
+    parser.add_argument("--int8", action="store_true", help="write a quantized one, too")
+    args = parser.parse_args(command_line)
+    try:
+        written = [export_onnx(args.folder, args.output or args.folder / "onnx" / "model.onnx")]
+    except ValueError as error:
+        parser.error(str(error))
+    if args.int8:
+        written.append(quantize_onnx(written[0]))
+    for path in written:
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+if __name__ == "__main__":
+    main()

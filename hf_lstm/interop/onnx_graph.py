@@ -1,0 +1,472 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+The forward pass of a model in ONNX operators, built from its weights: what `export_onnx` writes.
+
+A recurrent operator of ONNX reads the first `sequence_lens[b]` steps of a row, in both directions, and leaves zeros
+behind them. So the ids are brought to the front once, time first, wherever the padding stands; everything is computed
+on these packed tensors, (T, B, ...); and the results are brought back at the end.
+
+Dimensions as in `modeling_recurrent.py`; C characters of a word, F features, K labels.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..models.classification import RecurrentClassifier, RecurrentForSequenceClassification
+from ..models.crf import LOG_ZERO, LinearChainCRF
+from ..models.layers import RecurrentLayer
+from ..models.modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
+from ..models.output_layers import ClusteredOutput, MixtureOfSoftmaxes
+from ..models.text_inputs import CharacterEncoder
+
+
+try:
+    from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+except ImportError as error:
+    raise ImportError("The export to ONNX needs onnx: `pip install hf-lstm[onnx]`.") from error
+
+
+OPSET, IR_VERSION = 17, 8  # of 2022, which every onnxruntime since 1.12 runs
+INT64, INT32, FLOAT, DOUBLE = TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT, TensorProto.DOUBLE
+LOWEST = float(np.finfo(np.float32).min)
+FORBIDDEN = -1e30  # score of what the CRF forbids; with minus infinity differences would be no numbers
+# Blocks of the rows of torch's weights, in the order of ONNX: i f g o -> i o f c, r z n -> z r h.
+GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
+STATE_NAMES = {"lstm": ("h", "c"), "gru": ("h",), "rnn": ("h",)}
+BATCH, LENGTH = "batch_size", "sequence_length"  # names of dynamic dimensions
+
+
+class Graph:
+    """
+    Nodes, appended by calls: `graph.Add(a, b)` is a node of the operator "Add", and returns the name of its output. An
+    operand is such a name; an array or a number, which becomes a constant, equal ones the same; or None for none.
+    """
+
+    def __init__(self, parent: "Graph | None" = None):
+        self.nodes = []
+        self._root = parent._root if parent else self
+        if parent is None:
+            self.constants: dict[tuple, TensorProto] = {}
+            self._numbers = itertools.count()
+
+    def __getattr__(self, operator: str) -> Callable:
+        if not operator[0].isupper():
+            raise AttributeError(operator)
+
+        def append(*operands, outputs: int = 1, **attributes) -> str | list[str]:
+            name = self.fresh(operator)
+            names = [name] if outputs == 1 else [f"{name}.{i}" for i in range(outputs)]
+            inputs = ["" if operand is None else self._named(operand) for operand in operands]
+            self.nodes.append(helper.make_node(operator, inputs, names, name=name, **attributes))
+            return name if outputs == 1 else names
+
+        return append
+
+    def fresh(self, name: str) -> str:
+        """A name that nothing else has."""
+        return f"{name}_{next(self._root._numbers)}"
+
+    def _named(self, operand) -> str:
+        if isinstance(operand, str):
+            return operand
+        array = np.asarray(operand, np.float32 if type(operand) is float else None)
+        key = array.dtype.str, array.shape, array.tobytes()
+        constants = self._root.constants
+        if key not in constants:
+            constants[key] = numpy_helper.from_array(array, f"constant_{len(constants)}")
+        return constants[key].name
+
+    def scan(self, step: Callable, state: str, inputs: str, kind: int, reverse: bool = False) -> str:
+        """
+        Call `step(graph, state, input) -> (state, output)` for each of `inputs` along their first dimension, from the
+        last to the first with `reverse`. Returns the outputs, in the order of the inputs.
+        """
+        body = Graph(self)
+        names = [self.fresh(name) for name in ("state", "input")]
+        results = [body.Identity(result) for result in step(body, *names)]
+        types = [helper.make_tensor_value_info(name, kind, None) for name in names + results]
+        graph = helper.make_graph(body.nodes, self.fresh("step"), types[:2], types[2:])
+        way = [int(reverse)]
+        options = {"num_scan_inputs": 1, "scan_input_directions": way, "scan_output_directions": way}
+        return self.Scan(state, inputs, outputs=2, body=graph, **options)[1]
+
+    def model(self, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> ModelProto:
+        """The graph as a model with these inputs and outputs."""
+        graph = helper.make_graph(self.nodes, "hf_lstm", inputs, outputs, list(self.constants.values()))
+        return helper.make_model(
+            graph, producer_name="hf_lstm", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
+        )
+
+
+class Packing:
+    """Where the real positions of a mask (B, T) are, and how to bring them to the front, time first, and back."""
+
+    def __init__(self, graph: Graph, mask: str):
+        self.graph, g = graph, graph
+        self.mask = g.Cast(mask, to=TensorProto.BOOL)
+        ones = g.Cast(self.mask, to=INT64)
+        self.lengths = g.ReduceSum(ones, [1], keepdims=0)  # (B,)
+        self.lengths32 = g.Cast(self.lengths, to=INT32)
+        shape = g.Shape(mask)
+        self.batch_size, length = (g.Squeeze(g.Gather(shape, [i]), [0]) for i in (0, 1))
+        times, self.rows = g.Range(0, length, 1), g.Range(0, self.batch_size, 1)
+        # Real positions come first, in their order, then padding.
+        count = g.CumSum(ones, 1)
+        behind = g.Sub(g.Add(times, g.Unsqueeze(self.lengths, [1])), count)
+        rank = g.Where(self.mask, g.Sub(count, 1), behind)  # (B, T)
+        order = g.ScatterElements(g.Mul(ones, 0), rank, g.Expand(times, shape), axis=1)
+        self._order = g.Add(g.Transpose(order, perm=[1, 0]), g.Mul(self.rows, length))  # (T, B), indices into B * T
+        self._rank = g.Add(g.Mul(rank, self.batch_size), g.Unsqueeze(self.rows, [1]))  # (B, T), indices into T * B
+        self.real = g.Unsqueeze(g.Less(g.Unsqueeze(times, [1]), self.lengths), [2])  # (T, B, 1)
+
+    def pack(self, values: str) -> str:
+        """(B, T, ...) -> (T, B, ...)"""
+        return self.graph.Gather(self._flat(values), self._order)
+
+    def unpack(self, values: str) -> str:
+        """(T, B, ...) -> (B, T, ...)"""
+        return self.graph.Gather(self._flat(values), self._rank)
+
+    def last(self, values: str) -> str:
+        """The last real one of each row, the first of a row without any: (T, B, ...) -> (B, ...)"""
+        g = self.graph
+        step = g.Max(g.Sub(self.lengths, 1), 0)
+        return g.Gather(self._flat(values), g.Add(g.Mul(step, self.batch_size), self.rows))
+
+    def clear(self, values: str, value: float = 0.0) -> str:
+        """`value` at padding: (T, B, F) -> (T, B, F)"""
+        return self.graph.Where(self.real, values, value)
+
+    def some(self, values: str) -> str:
+        """Zeros for rows without real positions: (B, F) -> (B, F)"""
+        return self.graph.Where(self.graph.Unsqueeze(self.graph.Greater(self.lengths, 0), [1]), values, 0.0)
+
+    def _flat(self, values: str) -> str:
+        g = self.graph
+        return g.Reshape(values, g.Concat([-1], g.Shape(values, start=2), axis=0))
+
+
+def array(tensor: torch.Tensor) -> np.ndarray:
+    """A parameter as a constant."""
+    return tensor.detach().float().cpu().numpy()
+
+
+def linear(g: Graph, values: str, weight: torch.Tensor, bias: torch.Tensor | None) -> str:
+    """(A, B, I) -> (A, B, O), by a product with the weight as it is, which an embedding may share."""
+    flat = g.Reshape(values, [-1, weight.shape[1]])
+    product = g.Gemm(flat, array(weight), *([] if bias is None else [array(bias)]), transB=1)
+    return g.Reshape(product, g.Concat(g.Shape(values, end=-1), [len(weight)], axis=0))
+
+
+def recurrent(
+    g: Graph, layer: RecurrentLayer, kind: str, inputs: str, lengths: str, state=()
+) -> tuple[str, list[str]]:
+    """
+    One layer: inputs (T, B, E) and lengths (B,) -> outputs (T, B, D * P), zero at padding, and the final state, of
+    (D, B, .) each.
+
+    ONNX has no projection. Outputs of (T, B, D * H), on which it is applied afterwards, come from a recurrence of the
+    weight W_hh W_hr, which reads the output before the projection; so does the state.
+    """
+    weights = layer._weights(torch.float32)
+    projected = layer.output_size != layer.hidden_size
+    if projected:
+        weights = [[w_ih, (w_hh.double() @ w_hr.double()).float(), *bias] for w_ih, w_hh, *bias, w_hr in weights]
+    columns = [np.stack([_gates(kind, tensor) for tensor in each]) for each in zip(*weights, strict=True)]
+    w_ih, w_hh, *biases = columns  # (D, G * H, .)
+    options = {"hidden_size": layer.hidden_size, "direction": ("forward", "bidirectional")[len(weights) - 1]}
+    if kind == "gru":
+        options["linear_before_reset"] = 1
+    if kind == "rnn":
+        options["activations"] = [layer.nonlinearity.capitalize()] * len(weights)
+    bias = np.concatenate(biases, 1) if biases else None
+    run = getattr(g, kind.upper())
+    outputs, *final = run(inputs, w_ih, w_hh, bias, lengths, *state, outputs=1 + len(STATE_NAMES[kind]), **options)
+    if projected:  # (T, D, B, H)
+        outputs = g.MatMul(outputs, np.stack([array(direction[-1]).T for direction in layer._weights(torch.float32)]))
+    return g.Reshape(g.Transpose(outputs, perm=[0, 2, 1, 3]), [0, 0, -1]), final
+
+
+def _gates(kind: str, tensor: torch.Tensor) -> np.ndarray:
+    blocks = array(tensor).reshape(len(GATES[kind]), -1, *tensor.shape[1:])
+    return blocks[GATES[kind]].reshape(tensor.shape)
+
+
+def stack(g: Graph, model: RecurrentModel, values: str, packing: Packing, states=()) -> tuple[str, list[list[str]]]:
+    """The layers of a backbone: (T, B, feature_size) -> (T, B, D * P), zero at padding, and the final states."""
+    finals = []
+    for i, layer in enumerate(model.layers):
+        state = states[i] if states else ()
+        outputs, final = recurrent(g, layer, model.config.model_type, values, packing.lengths32, state)
+        if model.residual_connections and i:
+            outputs = g.Add(outputs, values)
+        if model.norms:
+            norm = model.norms[i]
+            outputs = g.LayerNormalization(outputs, array(norm.weight), array(norm.bias), epsilon=norm.eps)
+            outputs = packing.clear(outputs)
+        values = outputs
+        finals.append(final)
+    return values, finals
+
+
+def characters(g: Graph, encoder: CharacterEncoder, kind: str, ids: str) -> str:
+    """Characters (T, B, C), 0 behind the last -> features (T, B, F), zeros for words without any."""
+    vectors = encoder.embed_chars.weight.detach().clone()
+    vectors[0] = 0
+    there = g.Not(g.Equal(ids, 0))
+    if encoder.recurrent:
+        lengths = g.Reshape(g.ReduceSum(g.Cast(there, to=INT32), [2], keepdims=0), [-1])  # (T * B,)
+        words = g.Reshape(ids, g.Concat([-1], g.Shape(ids, start=2), axis=0))
+        _, (state, *_) = recurrent(
+            g, encoder.layer, kind, g.Gather(array(vectors), g.Transpose(words, perm=[1, 0])), lengths
+        )
+        return g.Reshape(g.Transpose(state, perm=[1, 0, 2]), g.Concat(g.Shape(ids, end=2), [-1], axis=0))
+    # The convolution is a sum of what each of its places makes of each character, which is looked up.
+    filters, width = encoder.convolution, encoder.convolution.kernel_size[0]
+    tables = torch.einsum("ve,fek->kvf", vectors, filters.weight)
+    around = g.Pad(ids, [0, 0, width // 2] * 2)
+    scores = None
+    for k, table in enumerate(tables):
+        end = k + 1 - width or np.iinfo(np.int64).max
+        found = g.Gather(array(table), g.Slice(around, [k], [end], [2]))  # (T, B, C, F)
+        scores = found if scores is None else g.Add(scores, found)
+    maxima = g.ReduceMax(g.Where(g.Unsqueeze(there, [3]), scores, LOWEST), axes=[2], keepdims=0)
+    empty = g.Equal(g.ReduceSum(g.Cast(there, to=INT32), [2]), np.int32(0))  # (T, B, 1)
+    return g.Where(empty, 0.0, g.Add(maxima, array(filters.bias)))
+
+
+def features(g: Graph, model: RecurrentModel, packing: Packing) -> str:
+    """What the first layer reads, (T, B, feature_size), of the inputs of the graph."""
+    parts = [g.Gather(array(model.embed_tokens.weight), packing.pack("input_ids"))]
+    if model.char_encoder is not None:
+        parts.append(characters(g, model.char_encoder, model.config.model_type, packing.pack("char_ids")))
+    if model.embed_shapes is not None:
+        parts.append(g.Gather(array(model.embed_shapes.weight), packing.pack("shape_ids")))
+    if model.context_encoder is not None:
+        parts.append(contexts(g, model, packing))
+    return g.Concat(*parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+def contexts(g: Graph, model: RecurrentModel, packing: Packing) -> str:
+    """The states of the two language models of characters at the ends of each token: (T, B, F)."""
+    encoder = model.context_encoder
+    text = Packing(g, "context_ids")  # 0 at padding
+    spans = packing.pack("context_spans")  # (T, B, 2), counted from the first character
+    ids, found = text.pack("context_ids"), []
+    for direction, language_model in enumerate(encoder.models):
+        place = g.Squeeze(g.Slice(spans, [1 - direction], [2 - direction], [2]), [2])  # (T, B)
+        if direction:
+            ids = g.ReverseSequence(ids, text.lengths, time_axis=0, batch_axis=1)
+            place = g.Max(g.Sub(g.Sub(text.lengths, 1), place), 0)
+        outputs, _ = stack(g, language_model, g.Gather(array(language_model.embed_tokens.weight), ids), text)
+        flat = g.Reshape(outputs, g.Concat([-1], g.Shape(outputs, start=2), axis=0))
+        found.append(g.Gather(flat, g.Add(g.Mul(place, text.batch_size), text.rows)))
+    has_characters = g.Not(g.Equal(g.Slice(spans, [1], [2], [2]), 0))
+    states = g.Where(has_characters, g.Concat(*found, axis=-1), 0.0)
+    if isinstance(encoder.projection, nn.Identity):
+        return states
+    return linear(g, states, encoder.projection.weight, None)
+
+
+def vocabulary_logits(g: Graph, head: nn.Module, hidden: str) -> str:
+    """Any output layer of a language model: (B, T, F) -> (B, T, V)."""
+    if isinstance(head, ClusteredOutput):
+        (project, *table), *tail = head.tables()
+        scores = g.LogSoftmax(linear(g, _projected(g, project, hidden), *table))
+        first = head.cutoffs[0]
+        parts = [g.Slice(scores, [0], [first], [2])]
+        for i, (project, *table) in enumerate(tail, first):
+            own = g.LogSoftmax(linear(g, _projected(g, project, hidden), *table))
+            parts.append(g.Add(own, g.Slice(scores, [i], [i + 1], [2])))
+        return g.Concat(*parts, axis=2)
+    if isinstance(head, MixtureOfSoftmaxes):
+        prior = g.LogSoftmax(linear(g, hidden, head.prior.weight, None))
+        joint = []
+        for i, (weight, bias) in enumerate(
+            zip(*(tensor.split(head.in_features) for tensor in (head.latent.weight, head.latent.bias)), strict=True)
+        ):
+            latent = g.Tanh(linear(g, hidden, weight, bias))
+            own = g.LogSoftmax(linear(g, latent, head.weight, head.bias))
+            joint.append(g.Unsqueeze(g.Add(own, g.Slice(prior, [i], [i + 1], [2])), [0]))
+        return g.ReduceLogSumExp(g.Concat(*joint, axis=0), axes=[0], keepdims=0)
+    return linear(g, hidden, head.weight, head.bias)
+
+
+def _projected(g: Graph, project: nn.Module, values: str) -> str:
+    return values if isinstance(project, nn.Identity) else linear(g, values, project.weight, project.bias)
+
+
+class ConditionalRandomField:
+    """
+    Decoding and posteriors of a [`LinearChainCRF`], for scores (T, B, K) in double precision. As in `crf.py`, "outside
+    the sentence" is label K, in which rows stay from their end on, so that no recursion asks for lengths.
+    """
+
+    def __init__(self, g: Graph, crf: LinearChainCRF, scores: str, packing: Packing):
+        self.g, self.packing = g, packing
+        labels = self.num_labels = crf.num_labels
+        transitions = np.zeros((labels + 1, labels + 1))
+        transitions[:-1, :-1], transitions[-1, :-1], transitions[:-1, -1] = (
+            array(each) for each in (crf.transitions, crf.start_transitions, crf.end_transitions)
+        )
+        self.transitions = np.where(crf._tagging.allowed, transitions, FORBIDDEN)
+        self.outside = np.where(np.arange(labels + 1) < labels, FORBIDDEN, 0.0)
+        padded = g.Pad(g.Cast(scores, to=DOUBLE), [0] * 5 + [1], np.float64(FORBIDDEN))
+        self.scores = g.Where(packing.real, padded, self.outside)  # (T, B, K + 1)
+
+    def _initial(self, *leading: list[int]) -> str:
+        shape = self.g.Concat(*leading, self.g.Unsqueeze(self.packing.batch_size, [0]), [1], axis=0)
+        return self.g.Expand(self.outside, shape)
+
+    def best_path(self) -> str:
+        """The best legal path, (T, B) (Viterbi 1967)."""
+        g = self.g
+
+        def forwards(body, before, score):
+            paths = body.Add(body.Unsqueeze(before, [2]), self.transitions)  # (B, K + 1, K + 1)
+            after = body.Add(body.ReduceMax(paths, axes=[1], keepdims=0), score)
+            return after, after
+
+        best = g.scan(forwards, self._initial(), self.scores, DOUBLE)
+        origins = g.ArgMax(g.Add(g.Unsqueeze(best, [3]), self.transitions), axis=2, keepdims=0)  # (T, B, K + 1)
+
+        def backwards(body, after, origin):
+            label = body.GatherElements(origin, after, axis=1)
+            return label, label
+
+        last = g.Expand(self.num_labels, g.Concat(g.Unsqueeze(self.packing.batch_size, [0]), [1], axis=0))
+        return g.Squeeze(g.scan(backwards, last, origins, INT64, reverse=True), [2])
+
+    def posterior_logits(self, path: str) -> str:
+        """Logarithms of the posteriors, (T, B, K), raised where `path` has not the most probable label."""
+        g = self.g
+        both = np.stack([self.transitions, self.transitions.T])[:, None]
+
+        def step(body, before, score):
+            arriving = body.ReduceLogSumExp(body.Add(body.Unsqueeze(before, [3]), both), axes=[2], keepdims=0)
+            return body.Add(arriving, score), arriving
+
+        pair = g.Concat(*(g.Unsqueeze(each, [1]) for each in (self.scores, self._reversed(self.scores))), axis=1)
+        arriving = g.scan(step, self._initial([2]), pair, DOUBLE)  # (T, 2, B, K + 1)
+        left, right = (g.Gather(arriving, i, axis=1) for i in (0, 1))
+        through = g.Add(g.Add(left, self._reversed(right)), self.scores)
+        posterior = g.LogSoftmax(g.Slice(through, [0], [self.num_labels], [2]), axis=-1)
+        logits = g.Cast(g.Max(posterior, np.float64(LOG_ZERO)), to=FLOAT)
+        path = g.Unsqueeze(path, [2])
+        highest = g.ReduceMax(logits, axes=[2])
+        raised = g.Where(g.Equal(g.ArgMax(logits, axis=2), path), highest, g.Add(highest, 1e-6))
+        return g.Where(g.Equal(np.arange(self.num_labels), path), raised, logits)
+
+    def _reversed(self, values: str) -> str:
+        return self.g.Slice(values, [-1], [np.iinfo(np.int64).min], [0], [-1])
+
+
+def pooled(g: Graph, pooler: nn.Module, hidden: str, packing: Packing) -> str:
+    """As [`SequencePooler`]: (T, B, D * P), zero at padding -> (B, .)."""
+
+    def last() -> str:
+        ends = packing.last(hidden)
+        if pooler.num_directions == 1:
+            return ends
+        half = g.Div(g.Shape(hidden, start=2), [2])
+        backward = g.Slice(g.Gather(hidden, 0), half, [np.iinfo(np.int64).max], [1])
+        return g.Concat(g.Slice(ends, [0], half, [1]), backward, axis=1)
+
+    def mean() -> str:
+        number = g.Cast(g.Max(packing.lengths, 1), to=FLOAT)
+        return g.Div(g.ReduceSum(hidden, [0], keepdims=0), g.Unsqueeze(number, [1]))
+
+    def maximum() -> str:
+        return packing.some(g.ReduceMax(packing.clear(hidden, LOWEST), axes=[0], keepdims=0))
+
+    def attention() -> str:
+        scores = linear(
+            g, g.Tanh(linear(g, hidden, pooler.dense.weight, pooler.dense.bias)), pooler.context.weight, None
+        )
+        weights = g.Softmax(packing.clear(scores, LOWEST), axis=0)
+        return g.ReduceSum(g.Mul(weights, hidden), [0], keepdims=0)
+
+    if pooler.pooling == "concat":
+        return g.Concat(last(), maximum(), mean(), axis=1)
+    return {"last": last, "mean": mean, "max": maximum, "attention": attention}[pooler.pooling]()
+
+
+def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
+    """
+    A model in evaluation. Inputs and outputs have the names and shapes of `forward`; the state of layer i comes in as
+    `past_key_values.i.h`, (B, D, .), and for an LSTM `.c`, and goes out as `present.i.h`.
+    """
+    g, backbone = Graph(), model.base_model
+    inputs, states = input_shapes(backbone), state_shapes(model)
+    packing = Packing(g, "attention_mask")
+    initial = [[g.Transpose(f"past_key_values.{n}", perm=[1, 0, 2]) for n in names] for names in states]
+    hidden, finals = stack(g, backbone, features(g, backbone, packing), packing, initial)
+    outputs = _head_outputs(g, model, hidden, packing)
+    for names, before, after in zip(states, initial, finals if states else (), strict=True):
+        for name, old, new in zip(names, before, after, strict=True):
+            # Of a row without a token, onnxruntime forgets the state.
+            kept = g.Where(g.Unsqueeze(g.Greater(packing.lengths, 0), [1]), new, old)
+            outputs[f"present.{name}"] = g.Transpose(kept, perm=[1, 0, 2]), FLOAT, names[name]
+    for name, (value, _, _) in outputs.items():
+        g.nodes.append(helper.make_node("Identity", [value], [name]))
+    shapes = [(name, INT64, shape) for name, shape in inputs.items()]
+    shapes += [(f"past_key_values.{name}", FLOAT, shape) for names in states for name, shape in names.items()]
+    return g.model(
+        [helper.make_tensor_value_info(*each) for each in shapes],
+        [helper.make_tensor_value_info(name, kind, shape) for name, (_, kind, shape) in outputs.items()],
+    )
+
+
+def input_shapes(backbone: RecurrentModel) -> dict[str, tuple]:
+    """The inputs of a model and their shapes, but for its state."""
+    known = {
+        "input_ids": (BATCH, LENGTH),
+        "attention_mask": (BATCH, LENGTH),
+        "char_ids": (BATCH, LENGTH, "word_length") if backbone.char_encoder else None,
+        "shape_ids": (BATCH, LENGTH) if backbone.embed_shapes else None,
+        "context_ids": (BATCH, "text_length") if backbone.context_encoder else None,
+        "context_spans": (BATCH, LENGTH, 2) if backbone.context_encoder else None,
+    }
+    return {name: shape for name, shape in known.items() if shape}
+
+
+def state_shapes(model: RecurrentPreTrainedModel) -> list[dict[str, tuple]]:
+    """For each layer the tensors of its state and their shapes; empty for a model that cannot continue from one."""
+    backbone = model.base_model
+    if model.config.bidirectional or isinstance(model, RecurrentClassifier):
+        return []
+    names = STATE_NAMES[model.config.model_type]
+    return [
+        {f"{i}.{name}": (BATCH, 1, layer.hidden_size) for name in names} for i, layer in enumerate(backbone.layers)
+    ]
+
+
+def _head_outputs(g: Graph, model: RecurrentPreTrainedModel, hidden: str, packing: Packing) -> dict[str, tuple]:
+    """The outputs of each head: tensor, type and shape."""
+    size = model.config.output_size
+    if isinstance(model, RecurrentModel):
+        return {"last_hidden_state": (packing.unpack(hidden), FLOAT, (BATCH, LENGTH, size))}
+    if isinstance(model, RecurrentForCausalLM):
+        hidden = _projected(g, model.projection, packing.unpack(hidden))
+        return {
+            "logits": (vocabulary_logits(g, model.lm_head, hidden), FLOAT, (BATCH, LENGTH, model.config.vocab_size))
+        }
+    labels = model.config.num_labels
+    if isinstance(model, RecurrentForSequenceClassification):
+        logits = linear(g, pooled(g, model.pooler, hidden, packing), model.score.weight, model.score.bias)
+        return {"logits": (logits, FLOAT, (BATCH, labels))}
+    scores = linear(g, hidden, model.classifier.weight, model.classifier.bias)
+    if model.crf is None:
+        return {"logits": (packing.unpack(scores), FLOAT, (BATCH, LENGTH, labels))}
+    field = ConditionalRandomField(g, model.crf, scores, packing)
+    path = field.best_path()
+    logits = g.Where(g.Unsqueeze(packing.mask, [2]), packing.unpack(field.posterior_logits(path)), 0.0)
+    predictions = g.Where(packing.mask, packing.unpack(path), -100)
+    return {
+        "predictions": (predictions, INT64, (BATCH, LENGTH)),
+        "logits": (logits, FLOAT, (BATCH, LENGTH, labels)),
+    }

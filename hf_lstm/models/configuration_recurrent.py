@@ -1,0 +1,440 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""The fields that LSTM, GRU and RNN configurations share, and the rules that hold between them."""
+
+import copy
+import dataclasses
+import difflib
+import math
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
+
+# Names that transformers itself, or a file it wrote, hands to a configuration beside the declared fields.
+_TRANSFORMERS_NAMES = frozenset(
+    {
+        "attn_implementation",
+        "auto_map",
+        "experts_implementation",
+        "model_type",
+        "name_or_path",
+        "num_labels",
+        "output_attentions",
+        "per_layer_config",
+        "quantization_config",
+        "torch_dtype",
+    }
+)
+
+
+@strict
+class RecurrentConfig(PreTrainedConfig):
+    r"""
+    Base of [`LSTMConfig`], [`GRUConfig`] and [`RNNConfig`].
+
+    Args:
+        vocab_size (`int`, defaults to 10000): Number of tokens, V.
+        hidden_size (`int`, defaults to 256): Number of units of a layer in one direction, H.
+        hidden_sizes (`list[int]`, *optional*): H of each layer in turn, where they differ (Merity et al. 2018, section
+            5: 1150, 1150 and 400). `hidden_size`, that of the last one, and `num_hidden_layers` follow from it and may
+            be left out.
+        embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output,
+            so that input and output embeddings can be tied without a projection.
+        num_hidden_layers (`int`, defaults to 1): Number of layers, L.
+        bidirectional (`bool`, *optional*): Read the sequence in both directions; outputs are concatenated. `None`
+            means what suits the head: True for token classification, False for all others.
+        bias (`bool`, defaults to `True`): Give the layers the two bias vectors of `torch.nn.LSTM`.
+        embedding_dropout (`float`, defaults to 0.0): Rate at which whole token types are dropped from a batch, all
+            their occurrences together (Gal & Ghahramani 2016, section 4.2; Merity et al. 2018, section 4.3).
+        input_dropout (`float`, defaults to 0.0): Dropout rate on the embeddings.
+        hidden_dropout (`float`, defaults to 0.0): Dropout rate between layers.
+        output_dropout (`float`, defaults to 0.0): Dropout rate on the output of the last layer.
+        recurrent_weight_dropout (`float`, defaults to 0.0): Dropout rate on the hidden-to-hidden weights of every
+            layer, `weight_hh`: one mask for all rows and steps of a forward pass (DropConnect, Merity et al. 2018,
+            section 2).
+        variational_dropout (`bool`, defaults to `False`): Draw one mask for a sequence and use it at every time step
+            ("locked" dropout, Gal & Ghahramani 2016, equation 7) instead of a new mask at each step.
+        activation_regularization (`float`, defaults to 0.0): What a language model adds to its training loss: this
+            factor, alpha, times the mean square of the outputs of the last layer, after their dropout (Merity et al.
+            2018, section 4.6). Label smoothing by Trainer takes the place of the model's loss, and of this.
+        temporal_activation_regularization (`float`, defaults to 0.0): The same for beta and the mean square of the
+            change of these outputs, before their dropout, from a token to the next.
+        residual_connections (`bool`, defaults to `False`): Add the input of each layer after the first to its output
+            (Wu et al. 2016, section 3.1).
+        layer_norm (`bool`, defaults to `False`): Normalise the output of each layer (Ba et al. 2016), after the
+            residual connection.
+        layer_norm_eps (`float`, defaults to 1e-5): The constant added to the variance by the normalisation.
+        initializer (`str`, defaults to `"orthogonal"`): `"orthogonal"`: orthogonal recurrent weights (Saxe et al.
+            2014), Xavier-uniform input weights, zero biases; `"uniform"`: as `torch.nn.LSTM`, uniform on
+            [-1/sqrt(H), 1/sqrt(H)].
+        initializer_range (`float`, defaults to 0.2): Standard deviation of embeddings and of the output layer. It is
+            ten times that of transformers, because nothing normalises the inputs of a recurrent layer: with 0.02 they
+            start near zero, and training is slow to begin.
+        tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf
+            2017), through a linear projection where the two sizes differ.
+        output_layer (`str`, defaults to `"softmax"`): How a language model makes probabilities of features:
+            `"softmax"`; `"adaptive"`: tokens in clusters by frequency, of which training computes only those that
+            occur (Grave et al. 2017), for large vocabularies whose ids are sorted by falling frequency; `"mixture"`:
+            a mixture of softmaxes (Yang et al. 2018). See `output_layers.py`, also for what each costs.
+        adaptive_cutoffs (`list[int]`, *optional*): The first token of each cluster of an adaptive softmax. `None`
+            means a 27th, a ninth and a third of `vocab_size`, which the model writes down here.
+        adaptive_div_value (`float`, defaults to 2.0): Each cluster of an adaptive softmax that is not tied reads so
+            many times fewer features than the one before, the first so many times fewer than the head. Clusters of a
+            tied one are rows of the input embedding, all of the same size (Merity et al. 2018).
+        num_softmaxes (`int`, defaults to 10): Number of softmaxes in a mixture, K.
+        lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
+        use_cache (`bool`, defaults to `True`): Return the final states, outside training and in one direction.
+        char_vocab_size (`int`, defaults to 0): Number of characters, 0 for the padding of a word included. Above 0,
+            the models read `char_ids` beside the tokens: `tokenizer.char_vocab_size`.
+        char_embedding_size (`int`, defaults to 30): Size of a character embedding.
+        char_hidden_size (`int`, defaults to 50): Features of a word from its characters.
+        char_encoder (`str`, defaults to `"cnn"`): `"cnn"`: the maxima of convolution filters (Ma & Hovy 2016);
+            `"recurrent"`: the final states of a layer of the model's own family in both directions (Lample et al.
+            2016).
+        char_kernel_size (`int`, defaults to 3): Characters that a filter sees, an odd number.
+        char_dropout (`float`, defaults to 0.0): Dropout rate on the character embeddings, the same for all
+            occurrences of a character in a batch.
+        shape_vocab_size (`int`, defaults to 0): Number of word shapes. Above 0, the models read `shape_ids` beside the
+            tokens: `tokenizer.shape_vocab_size`.
+        shape_embedding_size (`int`, defaults to 10): Size of the embedding of a word shape.
+        word_dropout (`float`, defaults to 0.0): Rate at which tokens become `unk_token_id` in training, so that the
+            model learns to do without the embedding of a word.
+        lm_loss_coef (`float`, defaults to 0.0): What a token classifier of one layer adds to its training loss: this
+            factor, gamma, times the loss of predicting from the output of each direction the token that it reads next
+            (Rei 2017, section 4, with the input embedding as output embedding). More is learnt from little data; an
+            output over the vocabulary is computed, in training only.
+        context_models (`list` of two `dict`, *optional*): Configurations of two language models of characters of the
+            same family, one for reading forwards and one for reading backwards, whose states the models read beside
+            the tokens: `[forward.config.to_dict(), backward.config.to_dict()]`. See [`ContextEncoder`].
+        context_projection_size (`int`, *optional*): Project these states to this size. `None` for no projection.
+        context_dropout (`float`, defaults to 0.0): Dropout rate on these states.
+        train_context_models (`bool`, defaults to `False`): Train the two language models too, which are otherwise
+            frozen and read without dropout.
+        use_crf (`bool`, defaults to `False`): Put a linear-chain CRF over the labels of a token classifier.
+        tag_scheme (`str`, defaults to `"auto"`): The scheme of the label names, whose rules the CRF keeps when it
+            decodes: see [`LinearChainCRF`].
+        pooling (`str`, defaults to `"concat"`): How a sequence classifier makes one vector of a sequence: `"last"`,
+            `"mean"`, `"max"`, `"concat"` or `"attention"`. See [`SequencePooler`].
+        pad_token_id, unk_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens, smaller than
+            `vocab_size`.
+
+    Raises:
+        ValueError: for a value out of range, a pair of values that cannot work, or a misspelt name.
+        huggingface_hub.errors.StrictDataclassFieldValidationError: for a value of the wrong type.
+    """
+
+    # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cache",
+        "past_key_values",
+        "predictions",
+        "marginals",
+        "entity_probabilities",
+    ]
+    _auto_class: ClassVar[str | None] = "AutoConfig"  # saved configurations carry their code
+
+    vocab_size: int = 10000
+    hidden_size: int = 256
+    hidden_sizes: list[int] | None = None
+    embedding_size: int | None = None
+    num_hidden_layers: int = 1
+    bidirectional: bool | None = None
+    bias: bool = True
+
+    embedding_dropout: float | int = 0.0
+    input_dropout: float | int = 0.0
+    hidden_dropout: float | int = 0.0
+    output_dropout: float | int = 0.0
+    variational_dropout: bool = False
+    recurrent_weight_dropout: float | int = 0.0
+    activation_regularization: float | int = 0.0
+    temporal_activation_regularization: float | int = 0.0
+
+    residual_connections: bool = False
+    layer_norm: bool = False
+    layer_norm_eps: float | int = 1e-5
+
+    initializer: Literal["orthogonal", "uniform"] = "orthogonal"
+    initializer_range: float | int = 0.2
+
+    tie_word_embeddings: bool = True
+    output_layer: Literal["softmax", "adaptive", "mixture"] = "softmax"
+    adaptive_cutoffs: list[int] | None = None
+    adaptive_div_value: float | int = 2.0
+    num_softmaxes: int = 10
+    lm_head_bias: bool = True
+    use_cache: bool = True
+
+    char_vocab_size: int = 0
+    char_embedding_size: int = 30
+    char_hidden_size: int = 50
+    char_encoder: Literal["cnn", "recurrent"] = "cnn"
+    char_kernel_size: int = 3
+    char_dropout: float | int = 0.0
+    shape_vocab_size: int = 0
+    shape_embedding_size: int = 10
+    word_dropout: float | int = 0.0
+    lm_loss_coef: float | int = 0.0
+
+    context_models: list[dict] | None = None
+    context_projection_size: int | None = None
+    context_dropout: float | int = 0.0
+    train_context_models: bool = False
+
+    use_crf: bool = False
+    tag_scheme: str = "auto"
+    pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
+
+    pad_token_id: int | None = None
+    unk_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+
+    @property
+    def num_directions(self) -> int:
+        """D: 2 for a bidirectional network, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def state_size(self) -> int:
+        """Size of the output of one direction of a layer, of the last one where their sizes differ."""
+        return self.hidden_size
+
+    @property
+    def output_size(self) -> int:
+        """Size of the output of a layer, both directions together; of the last one where their sizes differ."""
+        return self.num_directions * self.state_size
+
+    @property
+    def input_size(self) -> int:
+        """Size of a token embedding, E."""
+        return self.output_size if self.embedding_size is None else self.embedding_size
+
+    @property
+    def feature_size(self) -> int:
+        """Size of what the first layer reads: the token embedding, with all other features that there are."""
+        char_size = self.char_hidden_size if self.char_vocab_size else 0
+        shape_size = self.shape_embedding_size if self.shape_vocab_size else 0
+        return self.input_size + char_size + shape_size + self.context_size
+
+    @property
+    def context_size(self) -> int:
+        """Size of what the language models of characters tell of a token; 0 without them."""
+        if not self.context_models or self.context_projection_size is not None:
+            return self.context_projection_size or 0
+        return sum(config.output_size for config in self.context_configs)
+
+    @property
+    def context_configs(self) -> list["RecurrentConfig"]:
+        """The configurations of the language models of characters, forward and backward."""
+        return [type(self).from_dict(fields) for fields in self.context_models or ()]
+
+    def __post_init__(self, **kwargs: Any):
+        for name in self._undeclared(kwargs):
+            guess = self._closest_field(name)
+            hint = f"Did you mean `{guess}`?" if guess else f"See the fields of `{type(self).__name__}`."
+            raise ValueError(f"`{name}` (given as {kwargs[name]!r}) is no field of `{type(self).__name__}`. {hint}")
+        self._follow_hidden_sizes()
+        super().__post_init__(**kwargs)
+        self.validate_recurrent()  # here as well, so that construction raises a plain ValueError
+
+    def _follow_hidden_sizes(self):
+        """Fill in what `hidden_sizes` implies and was left at its default."""
+        for name, value in self._implied().items():
+            if getattr(self, name) == getattr(type(self), name):
+                setattr(self, name, value)
+
+    def _implied(self) -> dict[str, int]:
+        """The values of other fields that `hidden_sizes` implies."""
+        if not self.hidden_sizes:
+            return {}
+        return {"hidden_size": self.hidden_sizes[-1], "num_hidden_layers": len(self.hidden_sizes)}
+
+    def of_layer(self, i: int) -> "RecurrentConfig":
+        """The configuration of a stack whose layers all have the size of layer `i`, counted from 0."""
+        if self.hidden_sizes is None:
+            return self
+        config = copy.copy(self)
+        config.hidden_size, config.hidden_sizes = self.hidden_sizes[i], None
+        return config
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """As in transformers. Keys that other tools added to the file are kept; a misspelt field is refused."""
+        foreign = cls._undeclared(config_dict)
+        for name in [*foreign, *cls._undeclared(kwargs)]:
+            if guess := cls._closest_field(name):
+                value = config_dict.get(name, kwargs.get(name))
+                raise ValueError(
+                    f"`{name}` (given as {value!r}) is no field of `{cls.__name__}`. Did you mean `{guess}`?"
+                )
+        known = {name: value for name, value in config_dict.items() if name not in foreign}
+        loaded = super().from_dict(known, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        for name in foreign:
+            logger.warning_once(f"`{name}` is no field of `{cls.__name__}`; it is kept but has no effect.")
+            setattr(config, name, config_dict[name])
+        return loaded
+
+    @classmethod
+    def _undeclared(cls, names) -> list[str]:
+        """The names that are neither fields nor known to transformers."""
+        fields = cls._field_names()
+        return [
+            name
+            for name in names
+            if name not in fields and name not in _TRANSFORMERS_NAMES and not name.startswith("_")
+        ]
+
+    @classmethod
+    def _closest_field(cls, name: str) -> str | None:
+        matches = difflib.get_close_matches(name, cls._field_names(), n=1, cutoff=0.8)
+        return matches[0] if matches else None
+
+    @classmethod
+    def _field_names(cls) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls)]
+
+    def validate_recurrent(self):
+        """The rules between fields; transformers runs it on construction and before saving."""
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
+        layers = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout")
+        for name in (*layers, "recurrent_weight_dropout", "char_dropout", "word_dropout", "context_dropout"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"`{name}` is a probability and must be at least 0 and less than 1, got {value!r}.")
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
+        for name in ("activation_regularization", "temporal_activation_regularization", "lm_loss_coef"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"`{name}` must be a finite number of at least 0, got {value!r}. Use 0 for none.")
+        self._validate_hidden_sizes()
+        self._validate_special_tokens()
+        self._validate_word_features()
+        self._validate_output_layer()
+        self._validate_context_models()
+        self._validate_lm_loss()
+        for name in ("hidden_dropout", "residual_connections"):
+            if self.num_hidden_layers == 1 and getattr(self, name):
+                logger.warning_once(
+                    f"`{name}={getattr(self, name)!r}` acts between layers and has no effect with "
+                    "`num_hidden_layers=1`. Raise `num_hidden_layers`, or leave it out."
+                )
+
+    def _validate_hidden_sizes(self):
+        sizes = self.hidden_sizes
+        if sizes is None:
+            return
+        if not sizes or min(sizes) < 1:
+            raise ValueError(f"`hidden_sizes` must hold a whole number of at least 1 for each layer, got {sizes!r}.")
+        for name, value in self._implied().items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"`{name}={getattr(self, name)!r}` and `hidden_sizes={sizes!r}` disagree: the latter implies "
+                    f"{value}. Leave `{name}` out, or make it {value}."
+                )
+        outputs = [self.of_layer(i).output_size for i in range(len(sizes))]
+        if self.residual_connections and len(set(outputs)) > 1:
+            raise ValueError(
+                "`residual_connections=True` adds the input of a layer to its output, which have different sizes with "
+                f"`hidden_sizes={sizes!r}`: outputs of {outputs}. Make them equal, or leave one of the two out."
+            )
+
+    def _validate_special_tokens(self):
+        for name in ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"):
+            value = getattr(self, name)
+            for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and not 0 <= token_id < self.vocab_size:
+                    raise ValueError(
+                        f"`{name}` must lie between 0 and vocab_size - 1 = {self.vocab_size - 1}, got {value!r}. "
+                        f"Raise `vocab_size`, or set `{name}=None` if there is no such token."
+                    )
+
+    def _validate_output_layer(self):
+        if self.num_softmaxes < 1:
+            raise ValueError(f"`num_softmaxes` must be a whole number of at least 1, got {self.num_softmaxes!r}.")
+        if not (math.isfinite(self.adaptive_div_value) and self.adaptive_div_value >= 1):
+            raise ValueError(
+                f"`adaptive_div_value` must be a finite number of at least 1, got {self.adaptive_div_value!r}."
+            )
+        if self.output_layer == "adaptive" and self.vocab_size < 3:
+            raise ValueError(
+                f"`output_layer='adaptive'` needs at least 3 tokens, got `vocab_size={self.vocab_size!r}`. Use "
+                "`output_layer='softmax'`."
+            )
+        cutoffs = [1] if self.adaptive_cutoffs is None else self.adaptive_cutoffs
+        if not cutoffs or cutoffs != sorted(set(cutoffs)) or cutoffs[0] < 1 or cutoffs[-1] >= max(2, self.vocab_size):
+            raise ValueError(
+                f"`adaptive_cutoffs` must rise from 1 or more to vocab_size - 1 = {self.vocab_size - 1} at most, got "
+                f"{cutoffs!r}. Use `None` for the usual ones."
+            )
+
+    def _validate_word_features(self):
+        for name in ("char_embedding_size", "char_hidden_size", "char_kernel_size", "shape_embedding_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be a whole number of at least 1, got {getattr(self, name)!r}.")
+        for name in ("char_vocab_size", "shape_vocab_size"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must be at least 0, got {getattr(self, name)!r}. Use 0 for none.")
+        if self.char_kernel_size % 2 == 0:
+            raise ValueError(f"`char_kernel_size` must be odd, got {self.char_kernel_size!r}.")
+        if self.char_encoder == "recurrent" and self.char_hidden_size % 2:
+            raise ValueError(
+                f"`char_hidden_size` must be even, half for each direction, with `char_encoder='recurrent'`, got "
+                f"{self.char_hidden_size!r}."
+            )
+        if self.word_dropout and self.unk_token_id is None:
+            raise ValueError(
+                f"`word_dropout={self.word_dropout!r}` turns tokens into `unk_token_id`, which is None. Set it to "
+                "`tokenizer.unk_token_id`."
+            )
+
+    def _validate_lm_loss(self):
+        mixing = {"num_hidden_layers": 1, "layer_norm": False, "context_models": None}
+        for name, value in mixing.items() if self.lm_loss_coef else ():
+            if (given := getattr(self, name)) != value:
+                raise ValueError(
+                    f"`lm_loss_coef={self.lm_loss_coef!r}` asks each direction for the token that it reads next, "
+                    f"which it has seen with `{name}={given!r:.60}`. Set `{name}={value!r}`, or leave it out."
+                )
+
+    def _validate_context_models(self):
+        size = self.context_projection_size
+        if size is not None and (size < 1 or not self.context_models):
+            raise ValueError(
+                f"`context_projection_size` must be at least 1 and needs `context_models`, got {size!r}. Use None for "
+                "no projection."
+            )
+        if self.context_models is None:
+            return
+        kinds = [fields.get("model_type") for fields in self.context_models]
+        if kinds != [self.model_type] * 2:
+            raise ValueError(
+                f"`context_models` must be the configurations of two {self.model_type!r} models, one for each reading "
+                f"direction, got {kinds}. Pass `[forward.config.to_dict(), backward.config.to_dict()]`."
+            )
+        forward, backward = self.context_configs
+        if forward.vocab_size != backward.vocab_size:
+            raise ValueError(
+                f"`context_models` have `vocab_size` {forward.vocab_size} and {backward.vocab_size}, but read the "
+                "same characters. Train both with one tokenizer."
+            )
+        for config in (forward, backward):
+            if config.bidirectional or config.feature_size != config.input_size:
+                raise ValueError(
+                    "`context_models` must be language models in one direction without features of words. Pass the "
+                    "configurations of two models for causal language modelling."
+                )
+
+
+__all__ = ["RecurrentConfig"]

@@ -1,0 +1,505 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""One tokenizer for the LSTM, GRU and RNN models: words, characters, byte-level BPE, unigram or WordPiece.
+
+The whole pipeline lives in `tokenizer.json`, so `PreTrainedTokenizerFast` reads a saved folder to the same ids without
+this file. `LSTMTokenizer` adds what that class lacks: training in one call, and retraining that keeps its options.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import TokenizersBackend
+
+from .characters import CONTEXT_NAMES, INPUT_NAMES, CharacterTokenizer, counted, known_characters
+from .saving import SavingMixin
+
+
+KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
+
+# Options that only some kinds have; every other option of `train_from_iterator` is for all.
+OPTION_KINDS = {
+    "min_frequency": ("word", "char", "bpe", "wordpiece"),
+    "split_punctuation": ("word",),
+    "keep_newlines": ("word", "wordpiece"),
+    "add_prefix_space": ("bpe",),
+}
+
+# What `init_kwargs` hold of tokenizers with inputs beside the ids, but for the table of characters.
+INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
+
+
+class LSTMTokenizer(SavingMixin, CharacterTokenizer):
+    """
+    Tokenizer of the recurrent models, trained by [`~LSTMTokenizer.train_from_iterator`] or
+    [`~LSTMTokenizer.train_from_files`] and otherwise used as any `PreTrainedTokenizerFast`.
+
+    `kind` is one of
+
+    - `"word"`: one id a word; text decodes to the words joined with spaces. Unknown words become `unk_token`.
+    - `"char"`: one id a Unicode code point, spaces and newlines included. Unknown characters become `unk_token`.
+    - `"bpe"`: byte-level byte-pair encoding (Sennrich et al., 2016; on bytes, Radford et al., 2019). Nothing is
+      unknown and any text decodes to itself. Offsets of a token include the space before it, as in GPT-2.
+    - `"unigram"`: unigram language model (Kudo, 2018) over text whose spaces are written `▁`.
+    - `"wordpiece"`: WordPiece (Schuster & Nakajima, 2012), punctuation apart, `##` before the later pieces of a word.
+
+    The ids of `<pad>`, `<unk>`, `<s>` and `</s>` are 0, 1, 2 and 3. Encoding adds none of them, which is what tagging,
+    classification and stateful language modelling want; `add_bos_token=True` and `add_eos_token=True` change that, at
+    training, in `from_pretrained` or later as attributes. To generate from nothing, start from `bos_token_id`: an
+    empty prompt has no ids.
+
+    For taggers, `characters=True` and `word_shapes=True` give `char_ids` and `shape_ids` of each token beside its id,
+    see [`CharacterTokenizer`]; their models need `char_vocab_size` and `shape_vocab_size`. Of words given with
+    `is_split_into_words=True`, `kind="word"` with `split_punctuation=False` makes one token each, but two or more of a
+    word with white space inside and none of an empty or blank one: align labels by `word_ids()`, which skips those.
+
+    Training `"unigram"` or `"wordpiece"` twice on the same corpus can give different vocabularies: their trainers in
+    the `tokenizers` library walk hash tables. The other kinds are reproducible.
+
+    Example:
+
+    ```python
+    >>> from hf_lstm import LSTMTokenizer
+
+    >>> corpus = ["The cat sat.", "The dog sat."]
+    >>> tokenizer = LSTMTokenizer.train_from_iterator(corpus, kind="word", lowercase=True, show_progress=False)
+    >>> tokenizer("The cat ran.")["input_ids"]
+    [6, 7, 1, 4]
+    >>> tokenizer.decode([6, 7, 5, 4])
+    'the cat sat .'
+    ```
+    """
+
+    # No `__init__` here: with one, `from_pretrained` would rebuild the backend from its vocabulary alone and lose the
+    # rest of tokenizer.json. `kind` and `min_frequency` travel in `init_kwargs`, that is in tokenizer_config.json.
+
+    model_input_names = ["input_ids", "attention_mask"]
+    _auto_class = "AutoTokenizer"  # `save_pretrained` copies this file beside tokenizer.json
+
+    @classmethod
+    def train_from_files(cls, files: str | os.PathLike | Iterable[str | os.PathLike], kind: str = "bpe", **options):
+        """
+        Train a tokenizer on UTF-8 text files, read line by line.
+
+        Args:
+            files (`str`, `os.PathLike` or an iterable of them): Path or paths of the files.
+            kind (`str`, *optional*, defaults to `"bpe"`): See [`LSTMTokenizer`].
+            options: Those of [`~LSTMTokenizer.train_from_iterator`].
+
+        Returns:
+            [`LSTMTokenizer`]: The trained tokenizer.
+
+        Raises:
+            `ValueError`: If a file is missing, and whenever [`~LSTMTokenizer.train_from_iterator`] raises it.
+        """
+        paths = [files] if isinstance(files, (str, os.PathLike)) else list(files)
+        for path in paths:
+            if not os.path.isfile(path):
+                raise ValueError(f"`files` names {os.fspath(path)!r}, which is not a file: give paths of text files.")
+        return cls.train_from_iterator(_read_lines(paths), kind, **options)
+
+    @classmethod
+    def train_from_iterator(
+        cls,
+        iterator: Iterable[str] | Iterable[list[str]],
+        kind: str = "bpe",
+        *,
+        vocab_size: int = 30_000,
+        min_frequency: int | None = None,
+        lowercase: bool = False,
+        fold_digits: bool = False,
+        split_punctuation: bool | None = None,
+        keep_newlines: bool | None = None,
+        add_prefix_space: bool | None = None,
+        pad_token: str = "<pad>",
+        unk_token: str = "<unk>",
+        bos_token: str = "<s>",
+        eos_token: str = "</s>",
+        extra_special_tokens: Iterable[str] = (),
+        add_bos_token: bool = False,
+        add_eos_token: bool = False,
+        characters: bool = False,
+        char_min_frequency: int | None = None,
+        max_word_length: int | None = None,
+        word_shapes: bool = False,
+        context_tokenizer: TokenizersBackend | None = None,
+        length: int | None = None,
+        show_progress: bool = True,
+    ):
+        """
+        Train a tokenizer on an iterator of strings.
+
+        Args:
+            iterator (iterable of `str` or of `list[str]`):
+                The texts, or batches of them. For `kind="word"`, sentences already split into words are such batches.
+            kind (`str`, *optional*, defaults to `"bpe"`): See [`LSTMTokenizer`].
+            vocab_size (`int`, *optional*, defaults to 30000): The most ids to use, special tokens included.
+            min_frequency (`int`, *optional*):
+                What is rarer gets no id: words, characters (1 by default) or merged pairs (2 by default). Not for
+                `"unigram"`.
+            lowercase (`bool`, *optional*, defaults to `False`): Whether to lower-case the text.
+            fold_digits (`bool`, *optional*, defaults to `False`): Whether to read every decimal digit as `0`.
+            split_punctuation (`bool`, *optional*, defaults to `True` for `"word"`):
+                Whether punctuation makes words of its own. With `False` words are what white space separates: the
+                choice for text that is already tokenized (Penn Treebank, WikiText, CoNLL). For `"word"`.
+            keep_newlines (`bool`, *optional*, defaults to `False` for `"word"` and `"wordpiece"`):
+                Whether a newline is a token, as language models of verse, code or lines want it, or white space. The
+                other kinds always keep it.
+            add_prefix_space (`bool`, *optional*, defaults to `False` for `"bpe"`):
+                Whether to put a space before the text and before each given word, so that words given with
+                `is_split_into_words=True` get the same ids as words within a text. For `"bpe"`.
+            pad_token, unk_token, bos_token, eos_token (`str`, *optional*): The special tokens, ids 0 to 3.
+            extra_special_tokens (iterable of `str`, *optional*): More special tokens, such as the roles of a chat.
+            add_bos_token, add_eos_token (`bool`, *optional*, defaults to `False`):
+                Whether encoding adds `bos_token` in front and `eos_token` behind.
+            characters (`bool`, *optional*, defaults to `False`):
+                Whether encoding gives `char_ids`, the characters of each token, see [`CharacterTokenizer`].
+            char_min_frequency (`int`, *optional*, defaults to 1 with `characters`):
+                Rarer characters get no id of their own. With 2 or more, training meets unknown ones and learns them.
+            max_word_length (`int`, *optional*, defaults to 20 with `characters`):
+                The most characters of a token, 2 or more. Of longer words the first and the last half are kept.
+            word_shapes (`bool`, *optional*, defaults to `False`):
+                Whether encoding gives `shape_ids`: capitals, digits or punctuation, see [`CharacterTokenizer`].
+            context_tokenizer ([`LSTMTokenizer`], *optional*):
+                The tokenizer, of `kind="char"`, of two language models that a tagger reads. Encoding then gives
+                `context_ids` and `context_spans`, see [`CharacterTokenizer`]. A text is put between two newlines where
+                that tokenizer knows them, else between two of its `eos_token`.
+            length (`int`, *optional*): The number of texts, for the progress bar.
+            show_progress (`bool`, *optional*, defaults to `True`): Whether to show progress bars.
+
+        Returns:
+            [`LSTMTokenizer`]: The trained tokenizer.
+
+        Raises:
+            `ValueError`: If `kind` is unknown, an option is not for that kind, the corpus is empty or not made of
+                strings, `vocab_size` is too small for the special tokens and the alphabet, or an option of
+                `characters` is out of range or given without it, or `context_tokenizer` does not read characters.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"`kind` is {kind!r}: choose one of {', '.join(map(repr, KINDS))}.")
+        options = {
+            "min_frequency": min_frequency,
+            "split_punctuation": split_punctuation,
+            "keep_newlines": keep_newlines,
+            "add_prefix_space": add_prefix_space,
+        }
+        _check_options(kind, options)
+        named = {"pad_token": pad_token, "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
+        extra = _check_special_tokens(named, extra_special_tokens)
+        inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes, context_tokenizer)
+
+        pipeline = Tokenizer(_blank_model(kind, unk_token))
+        pipeline.normalizer = _normalizer(lowercase, fold_digits)
+        pipeline.pre_tokenizer = _pre_tokenizer(kind, split_punctuation is not False, bool(add_prefix_space))
+        pipeline.decoder = _decoder(kind)
+        special = dict.fromkeys([*named.values(), *extra])  # in this order, without duplicates
+        tokens = [AddedToken(token, special=True, normalized=False) for token in special]
+        if keep_newlines:
+            tokens.append(AddedToken("\n", special=False, normalized=False))
+        return cls._train(
+            pipeline,
+            iterator,
+            tokens,
+            vocab_size,
+            length,
+            show_progress,
+            kind=kind,
+            min_frequency=min_frequency,
+            **named,
+            extra_special_tokens=extra,
+            add_bos_token=add_bos_token,
+            add_eos_token=add_eos_token,
+            add_prefix_space=bool(add_prefix_space),
+            padding_side=cls.padding_side,  # named here, because only what is in `init_kwargs` is saved
+            truncation_side=cls.truncation_side,
+            **inputs,
+        )
+
+    def train_new_from_iterator(
+        self,
+        text_iterator: Iterable[str] | Iterable[list[str]],
+        vocab_size: int,
+        length: int | None = None,
+        new_special_tokens: Iterable[str | AddedToken] | None = None,
+        special_tokens_map: dict[str, str] | None = None,
+        *,
+        min_frequency: int | None = None,
+        show_progress: bool = True,
+    ):
+        """
+        Train a tokenizer of the same kind, with the same options, special and added tokens, on another corpus.
+
+        Args:
+            text_iterator (iterable of `str` or of `list[str]`): The texts, or batches of them.
+            vocab_size (`int`): The most ids to use, special tokens included.
+            length (`int`, *optional*): The number of texts, for the progress bar.
+            new_special_tokens (iterable of `str` or `AddedToken`, *optional*): Special tokens to add.
+            special_tokens_map (`dict[str, str]`, *optional*): New names of special tokens, by old name.
+            min_frequency (`int`, *optional*): Defaults to that of this tokenizer.
+            show_progress (`bool`, *optional*, defaults to `True`): Whether to show progress bars.
+
+        Returns:
+            [`LSTMTokenizer`]: The new tokenizer.
+
+        Raises:
+            `ValueError`: As [`~LSTMTokenizer.train_from_iterator`], and if this tokenizer was not trained by it.
+        """
+        kind = self.init_kwargs.get("kind")
+        if kind not in KINDS:
+            raise ValueError(
+                f"`kind` is {kind!r} in this tokenizer, which `LSTMTokenizer` did not train: load it as a "
+                "`PreTrainedTokenizerFast` to retrain it, or use `LSTMTokenizer.train_from_iterator`."
+            )
+        _check_options(kind, {"min_frequency": min_frequency})
+        min_frequency = self.init_kwargs.get("min_frequency") if min_frequency is None else min_frequency
+        renamed = special_tokens_map or {}
+        named = {name: renamed.get(token, token) for name, token in self.special_tokens_map.items()}
+        new = [AddedToken(str(token), special=True, normalized=False) for token in new_special_tokens or ()]
+        extra = [renamed.get(token, token) for token in self.extra_special_tokens] + [token.content for token in new]
+        old = [token for _, token in sorted(self.added_tokens_decoder.items())]
+        unknown = renamed.keys() - {token.content for token in old}
+        if unknown:
+            raise ValueError(f"`special_tokens_map` renames {sorted(unknown)}: choose from {self.all_special_tokens}.")
+        tokens = {token.content: token for token in [*(_rename(token, renamed) for token in old), *new]}
+        return self._train(
+            self.backend_tokenizer,
+            text_iterator,
+            list(tokens.values()),
+            vocab_size,
+            length,
+            show_progress,
+            kind=kind,
+            min_frequency=min_frequency,
+            **named,
+            extra_special_tokens=list(dict.fromkeys(extra)),
+            add_bos_token=self.add_bos_token,
+            add_eos_token=self.add_eos_token,
+            add_prefix_space=self.add_prefix_space,
+            padding_side=self.padding_side,
+            truncation_side=self.truncation_side,
+            model_max_length=self.model_max_length,
+            chat_template=self.chat_template,
+            **{name: self.init_kwargs[name] for name in INPUT_OPTIONS if name in self.init_kwargs},
+        )
+
+    @classmethod
+    def _train(
+        cls,
+        pipeline: Tokenizer,
+        iterator: Iterable[str] | Iterable[list[str]],
+        tokens: list[AddedToken],
+        vocab_size: int,
+        length: int | None,
+        show_progress: bool,
+        **init_kwargs,
+    ):
+        """Train a tokenizer with the steps of `pipeline`, whose first ids are those of `tokens`."""
+        if not isinstance(vocab_size, int) or vocab_size <= len(tokens):
+            raise ValueError(
+                f"`vocab_size` is {vocab_size!r}: give a whole number above {len(tokens)}, the added tokens."
+            )
+        kind, min_frequency, unk_token = (init_kwargs[name] for name in ("kind", "min_frequency", "unk_token"))
+        plain = {token.content for token in tokens if not token.special}  # before the trainer marks them all special
+        common = {"vocab_size": vocab_size, "special_tokens": tokens, "show_progress": show_progress}
+        trainer = _trainer(kind, min_frequency, unk_token, common)
+        backend = Tokenizer(_blank_model(kind, unk_token))
+        backend.normalizer, backend.pre_tokenizer = pipeline.normalizer, pipeline.pre_tokenizer
+        backend.decoder = pipeline.decoder
+
+        texts, characters = _texts(iterator, tokens), Counter()
+        if "max_word_length" in init_kwargs:
+            texts = counted(texts, characters)
+        too_small = f"`vocab_size` is {vocab_size}, too small for the special tokens and the alphabet of the corpus"
+        try:
+            backend.train_from_iterator(texts, trainer, length)
+        except Exception as error:
+            if "vocabulary is not large enough" not in str(error):  # the words of the unigram trainer
+                raise
+            raise ValueError(f"{too_small}: raise it.") from error
+        if backend.get_vocab_size() > vocab_size:
+            raise ValueError(f"{too_small}: raise it to {backend.get_vocab_size()} or more.")
+        if backend.get_vocab_size() == len(tokens):
+            raise ValueError(
+                f"`min_frequency` is {min_frequency}, and nothing in the corpus is so frequent: lower it."
+            )
+
+        if "max_word_length" in init_kwargs:
+            init_kwargs["characters"] = known_characters(characters, init_kwargs["char_min_frequency"])
+        state = json.loads(backend.to_str())
+        for token in state["added_tokens"]:
+            token["special"] = token["content"] not in plain
+        return cls(tokenizer_object=Tokenizer.from_str(json.dumps(state)), **init_kwargs)
+
+    @classmethod
+    def convert_to_native_format(cls, **kwargs):
+        # The library drops `add_bos_token` and `add_eos_token` from a saved folder and trusts the template in
+        # tokenizer.json: the ids come out right, but the attributes would read False and setting one would unset the
+        # other. Read them back from the template, unless it is not one of ours.
+        tokenizer_file = kwargs.get("tokenizer_file")
+        kwargs = super().convert_to_native_format(**kwargs)
+        if tokenizer_file is not None:
+            with open(tokenizer_file, encoding="utf-8") as file:
+                template = (json.load(file).get("post_processor") or {}).get("single") or []
+            added = {piece["SpecialToken"]["id"] for piece in template if "SpecialToken" in piece}
+            if template and added <= {str(kwargs.get("bos_token")), str(kwargs.get("eos_token"))}:
+                kwargs.setdefault("add_bos_token", "SpecialToken" in template[0])
+                kwargs.setdefault("add_eos_token", "SpecialToken" in template[-1])
+        return kwargs
+
+    def _save_pretrained(self, *args, **kwargs):
+        # Padding and truncation belong to the last call; saved, they would come back as defaults of the loaded one.
+        self.backend_tokenizer.no_padding()
+        self.backend_tokenizer.no_truncation()
+        return super()._save_pretrained(*args, **kwargs)
+
+
+def _check_options(kind: str, options: dict):
+    for name, value in options.items():
+        if value is not None and kind not in OPTION_KINDS[name]:
+            kinds = " or ".join(f'`kind="{other}"`' for other in OPTION_KINDS[name])
+            raise ValueError(
+                f'`{name}` is {value!r}, but `kind="{kind}"` has no such option: leave it out or use {kinds}.'
+            )
+    frequency = options.get("min_frequency")
+    if frequency is not None and (not isinstance(frequency, int) or frequency < 1):
+        raise ValueError(f"`min_frequency` is {frequency!r}: give a whole number from 1 up.")
+
+
+def _check_special_tokens(named: dict[str, str], extra: Iterable[str]) -> list[str]:
+    if isinstance(extra, str):
+        raise ValueError(f"`extra_special_tokens` is the single string {extra!r}: give a list of strings.")
+    extra = list(extra)
+    for name, token in [*named.items(), *(("extra_special_tokens", token) for token in extra)]:
+        if not isinstance(token, str) or not token:
+            raise ValueError(f"`{name}` holds {token!r}: give a string that is not empty.")
+    return extra
+
+
+def _input_options(
+    cls,
+    characters: bool,
+    char_min_frequency: int | None,
+    max_word_length: int | None,
+    shapes: bool,
+    context_tokenizer: TokenizersBackend | None,
+):
+    options = {"char_min_frequency": (char_min_frequency, 1, 1), "max_word_length": (max_word_length, 20, 2)}
+    found = {}
+    for name, (value, default, least) in options.items():
+        if value is not None and not characters:
+            raise ValueError(f"`{name}` is {value!r} without characters: leave it out or give `characters=True`.")
+        value = default if value is None else value
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"`{name}` is {value!r}: give a whole number from {least} up.")
+        if characters:
+            found[name] = value
+    names = [name for name, wanted in zip(INPUT_NAMES, (characters, shapes), strict=True) if wanted]
+    if context_tokenizer is not None:
+        found["context_vocab"] = _context_vocab(context_tokenizer)
+        names += CONTEXT_NAMES
+    if names:
+        found["model_input_names"] = [*cls.model_input_names, *names]
+    return found
+
+
+def _context_vocab(tokenizer: TokenizersBackend) -> dict:
+    """The ids that a tokenizer of characters gives to characters, to unknown ones and to what stands around a text."""
+    kind = tokenizer.init_kwargs.get("kind")
+    if kind != "char" or tokenizer.backend_tokenizer.normalizer is not None or tokenizer.pad_token_id != 0:
+        raise ValueError(
+            f'`context_tokenizer` is of kind {kind!r}: give an `LSTMTokenizer` of `kind="char"`, trained without '
+            "`lowercase` and `fold_digits`, with which the language models were trained."
+        )
+    characters = {token: i for token, i in tokenizer.get_vocab().items() if len(token) == 1}
+    boundary = characters.get("\n", tokenizer.eos_token_id)
+    return {"characters": characters, "unknown": tokenizer.unk_token_id, "boundary": boundary}
+
+
+def _normalizer(lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:
+    steps = []
+    if lowercase:
+        steps.append(normalizers.Lowercase())
+    if fold_digits:
+        steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
+    return normalizers.Sequence(steps) if steps else None
+
+
+def _pre_tokenizer(kind: str, split_punctuation: bool, add_prefix_space: bool) -> pre_tokenizers.PreTokenizer:
+    if kind == "bpe":
+        return pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    if kind == "unigram":
+        return pre_tokenizers.Metaspace()
+    if kind == "wordpiece":
+        return pre_tokenizers.BertPreTokenizer()
+    if kind == "char":
+        return pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    # A word is a match; `invert` makes what lies between the matches the thing removed.
+    return pre_tokenizers.Split(Regex(r"\w+|[^\w\s]+" if split_punctuation else r"\S+"), "removed", invert=True)
+
+
+def _decoder(kind: str) -> decoders.Decoder:
+    if kind == "bpe":
+        return decoders.ByteLevel()
+    if kind == "unigram":
+        return decoders.Metaspace()
+    if kind == "char":
+        return decoders.Fuse()
+    # A newline token stands without spaces around it.
+    newlines = [decoders.Fuse(), decoders.Replace(Regex(r" ?\n ?"), "\n")]
+    if kind == "wordpiece":
+        return decoders.Sequence([decoders.WordPiece(), *newlines])
+    return decoders.Sequence([decoders.Replace(Regex(r"\A"), " "), *newlines, decoders.Strip(" ", 1, 0)])
+
+
+def _blank_model(kind: str, unk_token: str) -> models.Model:
+    if kind == "bpe":
+        return models.BPE()
+    if kind == "unigram":
+        return models.Unigram()
+    if kind == "wordpiece":
+        return models.WordPiece(unk_token=unk_token)
+    return models.WordLevel(unk_token=unk_token)
+
+
+def _trainer(kind: str, min_frequency: int | None, unk_token: str, common: dict) -> trainers.Trainer:
+    if kind == "bpe":
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        return trainers.BpeTrainer(min_frequency=min_frequency or 2, initial_alphabet=alphabet, **common)
+    if kind == "unigram":
+        return trainers.UnigramTrainer(unk_token=unk_token, **common)
+    if kind == "wordpiece":
+        return trainers.WordPieceTrainer(min_frequency=min_frequency or 2, **common)
+    return trainers.WordLevelTrainer(min_frequency=min_frequency or 1, **common)
+
+
+def _texts(iterator: Iterable[str] | Iterable[list[str]], tokens: list[AddedToken]) -> Iterator[str]:
+    """The texts of `iterator` cut at `tokens`, as encoding cuts them: counted as words, they would get a second id."""
+    if isinstance(iterator, (str, bytes, dict)) or not isinstance(iterator, Iterable):
+        raise ValueError(
+            f"`iterator` is {iterator!r:.60}: give an iterable of texts such as a list, or paths to "
+            "`LSTMTokenizer.train_from_files`."
+        )
+    cut = re.compile("|".join(re.escape(token.content) for token in tokens if not token.single_word))
+    empty = True
+    for item in iterator:
+        for text in item if isinstance(item, (list, tuple)) else [item]:
+            if not isinstance(text, str):
+                raise ValueError(f"`iterator` holds {text!r:.60}: give strings or lists of strings.")
+            pieces = cut.split(text)
+            empty = empty and not any(piece.strip() for piece in pieces)
+            yield from pieces
+    if empty:
+        raise ValueError("`iterator` holds no text: check the files or texts that you train on.")
+
+
+def _read_lines(paths: list[str | os.PathLike]) -> Iterator[str]:
+    for path in paths:
+        with open(path, encoding="utf-8", newline="") as file:
+            yield from file
+
+
+def _rename(token: AddedToken, renamed: dict[str, str]) -> AddedToken:
+    return AddedToken(**{**token.__getstate__(), "content": renamed.get(token.content, token.content)})

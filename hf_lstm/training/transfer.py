@@ -1,0 +1,245 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Fine-tuning a classifier that begins with the weights of a language model: ULMFiT (Howard & Ruder 2018).
+
+A folder with a language model loads as the backbone of any head, as `from_pretrained` always does; transformers then
+reports the weights of the output layer as not used and those of the new head as new. What the paper adds to plain
+training is here: smaller learning rates for lower layers, a schedule of the rates, and layers that join the training
+one after another.
+"""
+
+import math
+import re
+from functools import partial
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel, TrainerCallback
+
+from .card_trainer import CardTrainer
+
+
+def layer_groups(model: PreTrainedModel) -> list[dict[str, nn.Parameter]]:
+    """
+    The parameters of a recurrent model by layer, from the bottom to the top: the embeddings of whatever kind, each
+    recurrent layer with its normalisation, the head. A tied output embedding is in the first group, and a group
+    without parameters is left out.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]): A backbone of this package, or a model with a head.
+
+    Returns:
+        `list[dict[str, torch.nn.Parameter]]`: Parameters by their names in `model`.
+
+    Raises:
+        `ValueError`: If there are no recurrent layers in `model`.
+
+    Example:
+
+    ```python
+    >>> from hf_lstm import LSTMConfig, LSTMForSequenceClassification
+    >>> from hf_lstm.training.transfer import layer_groups
+
+    >>> model = LSTMForSequenceClassification(LSTMConfig(vocab_size=10, hidden_size=8))
+    >>> [len(group) for group in layer_groups(model)]
+    [1, 4, 2]
+    ```
+    """
+    backbone = getattr(model, "base_model", None)
+    if not isinstance(getattr(backbone, "layers", None), nn.ModuleList):
+        raise ValueError(f"`model` is a {type(model).__name__}, not a recurrent model: give one of this package.")
+    number = len(backbone.layers)
+    levels = dict.fromkeys(backbone.parameters(), 0)
+    for modules in (backbone.layers, backbone.norms):
+        levels |= {parameter: i for i, module in enumerate(modules, 1) for parameter in module.parameters()}
+    groups = [{} for _ in range(number + 2)]
+    for name, parameter in model.named_parameters():
+        groups[levels.get(parameter, number + 1)][name] = parameter
+    return [group for group in groups if group]
+
+
+def parameter_groups(
+    model: PreTrainedModel, learning_rate: float, factor: float = 2.6, weight_decay: float = 0.0
+) -> list[dict]:
+    """
+    Discriminative fine-tuning (Howard & Ruder 2018, section 3.2): the head learns at `learning_rate`, and each group
+    of [`layer_groups`] below at that of the group above it divided by `factor`.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]): The model. Parameters that are frozen now are left out.
+        learning_rate (`float`): Rate of the head.
+        factor (`float`, *optional*, defaults to 2.6): What the rate is divided by from layer to layer, at least 1.
+        weight_decay (`float`, *optional*, defaults to 0.0): For all but biases and normalisations.
+
+    Returns:
+        `list[dict]`: The groups for an optimizer of torch, the head first, with `params`, `lr` and `weight_decay`.
+
+    Raises:
+        `ValueError`: If `factor` is below 1 or `model` is no recurrent model.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_lstm import LSTMConfig, LSTMForSequenceClassification
+    >>> from hf_lstm.training.transfer import parameter_groups
+
+    >>> model = LSTMForSequenceClassification(LSTMConfig(vocab_size=10, hidden_size=8))
+    >>> optimizer = torch.optim.AdamW(parameter_groups(model, 0.01))
+    >>> sorted({round(group["lr"], 5) for group in optimizer.param_groups})
+    [0.00148, 0.00385, 0.01]
+    ```
+    """
+    if not factor >= 1:
+        raise ValueError(f"`factor` is {factor}: give at least 1, by which rates shrink from layer to layer.")
+    groups = []
+    for depth, layer in enumerate(reversed(layer_groups(model))):
+        decayed, others = [], []
+        for name, parameter in layer.items():
+            if parameter.requires_grad:
+                (others if re.search("bias|norm", name) else decayed).append(parameter)
+        rate = learning_rate / factor**depth
+        for parameters, decay in ((decayed, weight_decay), (others, 0.0)):
+            if parameters:
+                groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
+    return groups
+
+
+def slanted_triangular(step: int, num_training_steps: int, cut_frac: float = 0.1, ratio: float = 32) -> float:
+    """
+    Slanted triangular learning rates (Howard & Ruder 2018, section 3.2, equation 3), as a share of the highest rate:
+    a straight rise from `1 / ratio` in the first `cut_frac` of the steps, and a straight descent to it in all others.
+    Where `cut_frac * num_training_steps` is not whole, the rise ends at the step before, and the descent is that much
+    longer; the equation as printed would descend below zero.
+
+    Args:
+        step (`int`): The step, from 0.
+        num_training_steps (`int`): Number of steps, T.
+        cut_frac (`float`, *optional*, defaults to 0.1): Share of the steps in which the rate rises.
+        ratio (`float`, *optional*, defaults to 32): How much smaller the lowest rate is than the highest.
+
+    Returns:
+        `float`: The share, from `1 / ratio` to 1.
+
+    Example:
+
+    ```python
+    >>> from hf_lstm.training.transfer import slanted_triangular
+
+    >>> [round(slanted_triangular(step, 100), 3) for step in (0, 5, 10, 55, 100)]
+    [0.031, 0.516, 1.0, 0.516, 0.031]
+    ```
+    """
+    # A product like 0.07 * 100 lies a rounding error above 7; below, the floor would lose a step.
+    cut = math.floor(num_training_steps * cut_frac + 1e-9)
+    share = step / cut if step < cut else 1 - (step - cut) / max(num_training_steps - cut, 1)
+    return (1 + max(share, 0) * (ratio - 1)) / ratio
+
+
+class FineTuningTrainer(CardTrainer):
+    """
+    A `Trainer` with the learning rates of ULMFiT: [`parameter_groups`] and [`slanted_triangular`]. The optimizer is
+    that of the arguments, `learning_rate` is the highest rate of the head, which is also the one in the logs, and
+    `lr_scheduler_type` and `warmup_steps` have no effect. It joins with other trainers: `class
+    Mine(FineTuningTrainer, LengthBatchingTrainer)`.
+
+    Args:
+        factor (`float`, *optional*, defaults to 2.6): See [`parameter_groups`]; 1 for equal rates.
+        cut_frac (`float`, *optional*, defaults to 0.1): See [`slanted_triangular`].
+        ratio (`float`, *optional*, defaults to 32): See [`slanted_triangular`].
+        kwargs: The arguments of `Trainer`, in their order or by name.
+
+    Raises:
+        `ValueError`: If `cut_frac`, `ratio` or `factor` are out of range.
+
+    Example:
+
+    ```python
+    >>> from transformers import TrainingArguments
+    >>> from hf_lstm import LSTMConfig, LSTMForSequenceClassification
+    >>> from hf_lstm.training.transfer import FineTuningTrainer, GradualUnfreezing
+
+    >>> model = LSTMForSequenceClassification(LSTMConfig(vocab_size=10, hidden_size=8))
+    >>> arguments = TrainingArguments("out", learning_rate=0.01, report_to="none", use_cpu=True)
+    >>> trainer = FineTuningTrainer(model, arguments, callbacks=[GradualUnfreezing()])
+    >>> [group["lr"] for group in trainer.create_optimizer().param_groups][0]
+    0.01
+    ```
+    """
+
+    def __init__(self, *args, factor: float = 2.6, cut_frac: float = 0.1, ratio: float = 32, **kwargs):
+        if not 0 <= cut_frac < 1:
+            raise ValueError(f"`cut_frac` is {cut_frac}: give a share of the steps, from 0 to below 1.")
+        for name, value in (("ratio", ratio), ("factor", factor)):
+            if not value >= 1:
+                raise ValueError(f"`{name}` is {value}: give at least 1.")
+        super().__init__(*args, **kwargs)
+        self.factor, self.cut_frac, self.ratio = factor, cut_frac, ratio
+
+    def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
+        """The optimizer of the arguments over [`parameter_groups`], unless one was given."""
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)
+            groups = parameter_groups(model, self.args.learning_rate, self.factor, self.args.weight_decay)
+            self.optimizer = kind(groups, **options)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
+        """[`slanted_triangular`] on the rate of each group, unless a scheduler was given."""
+        if self.lr_scheduler is None:
+            options = {"cut_frac": self.cut_frac, "ratio": self.ratio, "num_training_steps": num_training_steps}
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, partial(slanted_triangular, **options))
+            self._created_lr_scheduler = True  # by which `Trainer` makes a new one for the next training
+        return self.lr_scheduler
+
+
+class GradualUnfreezing(TrainerCallback):
+    """
+    Gradual unfreezing (Howard & Ruder 2018, section 3.3): training begins with the head alone, and with every epoch
+    the next lower group of [`layer_groups`] joins. A group that has not joined has no gradients, so that neither
+    steps nor weight decay move it. How many take part depends on the epoch alone: training that resumes from a
+    checkpoint goes on as it would have. Parameters that are frozen from the start stay so, and when training ends, the
+    others are all free again.
+
+    Args:
+        epochs_per_group (`float`, *optional*, defaults to 1.0): Epochs, or a fraction of one, until the next joins.
+
+    Raises:
+        `ValueError`: If `epochs_per_group` is not above 0.
+
+    Example:
+
+    ```python
+    >>> from hf_lstm.training.transfer import GradualUnfreezing
+
+    >>> GradualUnfreezing(0.5).groups_at(1.25)
+    3
+    ```
+    """
+
+    def __init__(self, epochs_per_group: float = 1.0):
+        if not epochs_per_group > 0:
+            raise ValueError(f"`epochs_per_group` is {epochs_per_group}: give a number of epochs above 0.")
+        self.epochs_per_group = epochs_per_group
+        self._groups: list[list[nn.Parameter]] = []  # from the top
+
+    def groups_at(self, epoch: float) -> int:
+        """How many groups take part, when so many epochs are done."""
+        return 1 + math.floor(epoch / self.epochs_per_group + 1e-6)  # steps are not exact fractions of an epoch
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        groups = [[p for p in group.values() if p.requires_grad] for group in reversed(layer_groups(model))]
+        self._groups = [group for group in groups if group]
+        self._free(self.groups_at(state.epoch or 0))
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self._free(self.groups_at(state.epoch or 0))
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self._free(len(self._groups))
+
+    def _free(self, number: int) -> None:
+        for i, group in enumerate(self._groups):
+            for parameter in group:
+                parameter.requires_grad_(i < number)
