@@ -23,7 +23,6 @@ from .models.modeling_lstm import (
     LSTMModel,
     LSTMPreTrainedModel,
 )
-from .models.modeling_recurrent import AUTO_CLASSES
 from .models.modeling_rnn import (
     RNNForCausalLM,
     RNNForSequenceClassification,
@@ -64,11 +63,11 @@ __all__ = [
 
 def _register() -> None:
     """Make our classes known to the Auto classes; `exist_ok`, lest an "lstm" of transformers' own break the import."""
-    for family, config_class in (("LSTM", LSTMConfig), ("GRU", GRUConfig), ("RNN", RNNConfig)):
-        transformers.AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
-        transformers.AutoTokenizer.register(config_class, LSTMTokenizer, exist_ok=True)
-        for auto_class, head in AUTO_CLASSES.items():
-            getattr(transformers, auto_class).register(config_class, globals()[family + head], exist_ok=True)
+    for family in (LSTMPreTrainedModel, GRUPreTrainedModel, RNNPreTrainedModel):
+        transformers.AutoConfig.register(family.config_class.model_type, family.config_class, exist_ok=True)
+        transformers.AutoTokenizer.register(family.config_class, LSTMTokenizer, exist_ok=True)
+        for auto_class, head in family.heads().items():
+            getattr(transformers, auto_class).register(family.config_class, head, exist_ok=True)
 
 
 _register()

@@ -29,6 +29,8 @@ class Family:
         return self.config_class(**(sizes | {"initializer": "uniform", "initializer_range": 1.0} | fields))
 
     def build(self, suffix: str, **fields):
+        if suffix not in STATEFUL_HEADS:  # which refuse what only a language model has
+            fields = {name: value for name, value in fields.items() if name not in OF_LANGUAGE_MODELS}
         return self.head(suffix)(self.config(**fields)).eval()
 
     def __str__(self):
@@ -50,6 +52,7 @@ VARIANTS = {
 MIXTURE = {"output_layer": "mixture", "num_softmaxes": 3}
 ADAPTIVE = {"output_layer": "adaptive", "adaptive_cutoffs": [5, 12]}
 UNTIED_ADAPTIVE = ADAPTIVE | {"tie_word_embeddings": False, "adaptive_div_value": 2}
+OF_LANGUAGE_MODELS = MIXTURE | UNTIED_ADAPTIVE
 LSTM_VARIANTS = {"projection": {"projection_size": 4}, "adaptive": ADAPTIVE}
 GRU_VARIANTS = {"adaptive, untied": UNTIED_ADAPTIVE}
 RNN_VARIANTS = {"relu": {"nonlinearity": "relu"}, "mixture": MIXTURE}

@@ -24,7 +24,8 @@ from transformers import Trainer, TrainingArguments
 
 from hf_lstm import RecurrentCache
 from hf_lstm.models import layers
-from hf_lstm.models.layers import Padding
+from hf_lstm.models.padding import Padding
+from hf_lstm.models.text_inputs import dropped_types
 
 
 RATE = 0.4
@@ -300,7 +301,7 @@ def test_penalty_under_autocast_and_checkpointing(family):
 
 def test_embedding_dropout_scales_what_it_keeps():
     """Merity et al. 2018, section 4.3: whole word types, and 1 / (1 - p) for the others."""
-    factors = layers.dropped_types(torch.arange(5000)[None], 5000, 0.1, torch.float64)
+    factors = dropped_types(torch.arange(5000)[None], 5000, 0.1, torch.float64)
     assert factors.shape == (1, 5000, 1)
     assert_close(factors[factors != 0], torch.full_like(factors[factors != 0], 1 / 0.9), 1e-12)
     assert 0.08 < (factors == 0).double().mean() < 0.12

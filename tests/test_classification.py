@@ -13,7 +13,7 @@ from torch import nn
 from transformers import DataCollatorForTokenClassification, EvalPrediction, Trainer, TrainingArguments
 
 from hf_lstm.data.tag_schemes import read_spans
-from hf_lstm.models.classification import SequencePooler
+from hf_lstm.models.sequence_classification import SequencePooler
 from hf_lstm.models.text_inputs import distinct_rows
 
 

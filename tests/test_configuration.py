@@ -56,6 +56,24 @@ MISSPELT = {
 }
 
 
+# What people type who come from elsewhere, and the field that they are to use.
+FROM_ELSEWHERE = {
+    "num_layers": "num_hidden_layers",
+    "n_layers": "num_hidden_layers",
+    "dropout": "hidden_dropout",
+    "input_size": "embedding_size",
+    "hidden_dim": "hidden_size",
+    "units": "hidden_size",
+    "proj_size": "projection_size",
+    "embedding_dim": "embedding_size",
+}
+OPTIONS_OF_HEADS = {
+    "ForCausalLM": {"output_layer": "mixture", "num_softmaxes": 3, "activation_regularization": 2.0},
+    "ForTokenClassification": {"use_crf": True, "tag_scheme": "BIO"},
+    "ForSequenceClassification": {"pooling": "attention"},
+}
+
+
 @pytest.mark.parametrize(("fields", "name", "value"), BAD_VALUES, ids=[str(case[0]) for case in BAD_VALUES])
 @each_family
 def test_bad_values_are_refused(family, fields, name, value):
@@ -81,9 +99,44 @@ def test_misspelt_names_are_refused(family, name, meant):
 
 
 def test_fields_of_another_family_are_refused():
+    owners = {"projection_size": LSTM, "forget_gate_bias": LSTM, "nonlinearity": RNN}
     for family, field in ((GRU, "projection_size"), (RNN, "forget_gate_bias"), (LSTM, "nonlinearity")):
-        with pytest.raises(ValueError, match=f"`{field}`"):
+        with pytest.raises(ValueError, match=f"`{field}`.* a field of `{owners[field]}Config`"):
             family.config_class(**{field: 1})
+
+
+@pytest.mark.parametrize(("name", "ours"), FROM_ELSEWHERE.items(), ids=FROM_ELSEWHERE)
+def test_names_of_other_packages_get_a_pointer(name, ours, tmp_path):
+    with pytest.raises(ValueError, match=f"`{name}`.*`{ours}`"):
+        LSTM.config_class(**{name: 2})
+    LSTM.config_class().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"`{name}`.*`{ours}`"):
+        transformers.AutoConfig.from_pretrained(tmp_path, **{name: 2})
+    assert ours in {field.name for field in dataclasses.fields(LSTM.config_class)}
+
+
+@pytest.mark.parametrize(("head", "options"), OPTIONS_OF_HEADS.items(), ids=OPTIONS_OF_HEADS)
+@each_family
+def test_options_of_another_head_are_refused(family, head, options, tmp_path):
+    """And say whose they are. A backbone keeps them for the head that it may get."""
+    for other in OPTIONS_OF_HEADS.keys() - {head}:
+        for name, value in options.items():
+            refusal = f"`{name}={value!r}` is an option of `{family}{head}`, .* on `{family}{other}`"
+            with pytest.raises(ValueError, match=refusal):
+                family.head(other)(family.config(**{name: value}))
+    model = family.head(head)(family.config(bidirectional=False, **options))
+    family.head("Model")(family.config(**options)).save_pretrained(tmp_path)
+    assert {name: getattr(family.head(head).from_pretrained(tmp_path).config, name) for name in options} == options
+
+    # What is loaded into another head leaves the options of its own behind, and no trace of them in what is saved.
+    model.save_pretrained(tmp_path)
+    for other in OPTIONS_OF_HEADS.keys() - {head}:
+        loaded = family.head(other).from_pretrained(tmp_path)
+        defaults = {name: getattr(family.config_class, name) for name in options}
+        assert {name: getattr(loaded.config, name) for name in options} == defaults
+        name, value = next(iter(OPTIONS_OF_HEADS[next(iter(OPTIONS_OF_HEADS.keys() - {head, other}))].items()))
+        with pytest.raises(ValueError, match=f"`{name}={value!r}` is an option of"):
+            family.head(other).from_pretrained(tmp_path, **{name: value})
 
 
 def test_impossible_pairs_are_refused():
@@ -209,7 +262,7 @@ def test_a_value_set_later_is_checked_before_saving(family, tmp_path):
 
 @each_family
 def test_every_field_is_documented(family):
-    documented = family.config_class.__doc__ + family.config_class.__mro__[1].__doc__
+    documented = "".join(each.__doc__ for each in family.config_class.__mro__ if each.__module__.startswith("hf_lstm"))
     inherited = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)}
     for field in dataclasses.fields(family.config_class):
         assert field.name in inherited or f"{field.name} (`" in documented or f"{field.name}, " in documented, field

@@ -15,7 +15,7 @@ from transformers.generation import (
 )
 
 from hf_lstm.models.generation import NUCLEUS, TokenSelector, draw
-from hf_lstm.models.modeling_recurrent import RecurrentForCausalLM
+from hf_lstm.models.language_modeling import RecurrentForCausalLM
 
 
 class Odd(StoppingCriteria):

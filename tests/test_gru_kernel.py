@@ -7,7 +7,7 @@ import pytest
 import torch
 from families import GRU, assert_close, each_direction, each_mask, states
 
-from hf_lstm.models import modeling_gru
+from hf_lstm.models import gru
 
 
 LENGTH = 11  # the path is for 8 steps and more
@@ -40,10 +40,8 @@ def run_torch(layer, inputs, state, *weights):
 def calls(monkeypatch):
     """A list that grows by an entry for each direction that runs on the path."""
     found = []
-    forward = modeling_gru.GRUSequence.forward
-    monkeypatch.setattr(
-        modeling_gru.GRUSequence, "forward", staticmethod(lambda *args: found.append(args) or forward(*args))
-    )
+    forward = gru.GRUSequence.forward
+    monkeypatch.setattr(gru.GRUSequence, "forward", staticmethod(lambda *args: found.append(args) or forward(*args)))
     return found
 
 

@@ -9,7 +9,7 @@ from families import FAMILIES, GRU, LSTM, MASKS, assert_close, each_direction, e
 from reference import run_layer, run_model
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hf_lstm.models.layers import Padding, cost_of, join_rows
+from hf_lstm.models.padding import Padding, cost_of, join_rows
 
 
 def torch_twin(family, config):

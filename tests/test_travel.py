@@ -26,9 +26,9 @@ from transformers.dynamic_module_utils import get_relative_import_files, get_rel
 from without_package import PROMPT, TEXTS, answers, recorded_warnings, save_all, write_text
 
 import hf_lstm
-from hf_lstm.models.modeling_recurrent import AUTO_CLASSES
 
 
+AUTO_CLASSES = {name: head.__name__.removeprefix("LSTM") for name, head in hf_lstm.LSTMPreTrainedModel.heads().items()}
 PACKAGE = Path(hf_lstm.__file__).parent / "models"
 TRAVELLING = sorted(file.name for file in PACKAGE.glob("*.py") if file.name != "__init__.py")
 MODELS = {f"{family}{head}": (family, auto_class) for family in FAMILIES for auto_class, head in AUTO_CLASSES.items()}
@@ -363,7 +363,8 @@ OWN = {
     """,
     "layer": """
         from hf_lstm.models.configuration_lstm import LSTMConfig
-        from hf_lstm.models.modeling_lstm import LSTMForCausalLM, LSTMLayer, LSTMModel
+        from hf_lstm.models.lstm import LSTMLayer
+        from hf_lstm.models.modeling_lstm import LSTMForCausalLM, LSTMModel
 
         class OwnConfig(LSTMConfig):
             sharpness: float = 2.0

@@ -30,14 +30,17 @@ from transformers.utils import logging
 from ..distributed import is_sharded
 from ..evaluation_mode import evaluation_mode
 from ..models.cache import State
-from ..models.layers import Padding, RecurrentLayer
-from ..models.modeling_recurrent import RecurrentModel, RecurrentPreTrainedModel
+from ..models.layers import RecurrentLayer
+from ..models.modeling_recurrent import RecurrentModel
+from ..models.padding import Padding
+from ..models.pretrained import RecurrentPreTrainedModel, recurrent_model
+from ..models.stack import RecurrentStack
+from ..models.text_inputs import TextInputs
 from .plotting import plot_gates, plot_gradient_flow
 
 
 logger = logging.get_logger(__name__)
 
-INPUTS = ("input_ids", "attention_mask", "inputs_embeds", "char_ids", "shape_ids", "context_ids", "context_spans")
 GATES = {"lstm": {"i": 0, "f": 1, "o": 3}, "gru": {"r": 0, "z": 1}}  # which block of rows of the weights they have
 
 
@@ -85,13 +88,9 @@ def gradient_flow(
     model: RecurrentPreTrainedModel,
     input_ids: torch.LongTensor | None = None,
     attention_mask: torch.Tensor | None = None,
-    inputs_embeds: torch.Tensor | None = None,
-    char_ids: torch.LongTensor | None = None,
-    shape_ids: torch.LongTensor | None = None,
-    context_ids: torch.LongTensor | None = None,
-    context_spans: torch.LongTensor | None = None,
     step: int | None = None,
     seed: int = 0,
+    **inputs: torch.Tensor,
 ) -> GradientFlow:
     r"""
     How far the gradient of a loss at one step reaches back. The loss is L = u · y, with y the output of the network at
@@ -108,8 +107,8 @@ def gradient_flow(
 
     Args:
         model ([`RecurrentPreTrainedModel`]): A backbone, or a model with one.
-        input_ids, attention_mask, inputs_embeds, char_ids, shape_ids, context_ids, context_spans:
-            Inputs as in [`RecurrentModel.forward`]. Padding is left out: lags count real positions.
+        input_ids, attention_mask, inputs: The fields of [`TextInputs`]. Padding is left out: lags count real
+            positions.
         step (`int`, *optional*): Position of the loss; the rest is not read. Defaults to the last one.
         seed (`int`, defaults to 0): Seed of the random directions.
 
@@ -134,9 +133,8 @@ def gradient_flow(
     True
     ```
     """
-    backbone = _backbone(model)
-    features = char_ids, shape_ids, context_ids, context_spans
-    hidden_states, mask = _embed(backbone, input_ids, attention_mask, inputs_embeds, *features)
+    backbone = recurrent_model(model).base_model
+    hidden_states, mask = _embed(backbone, TextInputs(input_ids, attention_mask, **inputs))
     if step is not None:
         if not 0 <= step < mask.shape[1]:
             raise ValueError(f"`step` must lie between 0 and T - 1 = {mask.shape[1] - 1}, got {step!r}.")
@@ -248,15 +246,15 @@ def gate_activations(
     (1, 1, 8)
     ```
     """
-    backbone = _backbone(model)
+    backbone = recurrent_model(model).base_model
     if backbone.config.model_type not in GATES:
         raise ValueError(f"`model` is a {type(model).__name__}, which has no gates. Use an LSTM or a GRU.")
     encoded = tokenizer(text, return_tensors="pt")
-    inputs = {name: encoded[name].to(backbone.device) for name in INPUTS if name in encoded}
+    inputs = {name: encoded[name].to(backbone.device) for name in TextInputs._fields if name in encoded}
     if not inputs["input_ids"].numel():
         raise ValueError(f"`text` {text!r} has no tokens. Give one with at least one token.")
     with torch.no_grad(), torch.autocast(backbone.device.type, enabled=False):
-        runs, _ = _replay(backbone, *_embed(backbone, **inputs))
+        runs, _ = _replay(backbone, *_embed(backbone, TextInputs(**inputs)))
         gates = [[_gates(run, d) for d in range(len(run.states))] for run in runs]
     states = [[[torch.cat(part) for part in zip(*d, strict=True)] for d in run.states] for run in runs]
     names, blocks = backbone.layers[0].state_names, GATES[backbone.config.model_type]
@@ -332,7 +330,7 @@ class GradientFlowCallback(TrainerCallback):
         max_growth: float = 100.0,
         max_jump: float = 10.0,
     ):
-        self.inputs = {name: inputs[name] for name in INPUTS if inputs.get(name) is not None}
+        self.inputs = {name: inputs[name] for name in TextInputs._fields if inputs.get(name) is not None}
         if not {"input_ids", "inputs_embeds"} & self.inputs.keys():
             raise ValueError(
                 f"`inputs` has {sorted(inputs)}, but neither `input_ids` nor `inputs_embeds`. Pass what the data "
@@ -380,7 +378,7 @@ class GradientFlowCallback(TrainerCallback):
         memory, growth, steps = flow.memory_length().max(0).min(), flow.growth.max(), flow.norms.shape[-1]
         if memory < min(self.min_memory, steps):
             reach = f"a loss keeps less than a hundredth of its gradient {memory} of {steps - 1} steps back"
-            self._warn("vanishing", state, reach, _against_vanishing(_backbone(model).config))
+            self._warn("vanishing", state, reach, _against_vanishing(recurrent_model(model).config))
         if not growth <= self.max_growth:  # NaN included
             reach = f"a gradient grows {growth:.3g} times on its way back over {steps - 1} steps"
             self._warn("exploding", state, reach, _against_explosion(args))
@@ -433,17 +431,22 @@ class _Run:
 
 
 def _replay(
-    backbone: RecurrentModel, hidden_states: torch.Tensor, mask: torch.Tensor
+    backbone: RecurrentStack, hidden_states: torch.Tensor, mask: torch.Tensor
 ) -> tuple[list[_Run], torch.Tensor]:
     """The stack once more, in the type of `hidden_states`: each layer, and the outputs of the last, (B, T, D * P)."""
     runs = []
-    for i, layer in enumerate(backbone.layers):
-        weights = [[weight.detach() for weight in own] for own in layer._weights(hidden_states.dtype)]
-        states = [_run_direction(layer, hidden_states, mask, own, d == 1) for d, own in enumerate(weights)]
-        runs.append(_Run(layer, weights, hidden_states, states))
-        outputs = [torch.stack([state[0] for state in own], dim=1) for own in states]
-        hidden_states = _finish_layer(backbone, i, torch.cat(outputs, dim=-1), hidden_states)
-    return runs, hidden_states
+
+    def run(i: int, layer: RecurrentLayer, inputs: torch.Tensor) -> torch.Tensor:
+        weights = [[weight.detach() for weight in own] for own in layer._weights(inputs.dtype)]
+        states = [_run_direction(layer, inputs, mask, own, d == 1) for d, own in enumerate(weights)]
+        runs.append(_Run(layer, weights, inputs, states))
+        return torch.cat([torch.stack([state[0] for state in own], dim=1) for own in states], dim=-1)
+
+    def normalize(norm: nn.LayerNorm, outputs: torch.Tensor) -> torch.Tensor:
+        weight, bias = (parameter.detach().to(outputs) for parameter in (norm.weight, norm.bias))
+        return F.layer_norm(outputs, norm.normalized_shape, weight, bias, norm.eps)
+
+    return runs, backbone.walk(hidden_states, run, normalize)[-1]
 
 
 def _run_direction(layer, inputs: torch.Tensor, mask: torch.Tensor, weights, reverse: bool) -> list[State]:
@@ -458,40 +461,11 @@ def _run_direction(layer, inputs: torch.Tensor, mask: torch.Tensor, weights, rev
     return states[::-1] if reverse else states
 
 
-def _finish_layer(backbone: RecurrentModel, i: int, outputs: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    """As [`RecurrentModel._finish_layer`], in another type than that of the parameters."""
-    if backbone.residual_connections and i:
-        outputs = outputs + inputs
-    if not backbone.norms:
-        return outputs
-    norm = backbone.norms[i]
-    weight, bias = (parameter.detach().to(outputs) for parameter in (norm.weight, norm.bias))
-    return F.layer_norm(outputs, norm.normalized_shape, weight, bias, norm.eps)
-
-
-def _backbone(model: nn.Module) -> RecurrentModel:
-    backbone = getattr(model, "base_model", model)
-    layers = getattr(backbone, "layers", None)
-    if not layers or not hasattr(layers[0], "cell_function"):  # a copy in a saved folder has classes of its own
-        raise ValueError(f"`model` is a {type(model).__name__}. Pass a recurrent model of this package.")
-    return backbone
-
-
-def _embed(
-    backbone: RecurrentModel,
-    input_ids=None,
-    attention_mask=None,
-    inputs_embeds=None,
-    char_ids=None,
-    shape_ids=None,
-    context_ids=None,
-    context_spans=None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the first layer reads, (B, T, E), zero at padding, and where the real positions are, (B, T)."""
+def _embed(backbone: RecurrentModel, text: TextInputs) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the first layer reads, (B, T, F), zero at padding, and where the real positions are, (B, T)."""
     with torch.no_grad(), evaluation_mode(backbone):
-        values = backbone._embed(input_ids, inputs_embeds)
-        values = backbone._with_word_features(values, char_ids, shape_ids, context_ids, context_spans)
-        padding = backbone._padding(attention_mask, *values.shape[:2], 0)
+        values = backbone.embed(text)
+        padding = backbone._padding(text.attention_mask, *values.shape[:2], 0)
     mask = values.new_ones(values.shape[:2], dtype=torch.bool) if padding is None else padding.mask
     dtype = torch.float32 if values.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
     return values.masked_fill(~mask[..., None], 0).to(dtype), mask

@@ -20,7 +20,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from .. import __version__
-from .folders import HOMEPAGE, TASKS, files_and_code, line_of, section, usage
+from .folders import HOMEPAGE, files_and_code, line_of, section, usage
 
 
 FAMILIES = {"lstm": "an LSTM", "gru": "a gated recurrent unit network (GRU)", "rnn": "a plain recurrent network"}
@@ -275,9 +275,9 @@ def _saved_config(folder: Path) -> dict:
 
 
 def _task(model: PreTrainedModel) -> str:
-    if model._auto_class not in TASKS:
+    if getattr(model, "pipeline_task", "feature-extraction") == "feature-extraction":
         raise ValueError(f"`task` of a {type(model).__name__} is not known. Give one, such as 'feature-extraction'.")
-    return TASKS[model._auto_class]
+    return model.pipeline_task
 
 
 def _eval_results(name: str, task: str, data: TrainingData, results: list[Measurement]) -> dict:
@@ -344,13 +344,13 @@ def _has_crf(model: PreTrainedModel) -> bool:
 
 def _output_layer(model: PreTrainedModel) -> str | None:
     """That of a language model, if it is not a plain softmax."""
-    layer = model.config.output_layer if model._auto_class == "AutoModelForCausalLM" else "softmax"
+    layer = model.config.output_layer if model.pipeline_task == "text-generation" else "softmax"
     return None if layer == "softmax" else layer
 
 
 def _labels(model: PreTrainedModel) -> str:
     """How many labels a classifier has, and which."""
-    if model._auto_class not in ("AutoModelForSequenceClassification", "AutoModelForTokenClassification"):
+    if model.pipeline_task not in ("text-classification", "token-classification"):
         return ""
     names = list(model.config.id2label.values())
     listed = ": " + ", ".join(f"`{label}`" for label in names) if len(names) <= MOST_LABELS else ""

@@ -21,11 +21,6 @@ from transformers.dynamic_module_utils import get_relative_import_files
 
 
 HOMEPAGE = "https://github.com/hf-lstm/hf-lstm"
-TASKS = {
-    "AutoModelForCausalLM": "text-generation",
-    "AutoModelForSequenceClassification": "text-classification",
-    "AutoModelForTokenClassification": "token-classification",
-}
 PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}  # files whose loading can run code
 
 # The table of the code stands between two comments, and what stands between them is brought up to date at each saving.
@@ -133,7 +128,7 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     name, kind = (repo_id or folder.resolve().name).split("/")[-1], type(saved).__name__
     own_tags, task = ["hf_lstm", "custom_code"], None
     if isinstance(saved, PreTrainedModel):
-        task = TASKS.get(saved._auto_class, "feature-extraction")
+        task = saved.pipeline_task
         own_tags.insert(1, saved.config.model_type)
     header = ModelCardData(
         library_name="transformers", pipeline_tag=task, tags=list(dict.fromkeys([*own_tags, *tags]))

@@ -33,7 +33,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 import hf_lstm
 
-from ..models.modeling_recurrent import RecurrentPreTrainedModel
+from ..models.pretrained import RecurrentPreTrainedModel, recurrent_model
 
 
 QUANTIZED = "LSTM", "Gemm", "MatMul", "Gather"
@@ -100,10 +100,9 @@ def export_onnx(
     if isinstance(model, (str, os.PathLike)):
         model, own_tokenizer = _load(Path(model))
         tokenizer = tokenizer or own_tokenizer
-    if not isinstance(model, RecurrentPreTrainedModel):
+    if recurrent_model(model) is not model:
         raise ValueError(
-            f"`model` is a {type(model).__name__}, no model of hf_lstm. Pass one, or the folder that it was saved to; "
-            "of adapters of peft, `merge_and_unload()` makes one."
+            f"`model` is a {type(model).__name__} with adapters of peft. Pass what `merge_and_unload()` makes of it."
         )
     model = copy.deepcopy(model).float().cpu().eval()
     proto = build_model(model)
@@ -187,7 +186,11 @@ def _random_batch(model: RecurrentPreTrainedModel) -> dict[str, torch.Tensor]:
     def ids(size: int, *more: int, least: int = 0) -> torch.Tensor:
         return torch.randint(least, size, (*mask.shape, *more), generator=random)
 
-    batch = {"input_ids": ids(config.vocab_size), "attention_mask": mask}
+    batch = {"attention_mask": mask}
+    if config.vocab_size is None:
+        batch["inputs_embeds"] = torch.randn(*mask.shape, config.input_size, generator=random)
+    else:
+        batch["input_ids"] = ids(config.vocab_size)
     if config.char_vocab_size:
         batch["char_ids"] = ids(config.char_vocab_size, 5, least=1) * (torch.arange(5) < ids(6, 1))
     if config.shape_vocab_size:

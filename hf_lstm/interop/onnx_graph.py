@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..models.classification import RecurrentClassifier, RecurrentForSequenceClassification
 from ..models.crf import LOG_ZERO, LinearChainCRF
 from ..models.layers import RecurrentLayer
-from ..models.modeling_recurrent import RecurrentForCausalLM, RecurrentModel, RecurrentPreTrainedModel
+from ..models.modeling_recurrent import RecurrentModel
 from ..models.output_layers import ClusteredOutput, MixtureOfSoftmaxes
+from ..models.pretrained import RecurrentPreTrainedModel
+from ..models.stack import RecurrentStack
 from ..models.text_inputs import CharacterEncoder
 
 
@@ -196,21 +197,21 @@ def _gates(kind: str, tensor: torch.Tensor) -> np.ndarray:
     return blocks[GATES[kind]].reshape(tensor.shape)
 
 
-def stack(g: Graph, model: RecurrentModel, values: str, packing: Packing, states=()) -> tuple[str, list[list[str]]]:
-    """The layers of a backbone: (T, B, feature_size) -> (T, B, D * P), zero at padding, and the final states."""
+def stack(g: Graph, model: RecurrentStack, values: str, packing: Packing, states=()) -> tuple[str, list[list[str]]]:
+    """The layers of a backbone: (T, B, F) -> (T, B, D * P), zero at padding, and the final states."""
     finals = []
-    for i, layer in enumerate(model.layers):
+
+    def run(i: int, layer: RecurrentLayer, inputs: str) -> str:
         state = states[i] if states else ()
-        outputs, final = recurrent(g, layer, model.config.model_type, values, packing.lengths32, state)
-        if model.residual_connections and i:
-            outputs = g.Add(outputs, values)
-        if model.norms:
-            norm = model.norms[i]
-            outputs = g.LayerNormalization(outputs, array(norm.weight), array(norm.bias), epsilon=norm.eps)
-            outputs = packing.clear(outputs)
-        values = outputs
+        outputs, final = recurrent(g, layer, model.config.model_type, inputs, packing.lengths32, state)
         finals.append(final)
-    return values, finals
+        return outputs
+
+    def normalize(norm: nn.LayerNorm, outputs: str) -> str:
+        outputs = g.LayerNormalization(outputs, array(norm.weight), array(norm.bias), epsilon=norm.eps)
+        return packing.clear(outputs)
+
+    return model.walk(values, run, normalize, g.Add)[-1], finals
 
 
 def characters(g: Graph, encoder: CharacterEncoder, kind: str, ids: str) -> str:
@@ -240,8 +241,11 @@ def characters(g: Graph, encoder: CharacterEncoder, kind: str, ids: str) -> str:
 
 
 def features(g: Graph, model: RecurrentModel, packing: Packing) -> str:
-    """What the first layer reads, (T, B, feature_size), of the inputs of the graph."""
-    parts = [g.Gather(array(model.embed_tokens.weight), packing.pack("input_ids"))]
+    """What the first layer reads, (T, B, F), of the inputs of the graph."""
+    if model.embed_tokens is None:
+        parts = [packing.clear(packing.pack("inputs_embeds"))]
+    else:
+        parts = [g.Gather(array(model.embed_tokens.weight), packing.pack("input_ids"))]
     if model.char_encoder is not None:
         parts.append(characters(g, model.char_encoder, model.config.model_type, packing.pack("char_ids")))
     if model.embed_shapes is not None:
@@ -395,17 +399,45 @@ def pooled(g: Graph, pooler: nn.Module, hidden: str, packing: Packing) -> str:
     return {"last": last, "mean": mean, "max": maximum, "attention": attention}[pooler.pooling]()
 
 
+class ModelGraph(Graph):
+    """The graph of a whole model, with the parts of which heads are made: see `onnx_outputs` of each head."""
+
+    def output(self, value: str, *shape: int | str, integers: bool = False) -> tuple[str, int, tuple]:
+        """An output of the model: its name, type and shape, in which "B" and "T" are batch size and length."""
+        return value, INT64 if integers else FLOAT, tuple({"B": BATCH, "T": LENGTH}.get(size, size) for size in shape)
+
+    def linear(self, values: str, layer: nn.Module) -> str:
+        """A `torch.nn.Linear`, or `torch.nn.Identity`: (A, B, I) or (B, I) -> (A, B, O) or (B, O)."""
+        return _projected(self, layer, values)
+
+    def vocabulary_logits(self, features: str, head: nn.Module) -> str:
+        """Any output layer of a language model: (B, T, F) -> (B, T, V)."""
+        return vocabulary_logits(self, head, features)
+
+    def pooled(self, hidden_states: str, pooler: nn.Module, packing: Packing) -> str:
+        """A [`SequencePooler`]: (T, B, D * P), zero at padding -> (B, .)."""
+        return pooled(self, pooler, hidden_states, packing)
+
+    def decoded(self, scores: str, crf: LinearChainCRF, packing: Packing) -> tuple[str, str]:
+        """The best path (B, T), -100 at padding, and logarithms of posteriors (B, T, K), of scores (T, B, K)."""
+        field = ConditionalRandomField(self, crf, scores, packing)
+        path = field.best_path()
+        logits = packing.unpack(field.posterior_logits(path))
+        logits = self.Where(self.Unsqueeze(packing.mask, [2]), logits, 0.0)
+        return self.Where(packing.mask, packing.unpack(path), -100), logits
+
+
 def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
     """
     A model in evaluation. Inputs and outputs have the names and shapes of `forward`; the state of layer i comes in as
     `past_key_values.i.h`, (B, D, .), and for an LSTM `.c`, and goes out as `present.i.h`.
     """
-    g, backbone = Graph(), model.base_model
+    g, backbone = ModelGraph(), model.base_model
     inputs, states = input_shapes(backbone), state_shapes(model)
     packing = Packing(g, "attention_mask")
     initial = [[g.Transpose(f"past_key_values.{n}", perm=[1, 0, 2]) for n in names] for names in states]
     hidden, finals = stack(g, backbone, features(g, backbone, packing), packing, initial)
-    outputs = _head_outputs(g, model, hidden, packing)
+    outputs = model.onnx_outputs(g, hidden, packing)
     for names, before, after in zip(states, initial, finals if states else (), strict=True):
         for name, old, new in zip(names, before, after, strict=True):
             # Of a row without a token, onnxruntime forgets the state.
@@ -413,7 +445,7 @@ def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
             outputs[f"present.{name}"] = g.Transpose(kept, perm=[1, 0, 2]), FLOAT, names[name]
     for name, (value, _, _) in outputs.items():
         g.nodes.append(helper.make_node("Identity", [value], [name]))
-    shapes = [(name, INT64, shape) for name, shape in inputs.items()]
+    shapes = [(name, FLOAT if name == "inputs_embeds" else INT64, shape) for name, shape in inputs.items()]
     shapes += [(f"past_key_values.{name}", FLOAT, shape) for names in states for name, shape in names.items()]
     return g.model(
         [helper.make_tensor_value_info(*each) for each in shapes],
@@ -424,7 +456,8 @@ def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
 def input_shapes(backbone: RecurrentModel) -> dict[str, tuple]:
     """The inputs of a model and their shapes, but for its state."""
     known = {
-        "input_ids": (BATCH, LENGTH),
+        "input_ids": (BATCH, LENGTH) if backbone.embed_tokens else None,
+        "inputs_embeds": None if backbone.embed_tokens else (BATCH, LENGTH, backbone.config.input_size),
         "attention_mask": (BATCH, LENGTH),
         "char_ids": (BATCH, LENGTH, "word_length") if backbone.char_encoder else None,
         "shape_ids": (BATCH, LENGTH) if backbone.embed_shapes else None,
@@ -437,36 +470,9 @@ def input_shapes(backbone: RecurrentModel) -> dict[str, tuple]:
 def state_shapes(model: RecurrentPreTrainedModel) -> list[dict[str, tuple]]:
     """For each layer the tensors of its state and their shapes; empty for a model that cannot continue from one."""
     backbone = model.base_model
-    if model.config.bidirectional or isinstance(model, RecurrentClassifier):
+    if model.config.bidirectional or not model.carries_state:
         return []
     names = STATE_NAMES[model.config.model_type]
     return [
         {f"{i}.{name}": (BATCH, 1, layer.hidden_size) for name in names} for i, layer in enumerate(backbone.layers)
     ]
-
-
-def _head_outputs(g: Graph, model: RecurrentPreTrainedModel, hidden: str, packing: Packing) -> dict[str, tuple]:
-    """The outputs of each head: tensor, type and shape."""
-    size = model.config.output_size
-    if isinstance(model, RecurrentModel):
-        return {"last_hidden_state": (packing.unpack(hidden), FLOAT, (BATCH, LENGTH, size))}
-    if isinstance(model, RecurrentForCausalLM):
-        hidden = _projected(g, model.projection, packing.unpack(hidden))
-        return {
-            "logits": (vocabulary_logits(g, model.lm_head, hidden), FLOAT, (BATCH, LENGTH, model.config.vocab_size))
-        }
-    labels = model.config.num_labels
-    if isinstance(model, RecurrentForSequenceClassification):
-        logits = linear(g, pooled(g, model.pooler, hidden, packing), model.score.weight, model.score.bias)
-        return {"logits": (logits, FLOAT, (BATCH, labels))}
-    scores = linear(g, hidden, model.classifier.weight, model.classifier.bias)
-    if model.crf is None:
-        return {"logits": (packing.unpack(scores), FLOAT, (BATCH, LENGTH, labels))}
-    field = ConditionalRandomField(g, model.crf, scores, packing)
-    path = field.best_path()
-    logits = g.Where(g.Unsqueeze(packing.mask, [2]), packing.unpack(field.posterior_logits(path)), 0.0)
-    predictions = g.Where(packing.mask, packing.unpack(path), -100)
-    return {
-        "predictions": (predictions, INT64, (BATCH, LENGTH)),
-        "logits": (logits, FLOAT, (BATCH, LENGTH, labels)),
-    }

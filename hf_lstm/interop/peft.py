@@ -33,15 +33,18 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel
 
+from ..models.layers import bare_layer
+from ..models.pretrained import recurrent_model
+
 
 if TYPE_CHECKING:
     from peft import LoraConfig
 
 
-TASK_TYPES = {
-    "ForCausalLM": "CAUSAL_LM",
-    "ForTokenClassification": "TOKEN_CLS",
-    "ForSequenceClassification": "SEQ_CLS",
+TASK_TYPES = {  # of peft, by the task of the Hub
+    "text-generation": "CAUSAL_LM",
+    "token-classification": "TOKEN_CLS",
+    "text-classification": "SEQ_CLS",
 }
 
 
@@ -69,13 +72,11 @@ def recurrent_weights(model: PreTrainedModel) -> list[str]:
     ['model.layers.0.weight_ih_l0', 'model.layers.0.weight_hh_l0']
     ```
     """
-    model = _without_peft(model)
+    model = recurrent_model(model)
     prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
     names = []
     for i, layer in enumerate(model.base_model.layers):
-        while hasattr(layer, "base_layer"):
-            layer = layer.base_layer
-        weights = [name for direction in layer._names for name in direction if name.startswith("weight")]
+        weights = [name for names in bare_layer(layer)._names for name in names if name.startswith("weight")]
         names += [f"{prefix}layers.{i}.{name}" for name in weights]
     return names
 
@@ -119,7 +120,7 @@ def lora_config(model: PreTrainedModel, r: int = 8, **options: Any) -> "LoraConf
         from peft import LoraConfig
     except ImportError as error:
         raise ImportError("Adapters need peft: `pip install hf-lstm[peft]`.") from error
-    bare = _without_peft(model)
+    bare = recurrent_model(model)
     options.setdefault("target_parameters", recurrent_weights(bare))
     options.setdefault("task_type", _task_type(bare))
     named = list(options.pop("modules_to_save", None) or ())
@@ -128,16 +129,5 @@ def lora_config(model: PreTrainedModel, r: int = 8, **options: Any) -> "LoraConf
     return LoraConfig(r=r, modules_to_save=modules_to_save or None, **options)
 
 
-def _without_peft(model: PreTrainedModel) -> PreTrainedModel:
-    """The recurrent model itself."""
-    model = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if not hasattr(getattr(model, "base_model", None), "layers"):
-        raise ValueError(f"`model` is a {type(model).__name__}, not a recurrent model: give one of this package.")
-    return model
-
-
 def _task_type(model: PreTrainedModel) -> str:
-    """By the end of a class name, wherever in its ancestry: a loaded checkpoint has a copy of the class."""
-    names = [parent.__name__ for parent in type(model).__mro__]
-    found = (task for head, task in TASK_TYPES.items() if any(name.endswith(head) for name in names))
-    return next(found, "FEATURE_EXTRACTION")
+    return TASK_TYPES.get(model.pipeline_task, "FEATURE_EXTRACTION")

@@ -1,5 +1,8 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""The fields that LSTM, GRU and RNN configurations share, and the rules that hold between them."""
+"""
+The fields that LSTM, GRU and RNN configurations share, and the rules that hold between them: of a stack of layers,
+whatever it reads; of each head; and of a text.
+"""
 
 import copy
 import dataclasses
@@ -31,25 +34,47 @@ _TRANSFORMERS_NAMES = frozenset(
 )
 
 
+# What people type who come from torch, Keras or other models of transformers, and what it is here.
+_ELSEWHERE = {
+    "batch_first": "every tensor here is batch first",
+    "d_model": "use `hidden_size`",
+    "dropout": "use `input_dropout`, `hidden_dropout` (between layers, as torch's `dropout`) or `output_dropout`",
+    "embed_dim": "use `embedding_size`",
+    "embedding_dim": "use `embedding_size`",
+    "forget_gate_bias": "it is a field of `LSTMConfig`",
+    "hidden_dim": "use `hidden_size`",
+    "input_size": "use `embedding_size`, and `vocab_size=None` for a model that reads features",
+    "max_position_embeddings": "a recurrent network has no longest length",
+    "n_embd": "use `embedding_size`",
+    "n_hidden": "use `hidden_size`",
+    "n_layer": "use `num_hidden_layers`",
+    "n_layers": "use `num_hidden_layers`",
+    "nonlinearity": "it is a field of `RNNConfig`",
+    "num_classes": "use `num_labels`",
+    "num_directions": "use `bidirectional`",
+    "num_layers": "use `num_hidden_layers`",
+    "num_units": "use `hidden_size`",
+    "proj_size": "use `projection_size` of `LSTMConfig`",
+    "projection_size": "it is a field of `LSTMConfig`",
+    "recurrent_dropout": "use `recurrent_weight_dropout`",
+    "units": "use `hidden_size`",
+}
+
+
 @strict
-class RecurrentConfig(PreTrainedConfig):
+class RecurrentStackConfig(PreTrainedConfig):
     r"""
-    Base of [`LSTMConfig`], [`GRUConfig`] and [`RNNConfig`].
+    What every stack of recurrent layers has, whatever it reads and whatever reads it.
 
     Args:
-        vocab_size (`int`, defaults to 10000): Number of tokens, V.
         hidden_size (`int`, defaults to 256): Number of units of a layer in one direction, H.
         hidden_sizes (`list[int]`, *optional*): H of each layer in turn, where they differ (Merity et al. 2018, section
             5: 1150, 1150 and 400). `hidden_size`, that of the last one, and `num_hidden_layers` follow from it and may
             be left out.
-        embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output,
-            so that input and output embeddings can be tied without a projection.
         num_hidden_layers (`int`, defaults to 1): Number of layers, L.
         bidirectional (`bool`, *optional*): Read the sequence in both directions; outputs are concatenated. `None`
             means what suits the head: True for token classification, False for all others.
         bias (`bool`, defaults to `True`): Give the layers the two bias vectors of `torch.nn.LSTM`.
-        embedding_dropout (`float`, defaults to 0.0): Rate at which whole token types are dropped from a batch, all
-            their occurrences together (Gal & Ghahramani 2016, section 4.2; Merity et al. 2018, section 4.3).
         input_dropout (`float`, defaults to 0.0): Dropout rate on the embeddings.
         hidden_dropout (`float`, defaults to 0.0): Dropout rate between layers.
         output_dropout (`float`, defaults to 0.0): Dropout rate on the output of the last layer.
@@ -58,11 +83,6 @@ class RecurrentConfig(PreTrainedConfig):
             section 2).
         variational_dropout (`bool`, defaults to `False`): Draw one mask for a sequence and use it at every time step
             ("locked" dropout, Gal & Ghahramani 2016, equation 7) instead of a new mask at each step.
-        activation_regularization (`float`, defaults to 0.0): What a language model adds to its training loss: this
-            factor, alpha, times the mean square of the outputs of the last layer, after their dropout (Merity et al.
-            2018, section 4.6). Label smoothing by Trainer takes the place of the model's loss, and of this.
-        temporal_activation_regularization (`float`, defaults to 0.0): The same for beta and the mean square of the
-            change of these outputs, before their dropout, from a token to the next.
         residual_connections (`bool`, defaults to `False`): Add the input of each layer after the first to its output
             (Wu et al. 2016, section 3.1).
         layer_norm (`bool`, defaults to `False`): Normalise the output of each layer (Ba et al. 2016), after the
@@ -74,125 +94,27 @@ class RecurrentConfig(PreTrainedConfig):
         initializer_range (`float`, defaults to 0.2): Standard deviation of embeddings and of the output layer. It is
             ten times that of transformers, because nothing normalises the inputs of a recurrent layer: with 0.02 they
             start near zero, and training is slow to begin.
-        tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf
-            2017), through a linear projection where the two sizes differ.
-        output_layer (`str`, defaults to `"softmax"`): How a language model makes probabilities of features:
-            `"softmax"`; `"adaptive"`: tokens in clusters by frequency, of which training computes only those that
-            occur (Grave et al. 2017), for large vocabularies whose ids are sorted by falling frequency; `"mixture"`:
-            a mixture of softmaxes (Yang et al. 2018). See `output_layers.py`, also for what each costs.
-        adaptive_cutoffs (`list[int]`, *optional*): The first token of each cluster of an adaptive softmax. `None`
-            means a 27th, a ninth and a third of `vocab_size`, which the model writes down here.
-        adaptive_div_value (`float`, defaults to 2.0): Each cluster of an adaptive softmax that is not tied reads so
-            many times fewer features than the one before, the first so many times fewer than the head. Clusters of a
-            tied one are rows of the input embedding, all of the same size (Merity et al. 2018).
-        num_softmaxes (`int`, defaults to 10): Number of softmaxes in a mixture, K.
-        lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
         use_cache (`bool`, defaults to `True`): Return the final states, outside training and in one direction.
-        char_vocab_size (`int`, defaults to 0): Number of characters, 0 for the padding of a word included. Above 0,
-            the models read `char_ids` beside the tokens: `tokenizer.char_vocab_size`.
-        char_embedding_size (`int`, defaults to 30): Size of a character embedding.
-        char_hidden_size (`int`, defaults to 50): Features of a word from its characters.
-        char_encoder (`str`, defaults to `"cnn"`): `"cnn"`: the maxima of convolution filters (Ma & Hovy 2016);
-            `"recurrent"`: the final states of a layer of the model's own family in both directions (Lample et al.
-            2016).
-        char_kernel_size (`int`, defaults to 3): Characters that a filter sees, an odd number.
-        char_dropout (`float`, defaults to 0.0): Dropout rate on the character embeddings, the same for all
-            occurrences of a character in a batch.
-        shape_vocab_size (`int`, defaults to 0): Number of word shapes. Above 0, the models read `shape_ids` beside the
-            tokens: `tokenizer.shape_vocab_size`.
-        shape_embedding_size (`int`, defaults to 10): Size of the embedding of a word shape.
-        word_dropout (`float`, defaults to 0.0): Rate at which tokens become `unk_token_id` in training, so that the
-            model learns to do without the embedding of a word.
-        lm_loss_coef (`float`, defaults to 0.0): What a token classifier of one layer adds to its training loss: this
-            factor, gamma, times the loss of predicting from the output of each direction the token that it reads next
-            (Rei 2017, section 4, with the input embedding as output embedding). More is learnt from little data; an
-            output over the vocabulary is computed, in training only.
-        context_models (`list` of two `dict`, *optional*): Configurations of two language models of characters of the
-            same family, one for reading forwards and one for reading backwards, whose states the models read beside
-            the tokens: `[forward.config.to_dict(), backward.config.to_dict()]`. See [`ContextEncoder`].
-        context_projection_size (`int`, *optional*): Project these states to this size. `None` for no projection.
-        context_dropout (`float`, defaults to 0.0): Dropout rate on these states.
-        train_context_models (`bool`, defaults to `False`): Train the two language models too, which are otherwise
-            frozen and read without dropout.
-        use_crf (`bool`, defaults to `False`): Put a linear-chain CRF over the labels of a token classifier.
-        tag_scheme (`str`, defaults to `"auto"`): The scheme of the label names, whose rules the CRF keeps when it
-            decodes: see [`LinearChainCRF`].
-        pooling (`str`, defaults to `"concat"`): How a sequence classifier makes one vector of a sequence: `"last"`,
-            `"mean"`, `"max"`, `"concat"` or `"attention"`. See [`SequencePooler`].
-        pad_token_id, unk_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens, smaller than
-            `vocab_size`.
-
-    Raises:
-        ValueError: for a value out of range, a pair of values that cannot work, or a misspelt name.
-        huggingface_hub.errors.StrictDataclassFieldValidationError: for a value of the wrong type.
     """
 
-    # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
-    keys_to_ignore_at_inference: ClassVar[list[str]] = [
-        "cache",
-        "past_key_values",
-        "predictions",
-        "marginals",
-        "entity_probabilities",
-    ]
     _auto_class: ClassVar[str | None] = "AutoConfig"  # saved configurations carry their code
 
-    vocab_size: int = 10000
     hidden_size: int = 256
     hidden_sizes: list[int] | None = None
-    embedding_size: int | None = None
     num_hidden_layers: int = 1
     bidirectional: bool | None = None
     bias: bool = True
-
-    embedding_dropout: float | int = 0.0
     input_dropout: float | int = 0.0
     hidden_dropout: float | int = 0.0
     output_dropout: float | int = 0.0
-    variational_dropout: bool = False
     recurrent_weight_dropout: float | int = 0.0
-    activation_regularization: float | int = 0.0
-    temporal_activation_regularization: float | int = 0.0
-
+    variational_dropout: bool = False
     residual_connections: bool = False
     layer_norm: bool = False
     layer_norm_eps: float | int = 1e-5
-
     initializer: Literal["orthogonal", "uniform"] = "orthogonal"
     initializer_range: float | int = 0.2
-
-    tie_word_embeddings: bool = True
-    output_layer: Literal["softmax", "adaptive", "mixture"] = "softmax"
-    adaptive_cutoffs: list[int] | None = None
-    adaptive_div_value: float | int = 2.0
-    num_softmaxes: int = 10
-    lm_head_bias: bool = True
     use_cache: bool = True
-
-    char_vocab_size: int = 0
-    char_embedding_size: int = 30
-    char_hidden_size: int = 50
-    char_encoder: Literal["cnn", "recurrent"] = "cnn"
-    char_kernel_size: int = 3
-    char_dropout: float | int = 0.0
-    shape_vocab_size: int = 0
-    shape_embedding_size: int = 10
-    word_dropout: float | int = 0.0
-    lm_loss_coef: float | int = 0.0
-
-    context_models: list[dict] | None = None
-    context_projection_size: int | None = None
-    context_dropout: float | int = 0.0
-    train_context_models: bool = False
-
-    use_crf: bool = False
-    tag_scheme: str = "auto"
-    pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
-
-    pad_token_id: int | None = None
-    unk_token_id: int | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
 
     @property
     def num_directions(self) -> int:
@@ -210,34 +132,13 @@ class RecurrentConfig(PreTrainedConfig):
         return self.num_directions * self.state_size
 
     @property
-    def input_size(self) -> int:
-        """Size of a token embedding, E."""
-        return self.output_size if self.embedding_size is None else self.embedding_size
-
-    @property
     def feature_size(self) -> int:
-        """Size of what the first layer reads: the token embedding, with all other features that there are."""
-        char_size = self.char_hidden_size if self.char_vocab_size else 0
-        shape_size = self.shape_embedding_size if self.shape_vocab_size else 0
-        return self.input_size + char_size + shape_size + self.context_size
-
-    @property
-    def context_size(self) -> int:
-        """Size of what the language models of characters tell of a token; 0 without them."""
-        if not self.context_models or self.context_projection_size is not None:
-            return self.context_projection_size or 0
-        return sum(config.output_size for config in self.context_configs)
-
-    @property
-    def context_configs(self) -> list["RecurrentConfig"]:
-        """The configurations of the language models of characters, forward and backward."""
-        return [type(self).from_dict(fields) for fields in self.context_models or ()]
+        """Size of what the first layer reads, F."""
+        raise NotImplementedError
 
     def __post_init__(self, **kwargs: Any):
         for name in self._undeclared(kwargs):
-            guess = self._closest_field(name)
-            hint = f"Did you mean `{guess}`?" if guess else f"See the fields of `{type(self).__name__}`."
-            raise ValueError(f"`{name}` (given as {kwargs[name]!r}) is no field of `{type(self).__name__}`. {hint}")
+            raise ValueError(self._refusal(name, kwargs[name]))
         self._follow_hidden_sizes()
         super().__post_init__(**kwargs)
         self.validate_recurrent()  # here as well, so that construction raises a plain ValueError
@@ -267,11 +168,8 @@ class RecurrentConfig(PreTrainedConfig):
         """As in transformers. Keys that other tools added to the file are kept; a misspelt field is refused."""
         foreign = cls._undeclared(config_dict)
         for name in [*foreign, *cls._undeclared(kwargs)]:
-            if guess := cls._closest_field(name):
-                value = config_dict.get(name, kwargs.get(name))
-                raise ValueError(
-                    f"`{name}` (given as {value!r}) is no field of `{cls.__name__}`. Did you mean `{guess}`?"
-                )
+            if name in _ELSEWHERE or cls._closest_field(name):
+                raise ValueError(cls._refusal(name, config_dict.get(name, kwargs.get(name))))
         known = {name: value for name, value in config_dict.items() if name not in foreign}
         loaded = super().from_dict(known, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
@@ -291,6 +189,15 @@ class RecurrentConfig(PreTrainedConfig):
         ]
 
     @classmethod
+    def _refusal(cls, name: str, value: Any) -> str:
+        hint = f"See the fields of `{cls.__name__}`."
+        if advice := _ELSEWHERE.get(name):
+            hint = f"{advice[0].upper()}{advice[1:]}."
+        elif guess := cls._closest_field(name):
+            hint = f"Did you mean `{guess}`?"
+        return f"`{name}` (given as {value!r}) is no field of `{cls.__name__}`. {hint}"
+
+    @classmethod
     def _closest_field(cls, name: str) -> str | None:
         matches = difflib.get_close_matches(name, cls._field_names(), n=1, cutoff=0.8)
         return matches[0] if matches else None
@@ -301,35 +208,37 @@ class RecurrentConfig(PreTrainedConfig):
 
     def validate_recurrent(self):
         """The rules between fields; transformers runs it on construction and before saving."""
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
-        layers = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout")
-        for name in (*layers, "recurrent_weight_dropout", "char_dropout", "word_dropout", "context_dropout"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise ValueError(f"`{name}` is a probability and must be at least 0 and less than 1, got {value!r}.")
-        for name in ("initializer_range", "layer_norm_eps"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
-        for name in ("activation_regularization", "temporal_activation_regularization", "lm_loss_coef"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"`{name}` must be a finite number of at least 0, got {value!r}. Use 0 for none.")
+        self._at_least(1, "hidden_size", "num_hidden_layers")
+        self._probabilities("input_dropout", "hidden_dropout", "output_dropout", "recurrent_weight_dropout")
+        self._finite("initializer_range", "layer_norm_eps")
         self._validate_hidden_sizes()
-        self._validate_special_tokens()
-        self._validate_word_features()
-        self._validate_output_layer()
-        self._validate_context_models()
-        self._validate_lm_loss()
         for name in ("hidden_dropout", "residual_connections"):
             if self.num_hidden_layers == 1 and getattr(self, name):
                 logger.warning_once(
                     f"`{name}={getattr(self, name)!r}` acts between layers and has no effect with "
                     "`num_hidden_layers=1`. Raise `num_hidden_layers`, or leave it out."
                 )
+
+    def _at_least(self, least: int, *names: str):
+        """Refuse whole numbers below `least`; None is for each field to allow."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value < least:
+                hint = " Use 0 for none." if least == 0 else ""
+                raise ValueError(f"`{name}` must be a whole number of at least {least}, got {value!r}.{hint}")
+
+    def _probabilities(self, *names: str):
+        for name in names:
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"`{name}` is a probability and must be at least 0 and less than 1, got {value!r}.")
+
+    def _finite(self, *names: str, or_zero: bool = False):
+        for name in names:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and (value > 0 or (or_zero and value == 0))):
+                expected, hint = ("of at least 0", " Use 0 for none.") if or_zero else ("above 0", "")
+                raise ValueError(f"`{name}` must be a finite number {expected}, got {value!r}.{hint}")
 
     def _validate_hidden_sizes(self):
         sizes = self.hidden_sizes
@@ -350,34 +259,269 @@ class RecurrentConfig(PreTrainedConfig):
                 f"`hidden_sizes={sizes!r}`: outputs of {outputs}. Make them equal, or leave one of the two out."
             )
 
-    def _validate_special_tokens(self):
-        for name in ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"):
-            value = getattr(self, name)
-            for token_id in value if isinstance(value, list) else [value]:
-                if token_id is not None and not 0 <= token_id < self.vocab_size:
-                    raise ValueError(
-                        f"`{name}` must lie between 0 and vocab_size - 1 = {self.vocab_size - 1}, got {value!r}. "
-                        f"Raise `vocab_size`, or set `{name}=None` if there is no such token."
-                    )
 
-    def _validate_output_layer(self):
-        if self.num_softmaxes < 1:
-            raise ValueError(f"`num_softmaxes` must be a whole number of at least 1, got {self.num_softmaxes!r}.")
+@strict
+class CausalLMOptions(RecurrentStackConfig):
+    r"""
+    What a language model has beside its backbone.
+
+    Args:
+        tie_word_embeddings (`bool`, defaults to `True`): Use the input embedding as output embedding (Press & Wolf
+            2017), through a linear projection where the two sizes differ.
+        output_layer (`str`, defaults to `"softmax"`): How a language model makes probabilities of features:
+            `"softmax"`; `"adaptive"`: tokens in clusters by frequency, of which training computes only those that
+            occur (Grave et al. 2017), for large vocabularies whose ids are sorted by falling frequency; `"mixture"`:
+            a mixture of softmaxes (Yang et al. 2018). See `output_layers.py`, also for what each costs.
+        adaptive_cutoffs (`list[int]`, *optional*): The first token of each cluster of an adaptive softmax. `None`
+            means a 27th, a ninth and a third of `vocab_size`, which the model writes down here.
+        adaptive_div_value (`float`, defaults to 2.0): Each cluster of an adaptive softmax that is not tied reads so
+            many times fewer features than the one before, the first so many times fewer than the head. Clusters of a
+            tied one are rows of the input embedding, all of the same size (Merity et al. 2018).
+        num_softmaxes (`int`, defaults to 10): Number of softmaxes in a mixture, K.
+        lm_head_bias (`bool`, defaults to `True`): Give the output layer of a language model a bias.
+        activation_regularization (`float`, defaults to 0.0): What a language model adds to its training loss: this
+            factor, alpha, times the mean square of the outputs of the last layer, after their dropout (Merity et al.
+            2018, section 4.6). Label smoothing by Trainer takes the place of the model's loss, and of this.
+        temporal_activation_regularization (`float`, defaults to 0.0): The same for beta and the mean square of the
+            change of these outputs, before their dropout, from a token to the next.
+    """
+
+    tie_word_embeddings: bool = True
+    output_layer: Literal["softmax", "adaptive", "mixture"] = "softmax"
+    adaptive_cutoffs: list[int] | None = None
+    adaptive_div_value: float | int = 2.0
+    num_softmaxes: int = 10
+    lm_head_bias: bool = True
+    activation_regularization: float | int = 0.0
+    temporal_activation_regularization: float | int = 0.0
+
+    def validate_recurrent(self):
+        """The rules of the stack, and those of the output layer."""
+        super().validate_recurrent()
+        self._finite("activation_regularization", "temporal_activation_regularization", or_zero=True)
+        self._at_least(1, "num_softmaxes")
         if not (math.isfinite(self.adaptive_div_value) and self.adaptive_div_value >= 1):
             raise ValueError(
                 f"`adaptive_div_value` must be a finite number of at least 1, got {self.adaptive_div_value!r}."
             )
-        if self.output_layer == "adaptive" and self.vocab_size < 3:
+        vocab_size = self.vocab_size or 0
+        if self.output_layer == "adaptive" and vocab_size < 3:
             raise ValueError(
                 f"`output_layer='adaptive'` needs at least 3 tokens, got `vocab_size={self.vocab_size!r}`. Use "
                 "`output_layer='softmax'`."
             )
         cutoffs = [1] if self.adaptive_cutoffs is None else self.adaptive_cutoffs
-        if not cutoffs or cutoffs != sorted(set(cutoffs)) or cutoffs[0] < 1 or cutoffs[-1] >= max(2, self.vocab_size):
+        if not cutoffs or cutoffs != sorted(set(cutoffs)) or cutoffs[0] < 1 or cutoffs[-1] >= max(2, vocab_size):
             raise ValueError(
-                f"`adaptive_cutoffs` must rise from 1 or more to vocab_size - 1 = {self.vocab_size - 1} at most, got "
+                f"`adaptive_cutoffs` must rise from 1 or more to vocab_size - 1 = {vocab_size - 1} at most, got "
                 f"{cutoffs!r}. Use `None` for the usual ones."
             )
+
+
+@strict
+class TokenClassificationOptions(RecurrentStackConfig):
+    r"""
+    What a token classifier has beside its backbone.
+
+    Args:
+        use_crf (`bool`, defaults to `False`): Put a linear-chain CRF over the labels of a token classifier.
+        tag_scheme (`str`, defaults to `"auto"`): The scheme of the label names, whose rules the CRF keeps when it
+            decodes: see [`LinearChainCRF`].
+        lm_loss_coef (`float`, defaults to 0.0): What a token classifier of one layer adds to its training loss: this
+            factor, gamma, times the loss of predicting from the output of each direction the token that it reads next
+            (Rei 2017, section 4, with the input embedding as output embedding). More is learnt from little data; an
+            output over the vocabulary is computed, in training only.
+    """
+
+    use_crf: bool = False
+    tag_scheme: str = "auto"
+    lm_loss_coef: float | int = 0.0
+
+    def validate_recurrent(self):
+        """The rules of the stack, and those of the additional loss."""
+        super().validate_recurrent()
+        self._finite("lm_loss_coef", or_zero=True)
+        mixing = {"num_hidden_layers": 1, "layer_norm": False, "context_models": None}
+        for name, value in mixing.items() if self.lm_loss_coef else ():
+            if (given := getattr(self, name)) != value:
+                raise ValueError(
+                    f"`lm_loss_coef={self.lm_loss_coef!r}` asks each direction for the token that it reads next, "
+                    f"which it has seen with `{name}={given!r:.60}`. Set `{name}={value!r}`, or leave it out."
+                )
+
+
+@strict
+class SequenceClassificationOptions(RecurrentStackConfig):
+    r"""
+    What a classifier of sequences has beside its backbone.
+
+    Args:
+        pooling (`str`, defaults to `"concat"`): How a sequence classifier makes one vector of a sequence: `"last"`,
+            `"mean"`, `"max"`, `"concat"` or `"attention"`. See [`SequencePooler`].
+    """
+
+    pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
+
+
+@strict
+class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClassificationOptions):
+    r"""
+    Base of [`LSTMConfig`], [`GRUConfig`] and [`RNNConfig`]: a stack that reads a text. The fields of a stack are
+    described in [`RecurrentStackConfig`], those of a head in [`CausalLMOptions`], [`TokenClassificationOptions`] and
+    [`SequenceClassificationOptions`]: another head refuses them.
+
+    Args:
+        vocab_size (`int`, *optional*, defaults to 10000): Number of tokens, V. `None` for a model that reads features,
+            `inputs_embeds` of shape `(B, T, embedding_size)`, such as those of a signal.
+        embedding_size (`int`, *optional*): Size of a token embedding, E. `None` means the size of the stack's output,
+            so that input and output embeddings can be tied without a projection.
+        embedding_dropout (`float`, defaults to 0.0): Rate at which whole token types are dropped from a batch, all
+            their occurrences together (Gal & Ghahramani 2016, section 4.2; Merity et al. 2018, section 4.3).
+        word_dropout (`float`, defaults to 0.0): Rate at which tokens become `unk_token_id` in training, so that the
+            model learns to do without the embedding of a word.
+        char_vocab_size (`int`, defaults to 0): Number of characters, 0 for the padding of a word included. Above 0,
+            the models read `char_ids` beside the tokens: `tokenizer.char_vocab_size`.
+        char_embedding_size (`int`, defaults to 30): Size of a character embedding.
+        char_hidden_size (`int`, defaults to 50): Features of a word from its characters.
+        char_encoder (`str`, defaults to `"cnn"`): `"cnn"`: the maxima of convolution filters (Ma & Hovy 2016);
+            `"recurrent"`: the final states of a layer of the model's own family in both directions (Lample et al.
+            2016).
+        char_kernel_size (`int`, defaults to 3): Characters that a filter sees, an odd number.
+        char_dropout (`float`, defaults to 0.0): Dropout rate on the character embeddings, the same for all
+            occurrences of a character in a batch.
+        shape_vocab_size (`int`, defaults to 0): Number of word shapes. Above 0, the models read `shape_ids` beside the
+            tokens: `tokenizer.shape_vocab_size`.
+        shape_embedding_size (`int`, defaults to 10): Size of the embedding of a word shape.
+        context_models (`list` of two `dict`, *optional*): Configurations of two language models of characters of the
+            same family, one for reading forwards and one for reading backwards, whose states the models read beside
+            the tokens: `[forward.config.to_dict(), backward.config.to_dict()]`. See [`ContextEncoder`].
+        context_projection_size (`int`, *optional*): Project these states to this size. `None` for no projection.
+        context_dropout (`float`, defaults to 0.0): Dropout rate on these states.
+        train_context_models (`bool`, defaults to `False`): Train the two language models too, which are otherwise
+            frozen and read without dropout.
+        pad_token_id, unk_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens, smaller than
+            `vocab_size`.
+
+    Raises:
+        ValueError: for a value out of range, a pair of values that cannot work, or a misspelt name.
+        huggingface_hub.errors.StrictDataclassFieldValidationError: for a value of the wrong type.
+    """
+
+    # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "cache",
+        "past_key_values",
+        "predictions",
+        "marginals",
+        "entity_probabilities",
+    ]
+
+    vocab_size: int | None = 10000
+    embedding_size: int | None = None
+    embedding_dropout: float | int = 0.0
+    word_dropout: float | int = 0.0
+    char_vocab_size: int = 0
+    char_embedding_size: int = 30
+    char_hidden_size: int = 50
+    char_encoder: Literal["cnn", "recurrent"] = "cnn"
+    char_kernel_size: int = 3
+    char_dropout: float | int = 0.0
+    shape_vocab_size: int = 0
+    shape_embedding_size: int = 10
+    context_models: list[dict] | None = None
+    context_projection_size: int | None = None
+    context_dropout: float | int = 0.0
+    train_context_models: bool = False
+    pad_token_id: int | None = None
+    unk_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+
+    @property
+    def input_size(self) -> int:
+        """Size of a token embedding, E."""
+        return self.output_size if self.embedding_size is None else self.embedding_size
+
+    @property
+    def feature_size(self) -> int:
+        """Size of what the first layer reads: the token embedding, with all other features that there are."""
+        char_size = self.char_hidden_size if self.char_vocab_size else 0
+        shape_size = self.shape_embedding_size if self.shape_vocab_size else 0
+        return self.input_size + char_size + shape_size + self.context_size
+
+    @property
+    def context_size(self) -> int:
+        """Size of what the language models of characters tell of a token; 0 without them."""
+        if not self.context_models or self.context_projection_size is not None:
+            return self.context_projection_size or 0
+        return sum(config.output_size for config in self.context_configs)
+
+    @property
+    def context_configs(self) -> list["RecurrentConfig"]:
+        """The configurations of the language models of characters, forward and backward."""
+        return [type(self).from_dict(fields) for fields in self.context_models or ()]
+
+    def for_head(self, head: str, options_class: type | None) -> "RecurrentConfig":
+        """
+        The configuration for a head: itself, or without the options of the head that it was saved with.
+
+        Args:
+            head (`str`): The class that is built, to be named in errors.
+            options_class (`type`, *optional*): Whose options it has, such as [`CausalLMOptions`].
+
+        Raises:
+            ValueError: for an option of another head.
+        """
+        config, saved_by = self, "".join(self.architectures or ())
+        for other, options in HEADS.items():
+            for name in [] if options is options_class else self._changed(options):
+                if not saved_by.endswith(other):
+                    value, family = getattr(self, name), type(self).__name__.removesuffix("Config")
+                    raise ValueError(
+                        f"`{name}={value!r:.60}` is an option of `{family}{other}`, and has no effect on `{head}`. "
+                        f"Leave it out, or build a `{family}{other}`."
+                    )
+                config = copy.deepcopy(self) if config is self else config
+                setattr(config, name, getattr(type(self), name))
+        return config
+
+    def _changed(self, options: type) -> list[str]:
+        """The options of a head that differ from their defaults."""
+        own = [name for name in vars(options)["__annotations__"] if name not in SHARED_BY_HEADS]
+        return [name for name in own if getattr(self, name) != getattr(type(self), name)]
+
+    def validate_recurrent(self):
+        """The rules of the stack and of the heads, and those of a text."""
+        self._at_least(1, "vocab_size", "embedding_size")
+        super().validate_recurrent()
+        self._probabilities("embedding_dropout", "char_dropout", "word_dropout", "context_dropout")
+        self._validate_vocabulary()
+        self._validate_special_tokens()
+        self._validate_word_features()
+        self._validate_context_models()
+
+    def _validate_vocabulary(self):
+        if self.vocab_size is not None:
+            return
+        if self.embedding_size is None:
+            raise ValueError(
+                "`vocab_size=None` is for a model that reads features, whose size is `embedding_size`, which is None. "
+                "Set it to the number of features of a step."
+            )
+        for name in ("embedding_dropout", "word_dropout", "lm_loss_coef"):
+            if value := getattr(self, name):
+                raise ValueError(f"`{name}={value!r}` needs tokens, of which there are none with `vocab_size=None`.")
+
+    def _validate_special_tokens(self):
+        vocab_size = self.vocab_size or 0
+        for name in ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"):
+            value = getattr(self, name)
+            for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and not 0 <= token_id < vocab_size:
+                    raise ValueError(
+                        f"`{name}` must lie between 0 and vocab_size - 1 = {vocab_size - 1}, got {value!r}. "
+                        f"Raise `vocab_size`, or set `{name}=None` if there is no such token."
+                    )
 
     def _validate_word_features(self):
         for name in ("char_embedding_size", "char_hidden_size", "char_kernel_size", "shape_embedding_size"):
@@ -398,15 +542,6 @@ class RecurrentConfig(PreTrainedConfig):
                 f"`word_dropout={self.word_dropout!r}` turns tokens into `unk_token_id`, which is None. Set it to "
                 "`tokenizer.unk_token_id`."
             )
-
-    def _validate_lm_loss(self):
-        mixing = {"num_hidden_layers": 1, "layer_norm": False, "context_models": None}
-        for name, value in mixing.items() if self.lm_loss_coef else ():
-            if (given := getattr(self, name)) != value:
-                raise ValueError(
-                    f"`lm_loss_coef={self.lm_loss_coef!r}` asks each direction for the token that it reads next, "
-                    f"which it has seen with `{name}={given!r:.60}`. Set `{name}={value!r}`, or leave it out."
-                )
 
     def _validate_context_models(self):
         size = self.context_projection_size
@@ -436,5 +571,13 @@ class RecurrentConfig(PreTrainedConfig):
                     "configurations of two models for causal language modelling."
                 )
 
+
+# The options of each head, by the end of its class name. Tied embeddings are a field of every model of transformers.
+HEADS = {
+    "ForCausalLM": CausalLMOptions,
+    "ForTokenClassification": TokenClassificationOptions,
+    "ForSequenceClassification": SequenceClassificationOptions,
+}
+SHARED_BY_HEADS = ("tie_word_embeddings",)
 
 __all__ = ["RecurrentConfig"]

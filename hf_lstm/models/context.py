@@ -12,7 +12,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from .configuration_recurrent import RecurrentConfig
-from .layers import SequenceDropout, is_exported
+from .layers import SequenceDropout
+from .tracing import is_exported
 
 
 class ContextEncoder(nn.Module):

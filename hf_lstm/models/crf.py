@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import initialization as init
 
-from .layers import is_exported, scan
+from .tracing import is_exported, scan
 
 
 SCORE_LIMIT = 1e6  # scores are cut here: beyond, fp32 no longer resolves 0.06 nats, and infinities would spoil a batch

@@ -1,18 +1,76 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-What a token is besides its id: its characters and its shape. Dimensions as in `modeling_recurrent.py`; C characters of
-the longest word of a batch, N distinct words of a batch, F features of a word.
+What a model reads of a text, and what a token is besides its id: its characters and its shape. Dimensions as in
+`modeling_recurrent.py`; C characters of the longest word of a batch, N distinct words of a batch, F features.
 """
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_type_hints
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
-from .layers import Padding, RecurrentLayer, is_exported, refuse_adapter, run_layer
+from .layers import RecurrentLayer, refuse_adapter, run_layer
+from .padding import Padding
+from .tracing import is_exported
 
 
 HASH_BASE = 6364136223846793005  # the multiplier of Knuth's MMIX generator
+
+
+class TextInputs(NamedTuple):
+    """
+    All that a model may read of a batch of texts, as one value.
+
+    Args:
+        input_ids (`torch.LongTensor` of shape `(B, T)`): Token ids, smaller than `config.vocab_size`.
+        attention_mask (`torch.Tensor` of shape `(B, T)`, boolean or integer, *optional*): 0 at padding, which may
+            stand anywhere and changes nothing else.
+        char_ids (`torch.LongTensor` of shape `(B, T, C)`): The characters of each token, 0 behind the last one; for a
+            model with `char_vocab_size`.
+        shape_ids (`torch.LongTensor` of shape `(B, T)`): The shape of each token; for a model with
+            `shape_vocab_size`.
+        context_ids (`torch.LongTensor` of shape `(B, C)`): The characters of the whole text, 0 at padding; for a model
+            with `context_models`.
+        context_spans (`torch.LongTensor` of shape `(B, T, 2)`): The places of the first and the last character of each
+            token in `context_ids`, counted from the first that is no padding; 0 for a token without any.
+        inputs_embeds (`torch.Tensor` of shape `(B, T, E)`): Embeddings, or features of anything else, in place of
+            `input_ids`.
+    """
+
+    input_ids: torch.LongTensor | None = None
+    attention_mask: torch.Tensor | None = None
+    char_ids: torch.LongTensor | None = None
+    shape_ids: torch.LongTensor | None = None
+    context_ids: torch.LongTensor | None = None
+    context_spans: torch.LongTensor | None = None
+    inputs_embeds: torch.Tensor | None = None
+
+
+def takes_text(forward: Callable) -> Callable:
+    """
+    For a `forward(self, text, ...)`: it is called with the fields of [`TextInputs`] in place of that value, the first
+    two by position or name, all else by name; the signature, which Trainer and the export of torch read, says so.
+    """
+    fields, (own, _, *others) = TextInputs._fields, inspect.signature(forward).parameters.values()
+
+    @functools.wraps(forward)
+    def with_fields(self, input_ids=None, attention_mask=None, **kwargs: Any):
+        given = {name: kwargs.pop(name) for name in fields[2:] if name in kwargs}
+        return forward(self, TextInputs(input_ids, attention_mask, **given), **kwargs)
+
+    def parameter(name: str, kind) -> inspect.Parameter:
+        return inspect.Parameter(name, kind, default=None, annotation=get_type_hints(TextInputs)[name])
+
+    by_place, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    named = [each if each.kind is each.VAR_KEYWORD else each.replace(kind=by_name) for each in others]
+    parameters = [parameter(name, by_name if i > 1 else by_place) for i, name in enumerate(fields)]
+    with_fields.__signature__ = inspect.Signature([own, *parameters, *named])
+    return with_fields
 
 
 class CharacterEncoder(nn.Module):
@@ -121,3 +179,8 @@ def distinct_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def replace_at_random(ids: torch.LongTensor, replacement: int, rate: float) -> torch.LongTensor:
     """Word dropout: each id becomes `replacement` with probability `rate`."""
     return ids.masked_fill(torch.rand(ids.shape, device=ids.device) < rate, replacement)
+
+
+def dropped_types(input_ids: torch.Tensor, vocab_size: int, rate: float, dtype: torch.dtype) -> torch.Tensor:
+    """A factor for each token, (B, T, 1), that drops all occurrences of a type together (Merity et al. 2018, 4.3)."""
+    return F.dropout(torch.ones(vocab_size, 1, dtype=dtype, device=input_ids.device), rate)[input_ids]

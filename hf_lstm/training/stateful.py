@@ -5,7 +5,6 @@ Glossary: N tokens, R rows, B of them on one device, K chunks of an epoch, T ste
 """
 
 import heapq
-import inspect
 import os
 from operator import itemgetter
 from typing import Any
@@ -18,6 +17,7 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..models.cache import RecurrentCache
+from ..models.pretrained import recurrent_model
 from .card_trainer import CardTrainer
 
 
@@ -246,8 +246,8 @@ class StatefulTrainer(CardTrainer):
             raise ValueError(f"`n_gpu` is {args.n_gpu} in one process: start a process for each, with torchrun.")
         if self.is_deepspeed_enabled:
             raise ValueError("`deepspeed` is given, whose engine hides the steps of the optimizer: leave it out.")
-        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        if "cache" not in inspect.signature(model.forward).parameters:
+        model = recurrent_model(self.model)
+        if not model.carries_state:
             raise ValueError(f"`model` is a {type(model).__name__}, which has no state: give a causal language model.")
 
     def get_train_dataloader(self) -> DataLoader:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, TrainerCallback
 
+from ..models.pretrained import recurrent_model
 from .card_trainer import CardTrainer
 
 
@@ -45,9 +46,7 @@ def layer_groups(model: PreTrainedModel) -> list[dict[str, nn.Parameter]]:
     [1, 4, 2]
     ```
     """
-    backbone = getattr(model, "base_model", None)
-    if not isinstance(getattr(backbone, "layers", None), nn.ModuleList):
-        raise ValueError(f"`model` is a {type(model).__name__}, not a recurrent model: give one of this package.")
+    backbone = recurrent_model(model).base_model
     number = len(backbone.layers)
     levels = dict.fromkeys(backbone.parameters(), 0)
     for modules in (backbone.layers, backbone.norms):

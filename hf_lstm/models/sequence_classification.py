@@ -1,0 +1,113 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""The head that gives labels to a whole sequence. Dimensions as in `modeling_recurrent.py`; K labels."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import can_return_tuple
+
+from .classification import RecurrentClassifier
+from .configuration_recurrent import RecurrentConfig, SequenceClassificationOptions
+from .pretrained import refuse_unknown
+from .text_inputs import TextInputs, takes_text
+
+
+class SequencePooler(nn.Module):
+    """
+    One vector for a sequence, from the real positions only; zeros for a sequence without any. By `config.pooling`:
+
+    - `"last"`: the output of each direction at the end of its way;
+    - `"mean"`, `"max"`: over the positions;
+    - `"concat"`: all three side by side, last, max, mean (Howard & Ruder 2018, section 3.3);
+    - `"attention"`: a weighted mean, with weights softmax(u · tanh(W h + b)) (Yang et al. 2016, equations 5 to 7).
+    """
+
+    def __init__(self, config: RecurrentConfig):
+        super().__init__()
+        self.pooling, self.num_directions = config.pooling, config.num_directions
+        self.output_size = config.output_size * (3 if self.pooling == "concat" else 1)
+        if self.pooling == "attention":
+            self.dense = nn.Linear(config.output_size, config.output_size)
+            self.context = nn.Linear(config.output_size, 1, bias=False)
+
+    def forward(self, hidden_states: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, T, D * P), zero at padding, and where the real positions are (B, T) -> (B, output_size)."""
+        if self.pooling == "concat":
+            return torch.cat([getattr(self, f"_{way}")(hidden_states, real) for way in ("last", "max", "mean")], -1)
+        return getattr(self, f"_{self.pooling}")(hidden_states, real)
+
+    def _last(self, hidden_states, real):
+        ends = (real.shape[1] - 1 - real.flip(1).int().argmax(1), real.int().argmax(1))
+        rows = torch.arange(real.shape[0], device=real.device)  # `len` would fix the batch size of an exported graph
+        parts = hidden_states.chunk(self.num_directions, dim=-1)
+        return torch.cat([part[rows, end] for part, end in zip(parts, ends, strict=False)], dim=-1)
+
+    def _mean(self, hidden_states, real):
+        return hidden_states.masked_fill(~real[..., None], 0).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+
+    def _max(self, hidden_states, real):
+        maxima = hidden_states.masked_fill(~real[..., None], -torch.inf).amax(1)
+        return maxima.where(real.any(1, keepdim=True), 0)
+
+    def _attention(self, hidden_states, real):
+        scores = self.context(self.dense(hidden_states).tanh()).squeeze(-1)
+        scores = scores.masked_fill(~real, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1).masked_fill(~real, 0)
+        return (weights[..., None] * hidden_states).sum(1)
+
+
+class RecurrentForSequenceClassification(RecurrentClassifier):
+    """
+    A backbone, a [`SequencePooler`] and a linear layer: for one label of several, for several at once, or for numbers,
+    as `config.problem_type` says or the labels suggest.
+    """
+
+    _auto_class = "AutoModelForSequenceClassification"
+    options_class = SequenceClassificationOptions
+    pipeline_task = "text-classification"
+    metric = "accuracy"
+    accepts_loss_kwargs = False  # Trainer: the loss is a mean over the examples of a batch
+    head_parts = ("pooler", "score")
+
+    def __init__(self, config: RecurrentConfig):
+        super().__init__(config)
+        self.loss_type = "ForSequenceClassification"  # whatever the name of a subclass
+        self.pooler = SequencePooler(self.config)
+        self.score = nn.Linear(self.pooler.output_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    @takes_text
+    def forward(
+        self,
+        text: TextInputs,
+        labels: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput:
+        r"""
+        Inputs: [`TextInputs`]; all other arguments that are not described here: [`RecurrentModel.forward`].
+
+        Args:
+            labels (`torch.LongTensor` of shape `(B,)`, or `torch.Tensor` of shape `(B, K)`, *optional*): The label of
+                each sequence; with `problem_type="multi_label_classification"` a 0 or 1 for each label, as
+                floating-point numbers; with `"regression"` the numbers.
+
+        Returns:
+            [`~transformers.modeling_outputs.SequenceClassifierOutput`]: `loss`, `logits` of shape `(B, K)`,
+            `hidden_states`.
+        """
+        refuse_unknown(kwargs)
+        features, hidden_states, real = self._encode(text, output_hidden_states)
+        logits = self.score(self.pooler(features, real))
+        self._warn_if_head_is_frozen(logits)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden_states)
+
+    def onnx_outputs(self, graph, hidden_states, packing):
+        pooled = graph.pooled(hidden_states, self.pooler, packing)
+        return {"logits": graph.output(graph.linear(pooled, self.score), "B", self.num_labels)}
