@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from hf_lstm import LSTMTokenizer, diagnostics
+from hf_lstm import LSTMTokenizer
+from hf_lstm.evaluation import diagnostics
 from hf_lstm.evaluation.diagnostics import GateActivations, GradientFlowCallback, gate_activations, gradient_flow
 
 
