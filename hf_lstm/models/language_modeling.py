@@ -37,7 +37,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
     pipeline_task = "text-generation"
     metric = "perplexity"
     carries_state = True
-    accepts_loss_kwargs = True  # Trainer: the loss divides by `num_items_in_batch` itself
+    accepts_loss_kwargs = True
 
     def __init__(self, config: RecurrentConfig):
         if config.bidirectional:

@@ -32,6 +32,8 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
         carries_state (`bool`): Whether a call returns a state, and continues from one that it is given.
         bidirectional_by_default (`bool`): What `bidirectional=None` means.
         metric (`str`, *optional*): The metric, by its id on the Hub, that tells which of two models is better.
+        accepts_loss_kwargs (`bool`): Read by Trainer: whether the loss is a sum that `forward` divides by
+            `num_items_in_batch` itself, and not a mean over the batch.
     """
 
     config: RecurrentStackConfig
@@ -45,6 +47,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
     carries_state: ClassVar[bool] = False
     bidirectional_by_default: ClassVar[bool] = False
     metric: ClassVar[str | None] = None
+    accepts_loss_kwargs: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

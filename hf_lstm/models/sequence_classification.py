@@ -68,7 +68,6 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
     options_class = SequenceClassificationOptions
     pipeline_task = "text-classification"
     metric = "accuracy"
-    accepts_loss_kwargs = False  # Trainer: the loss is a mean over the examples of a batch
     head_parts = ("pooler", "score")
 
     def __init__(self, config: RecurrentConfig):

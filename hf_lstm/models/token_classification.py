@@ -84,7 +84,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
     options_class = TokenClassificationOptions
     pipeline_task = "token-classification"
     metric = "f1"
-    accepts_loss_kwargs = True  # Trainer: the loss divides by `num_items_in_batch` itself
+    accepts_loss_kwargs = True
     bidirectional_by_default = True
     head_parts = ("classifier", "crf")
 
