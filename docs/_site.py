@@ -91,9 +91,29 @@ class HuggingFaceDocstrings(griffe.Extension):
         seen.add(thing.path)
         if thing.docstring:
             thing.docstring.value = markdown_of(thing.docstring.value, thing)
+        if thing.is_function and "text" in thing.parameters and _takes_text(thing):
+            thing.parameters = _with_text(thing.parameters)
         for member in thing.members.values():
             if not member.is_alias and not member.name.startswith("_"):
                 self._rewrite(member, seen)
+
+
+def _takes_text(function: griffe.Function) -> bool:
+    return any(each.callable_path.endswith(".takes_text") for each in function.decorators)
+
+
+def _with_text(parameters: griffe.Parameters) -> griffe.Parameters:
+    """Those that the decorator `takes_text` gives a function: the fields of `TextInputs` in place of the value."""
+    own, _, *others = parameters
+    place, name = griffe.ParameterKind.positional_or_keyword, griffe.ParameterKind.keyword_only
+    fields = [each for each in package()["models.text_inputs.TextInputs"].members.values() if each.is_attribute]
+    text = [
+        griffe.Parameter(each.name, annotation=each.annotation, kind=name if i > 1 else place, default="None")
+        for i, each in enumerate(fields)
+    ]
+    for each in others:
+        each.kind = each.kind if each.kind is griffe.ParameterKind.var_keyword else name
+    return griffe.Parameters(own, *text, *others)
 
 
 def markdown_of(docstring: str, thing: griffe.Object) -> str:

@@ -18,7 +18,7 @@ from hub_client import Client
 from hub_server import TOKEN, Hub
 
 import hf_lstm
-from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
+from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMForTokenClassification, LSTMTokenizer
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,7 +145,13 @@ def test_the_reference_has_everything_public():
         assert f"[`{name}`][{home}.{name}]" in pages["index"]
     for module in site.modules():
         site.HuggingFaceDocstrings().on_package(pkg=module)
-    assert "- **`vocab_size`** (`int`, defaults" in site.package()["RecurrentConfig"].final_target.docstring.value
+    assert (
+        "- **`vocab_size`** (`int`, *optional*, defaults"
+        in site.package()["RecurrentConfig"].final_target.docstring.value
+    )
+    forward = site.package()["models.token_classification.RecurrentForTokenClassification.forward"]
+    found = [each.name for each in forward.parameters]
+    assert found == list(inspect.signature(LSTMForTokenClassification.forward).parameters)
     with pytest.raises(ValueError, match=r"refers to \[`LSTMConfg`\]"):
         site.markdown_of("See [`LSTMConfg`].", site.package())
 
