@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from families import (
     ADAPTIVE,
     GRU,
@@ -25,8 +26,10 @@ from families import (
     each_variant,
     random_ids,
 )
+from packaging.version import Version
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, Trainer, TrainingArguments
+from transformers.integrations.peft import MIN_PEFT_VERSION
 
 from hf_lstm.interop.peft import lora_config, recurrent_weights
 from hf_lstm.models import classification
@@ -461,25 +464,37 @@ def frozen_heads(monkeypatch):
     return found
 
 
+def inputs_of(task_type: str) -> dict[str, torch.Tensor]:
+    labels = random_ids() % 2
+    return {"input_ids": random_ids(), "labels": labels[:, 0] if task_type == "SEQ_CLS" else labels}
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_a_plain_configuration_keeps_the_head(head, frozen_heads, tmp_path):
-    """Of peft itself and of transformers; peft by itself knows the linear layer alone."""
+    """Peft by itself knows the linear layer alone."""
     task_type, fields, parts = HEADS[head]
     plain = {"target_parameters": ["layers.0.weight_hh_l0"]}
     base = LSTM.build(head, **fields)
     model = peft.get_peft_model(base, peft.LoraConfig(task_type=task_type, **plain))
     assert parts_to_save(model) == set(parts.split())
-    inputs = {"input_ids": random_ids(), "labels": random_ids() % 2}
-    if task_type == "SEQ_CLS":
-        inputs["labels"] = inputs["labels"][:, 0]
+    inputs = inputs_of(task_type)
     model.train()(**inputs).loss.backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
     model.save_pretrained(tmp_path)
     saved = {name.split(".")[2] for name in load_file(tmp_path / "adapter_model.safetensors")}
     assert saved == {"model", *parts.split()}
 
+
+@pytest.mark.skipif(
+    Version(peft.__version__) < Version(MIN_PEFT_VERSION),
+    reason=f"`add_adapter` of transformers {transformers.__version__} asks for peft {MIN_PEFT_VERSION}",
+)
+@pytest.mark.parametrize("head", HEADS)
+def test_an_adapter_of_transformers_keeps_the_head(head, frozen_heads):
+    task_type, fields, parts = HEADS[head]
+    inputs = inputs_of(task_type)
     base = LSTM.build(head, **fields)
-    base.add_adapter(peft.LoraConfig(**plain))
+    base.add_adapter(peft.LoraConfig(target_parameters=["layers.0.weight_hh_l0"]))
     assert parts_to_save(base) == set(parts.split())
     base.train()(**inputs).loss.backward()
     assert frozen_heads == []
@@ -492,9 +507,7 @@ def test_a_plain_configuration_keeps_the_head(head, frozen_heads, tmp_path):
 def test_a_head_that_is_frozen_is_told(head, frozen_heads):
     """Where peft asks nobody: without a task, and with one more adapter."""
     task_type, fields, parts = HEADS[head]
-    inputs = {"input_ids": random_ids(), "labels": random_ids() % 2}
-    if task_type == "SEQ_CLS":
-        inputs["labels"] = inputs["labels"][:, 0]
+    inputs = inputs_of(task_type)
     plain = {"target_parameters": ["layers.0.weight_hh_l0"]}
     model = peft.get_peft_model(LSTM.build(head, **fields), peft.LoraConfig(**plain))
     model.eval()(**inputs)
@@ -541,7 +554,7 @@ def test_the_configuration():
     ]
     config = lora_config(LSTM.build("ForCausalLM"))
     assert (config.task_type, config.modules_to_save) == ("CAUSAL_LM", None)
-    with pytest.raises(ValueError, match="`model` is a Linear, not a recurrent model"):
+    with pytest.raises(ValueError, match="`model` is a Linear, no model of hf_lstm"):
         lora_config(torch.nn.Linear(2, 2))
 
 

@@ -472,9 +472,10 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
         Raises:
             ValueError: for an option of another head.
         """
-        config, saved_by = self, "".join(self.architectures or ())
+        config, saved_by, own = self, "".join(self.architectures or ()), getattr(options_class, "__name__", None)
         for other, options in HEADS.items():
-            for name in [] if options is options_class else self._changed(options):
+            # By name: in a saved folder the head and its configuration may each have a copy of the class.
+            for name in [] if options.__name__ == own else self._changed(options):
                 if not saved_by.endswith(other):
                     value, family = getattr(self, name), type(self).__name__.removesuffix("Config")
                     raise ValueError(
