@@ -99,6 +99,10 @@ class RecurrentModel(RecurrentStack):
             **kwargs,
         )
 
+    def get_input_embeddings(self) -> nn.Module | None:
+        """The embedding of tokens; None for a model of features."""
+        return self.embed_tokens
+
     def embed(self, text: TextInputs) -> torch.Tensor:
         """What the first layer reads, (B, T, F); at padding it may be anything where embeddings are given.
 
