@@ -87,7 +87,7 @@ def test_layer_groups_of_other_models():
     assert len(layer_groups(tied)) == 2  # no head of its own
     assert names(layer_groups(tied))[0] == {"model.embed_tokens.weight"}
     assert len(layer_groups(LSTM.build("Model"))) == 3
-    with pytest.raises(ValueError, match="`model` is a Linear, not a recurrent model"):
+    with pytest.raises(ValueError, match="`model` is a Linear, no model of hf_lstm"):
         layer_groups(torch.nn.Linear(2, 2))
 
 
