@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Scores of sequences of tags: entity by entity, token by token, and as the tables that people know.
+"""
+Scores of sequences of tags: entity by entity, token by token, and as the tables that people know.
 
 In all functions references and predictions are sentences of tags, a string a token: `[["B-PER", "O"], ["O"]]`. With
 `label_names` they may be ids instead, lists or the rows of an array; tokens whose reference is -100 are left out.

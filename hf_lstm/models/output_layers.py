@@ -95,7 +95,7 @@ class ClusteredOutput(nn.Module):
         Refuse a size of the vocabulary that would leave a cluster empty.
 
         Raises:
-            ValueError: if it does.
+            `ValueError`: If it does.
         """
         if vocab_size <= self.cutoffs[-1]:
             raise ValueError(

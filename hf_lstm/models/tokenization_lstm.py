@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""One tokenizer for the LSTM, GRU and RNN models: words, characters, byte-level BPE, unigram or WordPiece.
+"""
+One tokenizer for the LSTM, GRU and RNN models: words, characters, byte-level BPE, unigram or WordPiece.
 
 The whole pipeline lives in `tokenizer.json`, so `PreTrainedTokenizerFast` reads a saved folder to the same ids without
 this file. `LSTMTokenizer` adds what that class lacks: training in one call, and retraining that keeps its options.
