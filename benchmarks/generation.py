@@ -9,7 +9,7 @@ from models import SHAPES, gpt2_of_size, language_model
 from timing import Comparison, Settings
 
 
-def generate(model, tokens: int, rows: int = 1, **options) -> torch.Tensor:
+def _generate(model, tokens: int, rows: int = 1, **options) -> torch.Tensor:
     """New tokens after one and the same first token: -> (B, N)."""
     prompt = torch.ones(rows, 1, dtype=torch.long, device=model.device)
     options = {"do_sample": False, "pad_token_id": 0, "max_new_tokens": tokens} | options
@@ -17,7 +17,7 @@ def generate(model, tokens: int, rows: int = 1, **options) -> torch.Tensor:
 
 
 @torch.no_grad()
-def bare_loop(model, steps: int) -> torch.Tensor:
+def _bare_loop(model, steps: int) -> torch.Tensor:
     """Greedy search with nothing but the cell and the output layer: -> (1, N)."""
     layers = [list(layer.parameters()) for layer in model.model.layers]
     states = [(torch.zeros(1, model.config.hidden_size, device=model.device),) * 2 for _ in layers]
@@ -37,8 +37,8 @@ def greedy(settings: Settings) -> Iterator[Comparison]:
     tokens = settings.size(128)
     for parameters, bar in (("3 M", "<= 1.25"), ("28 M", "<= 1.06")):
         model = language_model("LSTM", *SHAPES[parameters], settings)
-        assert torch.equal(generate(model, 20), bare_loop(model, 20))
-        ours, theirs = partial(generate, model, tokens), partial(bare_loop, model, tokens)
+        assert torch.equal(_generate(model, 20), _bare_loop(model, 20))
+        ours, theirs = partial(_generate, model, tokens), partial(_bare_loop, model, tokens)
         name = f"LSTM of {parameters}, greedy, {tokens} tokens, batch 1"
         yield Comparison(name, bar, "bare loop of torch.lstm_cell", ours, theirs, "us a token", (tokens, tokens))
 
@@ -46,9 +46,9 @@ def greedy(settings: Settings) -> Iterator[Comparison]:
 def sampling(settings: Settings) -> Iterator[Comparison]:
     """What drawing a token adds to taking the likeliest."""
     tokens, model = settings.size(128), language_model("LSTM", *SHAPES["28 M"], settings)
-    theirs = partial(generate, model, tokens)
+    theirs = partial(_generate, model, tokens)
     for kind, top_k in (("top-k 50", 50), ("temperature only", 0)):
-        ours = partial(generate, model, tokens, do_sample=True, temperature=0.8, top_k=top_k)
+        ours = partial(_generate, model, tokens, do_sample=True, temperature=0.8, top_k=top_k)
         name = f"LSTM of 28 M, sampling, {kind}, {tokens} tokens, batch 1"
         yield Comparison(name, "<= 1.15", "greedy", ours, theirs, "us a token", (tokens, tokens))
 
@@ -60,7 +60,7 @@ def gpt2(settings: Settings) -> Iterator[Comparison]:
     for parameters, rows, bar in table:
         model = language_model("LSTM", *SHAPES[parameters], settings)
         peer = gpt2_of_size(model.num_parameters(), model.config.vocab_size, tokens + 1).to(settings.device)
-        ours, theirs = partial(generate, model, tokens, rows), partial(generate, peer, tokens, rows)
+        ours, theirs = partial(_generate, model, tokens, rows), partial(_generate, peer, tokens, rows)
         yield Comparison(
             f"LSTM of {parameters}, greedy, {tokens} tokens, batch {rows}",
             bar,

@@ -47,26 +47,26 @@ def loss(settings: Settings) -> Iterator[Comparison]:
         name = f"cross-entropy, V {vocab_size}, F {features}, {tokens} tokens, forward and backward"
         yield Comparison(f"{name}, time", "<= 0.95", "cross_entropy on all logits", ours, theirs)
         yield Comparison(f"{name}, memory", "<= 0.2", "cross_entropy on all logits", ours, theirs, unit="MiB")
-    yield from other_layers(settings)
+    yield from _other_layers(settings)
 
 
-def other_layers(settings: Settings) -> Iterator[Comparison]:
+def _other_layers(settings: Settings) -> Iterator[Comparison]:
     """Adaptive softmax and a mixture, for words that follow Zipf's law; the mixture on a tenth of the tokens."""
     tokens, features = settings.size(700), settings.size(256)
     for i, vocab_size in enumerate(map(settings.size, (10_000, 33_000, 268_000))):
         targets = torch.multinomial(1 / torch.arange(1, vocab_size + 1.0), tokens, replacement=True)
         targets = targets.to(settings.device)
-        plain = training({}, targets, vocab_size, features)
+        plain = _training({}, targets, vocab_size, features)
         for name, (fields, bars, memory_bar) in OUTPUT_LAYERS.items():
             some = targets[: max(1, tokens // 10)] if "mixture" in name else targets
-            pair = training(fields, some, vocab_size, features), plain
+            pair = _training(fields, some, vocab_size, features), plain
             case = f"{name}, V {vocab_size}, F {features}, {tokens} tokens, forward and backward"
             work = {"unit": "us a token", "work": (len(some), tokens)}
             yield Comparison(f"{case}, time", bars[i], "plain output layer, fused loss", *pair, **work)
             yield Comparison(f"{case}, memory", memory_bar, "plain output layer, fused loss", *pair, unit="MiB")
 
 
-def training(fields: dict, targets: torch.Tensor, vocab_size: int, features: int) -> Callable[[], object]:
+def _training(fields: dict, targets: torch.Tensor, vocab_size: int, features: int) -> Callable[[], object]:
     """The loss of an output layer and all its gradients, which are kept nowhere."""
     sizes = {"vocab_size": vocab_size, "hidden_size": features, "adaptive_cutoffs": default_cutoffs(vocab_size)}
     layer = output_layer(LSTMConfig(**sizes, **fields)).to(targets.device)

@@ -37,7 +37,7 @@ def plot(points: dict[str, list[dict]], path: Path) -> None:
     Draw the curves and save the picture.
 
     Raises:
-        ImportError: If matplotlib is missing.
+        `ImportError`: If matplotlib is missing.
     """
     try:
         from matplotlib.figure import Figure  # not pyplot: a bare figure needs no display

@@ -83,7 +83,7 @@ def sentence_lengths(count: int, longest: int) -> torch.Tensor:
     return gamma.sample((count,)).round().long().clamp(1, longest)
 
 
-def batches_of(lengths: torch.Tensor, groups, input_size: int, device: str) -> list[Batch]:
+def _batches_of(lengths: torch.Tensor, groups, input_size: int, device: str) -> list[Batch]:
     return [Batch.random(lengths[torch.as_tensor(group)], input_size, device) for group in groups]
 
 
@@ -92,11 +92,11 @@ def ragged(settings: Settings) -> Iterator[Comparison]:
     size, device = settings.size(300), settings.device
     lengths = sentence_lengths(settings.size(512), settings.size(113))
     tokens = int(lengths.sum())
-    random = batches_of(lengths, torch.arange(len(lengths)).split(settings.size(ROWS)), size, device)
+    random = _batches_of(lengths, torch.arange(len(lengths)).split(settings.size(ROWS)), size, device)
     padded = sum(batch.inputs.shape[0] * batch.inputs.shape[1] for batch in random)
     # As many padded positions a batch as the random batches hold on average: the same memory.
     budget = max(int(lengths.max()), padded // len(random))
-    grouped = batches_of(lengths, TokenBudgetBatchSampler(lengths, budget), size, device)
+    grouped = _batches_of(lengths, TokenBudgetBatchSampler(lengths, budget), size, device)
     passes = Passes(settings, input_size=300, hidden_size=256, bidirectional=True)
     passes.check(random[0])
     table = (("training", True, ">= 1.6", ">= 3.5"), ("inference", False, ">= 1.0", ">= 1.8"))

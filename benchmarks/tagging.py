@@ -77,7 +77,7 @@ def _pytorch_crf(ours: LinearChainCRF):
     return theirs.to(ours.transitions.device)
 
 
-class PlainTagger(nn.Module):
+class _PlainTagger(nn.Module):
     """What a tutorial builds: embedding, `nn.LSTM` and a linear layer on padded batches, neither exact nor a CRF."""
 
     def __init__(self, vocab_size: int, embedding_size: int, hidden_size: int, bidirectional: bool):
@@ -100,7 +100,7 @@ def tagger(settings: Settings) -> Iterator[Comparison]:
     config = LSTMConfig(
         **sizes, char_vocab_size=80, char_hidden_size=50, use_crf=True, id2label=dict(enumerate(LABELS))
     )
-    ours, theirs = LSTMForTokenClassification(config), PlainTagger(**sizes)
+    ours, theirs = LSTMForTokenClassification(config), _PlainTagger(**sizes)
     batches, large_batches = (list(_batches(settings, sizes["vocab_size"], rows)) for rows in (ROWS, 4 * ROWS))
     tokens, more_tokens = (
         sum(int(batch["attention_mask"].sum()) for batch in each) for each in (batches, large_batches)

@@ -85,7 +85,7 @@ class Comparison:
             "unit": self.unit,
             "ratio": ratio,
             "bar": self.bar if judged else None,
-            "met": is_met(ratio, self.bar) if judged else None,
+            "met": _is_met(ratio, self.bar) if judged else None,
             "lowest and highest ratio": [min(ratios), max(ratios)],
             "rounds": len(ratios),
         }
@@ -110,20 +110,20 @@ def time_in_turn(runs: Iterable[Callable[[], object]], settings: Settings, fewes
     order = list(range(len(runs)))
     while len(seconds[0]) < fewest or time.perf_counter() < end:
         for i in order:
-            seconds[i].append(seconds_of(runs[i], settings.device))
+            seconds[i].append(_seconds_of(runs[i], settings.device))
         order.reverse()
     return [each[len(each) > fewest :] for each in seconds]
 
 
-def seconds_of(run: Callable[[], object], device: str) -> float:
-    synchronize(device)
+def _seconds_of(run: Callable[[], object], device: str) -> float:
+    _synchronize(device)
     start = time.perf_counter()
     run()
-    synchronize(device)
+    _synchronize(device)
     return time.perf_counter() - start
 
 
-def synchronize(device: str) -> None:
+def _synchronize(device: str) -> None:
     """Wait for the kernels under way, which a GPU runs behind the back of the clock."""
     if device != "cpu":
         torch.cuda.synchronize(device)
@@ -135,7 +135,7 @@ def paired_ratios(ours: list[float], theirs: list[float], bar: str) -> list[floa
     return [a / b for a, b in pairs] if bar.startswith("<=") else [b / a for a, b in pairs]
 
 
-def is_met(ratio: float, bar: str) -> bool:
+def _is_met(ratio: float, bar: str) -> bool:
     sign, limit = bar.split()
     return {"<=": ratio <= float(limit), ">=": ratio >= float(limit)}[sign]
 

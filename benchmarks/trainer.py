@@ -33,7 +33,7 @@ def trainer(settings: Settings) -> Iterator[Comparison]:
 
     with tempfile.TemporaryDirectory() as folder:
         gc.freeze()  # `train` begins by looking through all objects, once, which takes as long as two steps here
-        ours = trainer_of(model, dataset, rows, folder).train
+        ours = _trainer_of(model, dataset, rows, folder).train
         name = f"LSTM language model of 3 M, batch {rows} x {length}, {steps} steps"
         yield Comparison(name, "<= 1.05", "bare loop", ours, theirs, work=(steps, steps))
 
@@ -60,7 +60,7 @@ def stateful(settings: Settings) -> Iterator[Comparison]:
         yield Comparison(name, "<= 1.1", "bare loop", trainer.train, theirs, work=(steps, steps))
 
 
-def trainer_of(model, dataset: list[dict], rows: int, folder: str) -> Trainer:
+def _trainer_of(model, dataset: list[dict], rows: int, folder: str) -> Trainer:
     """One that does what the bare loop does, and is silent about it."""
     arguments = TrainingArguments(
         folder,

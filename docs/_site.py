@@ -121,7 +121,7 @@ def markdown_of(docstring: str, thing: griffe.Object) -> str:
     A docstring in plain Markdown.
 
     Raises:
-        ValueError: for a reference to what is not there.
+        `ValueError`: If a reference is to what is not there.
     """
     text = SECTION.sub(_section, docstring)
     text = re.sub(r"^( *)```python\n(?= *>>>)", r"\1```pycon\n", text, flags=re.M)

@@ -65,7 +65,8 @@ def shard_on_cpu(accelerator: Accelerator, fsdp_plugin_args: dict | None) -> Non
         fsdp_plugin_args (`dict`, *optional*): `TrainingArguments.fsdp_plugin_args`; else the environment decides.
 
     Raises:
-        `RuntimeError`: By accelerate, if FSDP 1 is asked for, which does need such a device.
+        `ValueError`: If FSDP 1 is asked for, which does need such a device.
+        `RuntimeError`: If accelerate finds that first.
     """
     state = accelerator.state
     wanted = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"  # accelerate sets it for its plugin, too

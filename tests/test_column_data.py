@@ -164,7 +164,7 @@ def test_what_cannot_be_read_again_is_not_written(tmp_path):
 def test_bad_files_are_refused(tmp_path):
     good = write(tmp_path / "a.txt", CONLL)
     ragged = write(tmp_path / "ragged.txt", "a O\n\nb O\nc\n")
-    with pytest.raises(ValueError, match=r"ragged\.txt' has 1 columns in line 4 and 2 before"):
+    with pytest.raises(ValueError, match=r"ragged\.txt', with 1 columns in line 4 and 2 before"):
         load_tagged(ragged)
     with pytest.raises(ValueError, match=r"`files` has '.*none\.txt', which is not a file"):
         load_tagged(tmp_path / "none.txt")

@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_named():
     lm, awd = one_module(Source(sizes=(10, 10), tied=False)), awd_lstm_lm(Source())
     module = nn.LSTM(E, 10, 2, bidirectional=True).state_dict()
     for weights, message in (
-        ({}, "`weights` holds a dict, expected a state dict"),
+        ({}, "`weights` holds a dict: give a state dict"),
         ({"lr": 0.1} | lm, r"holds \['lr'\], which are not tensors"),
         ({"encoder.weight": lm["encoder.weight"]}, "holds no tensor named like `weight_ih_l0`, but"),
         (without(lm, "rnn.weight_hh_l1"), r"lacks `weight_hh_l1` \(or `1.weight_hh_l0`\)"),
@@ -322,7 +322,7 @@ def test_vocabularies(tmp_path):
     with pytest.raises(ValueError, match=r"is a pickle, or damaged.*open\(\"itos.json\", \"w\"\)"):
         read_vocabulary(tmp_path / "itos.pkl")
     (tmp_path / "a.json").write_text('{"a": 1}')
-    with pytest.raises(ValueError, match="holds a dict, expected a list of strings"):
+    with pytest.raises(ValueError, match="holds a dict: give a list of strings"):
         read_vocabulary(tmp_path / "a.json")
 
     tokenizer = word_tokenizer(tokens)

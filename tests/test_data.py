@@ -88,7 +88,7 @@ def test_blank_lines_may_be_kept(tmp_path):
     path.write_text(" \n = Title = \n \n\nText .\n")
     assert load_text(path, path, keep_blank=True)["train"]["text"][:] == [" ", " = Title = ", " ", "", "Text ."]
     path.write_text(" \n\n")
-    with pytest.raises(ValueError, match="The train data holds no text"):
+    with pytest.raises(ValueError, match="where the train data holds no text"):
         load_text(path, path, keep_blank=True)
 
 
@@ -122,9 +122,9 @@ def test_bad_input_is_refused(tmp_path):
         load_text(tmp_path / "a.pdf")
     with pytest.raises(ValueError, match=r"`text_column` is 'body', but the train data has \['id', 'text'\]"):
         load_text(good, text_column="body")
-    with pytest.raises(ValueError, match="The train data holds no text in the column `text`"):
+    with pytest.raises(ValueError, match="`text_column` is 'text', where the train data holds no text"):
         load_text(blank)
-    with pytest.raises(ValueError, match="One row of training data cannot be split"):
+    with pytest.raises(ValueError, match="`validation_file` is None, and 1 row of training data cannot be split"):
         load_text(write(tmp_path / "one.txt", ["One."]))
     with pytest.raises(ValueError, match="`dataset_name` is 'x' and files are given"):
         load_text(good, dataset_name="x")

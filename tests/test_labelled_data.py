@@ -137,7 +137,7 @@ def test_labelled_lines(tmp_path):
     path.write_text("earn\tthe profit rose\n\nacq\tthey bought it\n")
     assert load_classified(path, path)["train"]["label"][:] == [1, 0]
     path.write_text("earn\n")
-    with pytest.raises(ValueError, match="has no label before ' ' in line 1"):
+    with pytest.raises(ValueError, match=r"`train_file` is '.*', which has no label before ' ' in line 1"):
         load_classified(path)
 
 

@@ -499,12 +499,12 @@ def test_refuses_what_it_cannot_vouch_for(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("-inf")])
 def test_measurement_refuses_what_is_no_number(value):
-    with pytest.raises(ValueError, match="`value` of 'f1' must be a finite number"):
+    with pytest.raises(ValueError, match=r"`value` of 'f1' is .*: give a finite number"):
         Measurement("f1", value, "test")
-    with pytest.raises(ValueError, match="`over_seeds` of 'f1' must be a finite number"):
+    with pytest.raises(ValueError, match=r"`over_seeds` of 'f1' is .*: give a finite number"):
         Measurement("f1", 0.5, "test", over_seeds=[0.5, value])
 
 
 def test_measurement_refuses_a_single_seed():
-    with pytest.raises(ValueError, match="`over_seeds` of 'f1' must hold at least two values"):
+    with pytest.raises(ValueError, match=r"`over_seeds` of 'f1' is .*, and one value has no spread: give two or more"):
         Measurement("f1", 0.5, "test", over_seeds=[0.5])

@@ -123,7 +123,7 @@ def test_adaptive_equals_torch():
 @each_layer
 def test_loss_and_gradients_equal_those_of_the_probabilities(build, bias, num_items, rows_at_a_time, monkeypatch):
     for name in ("output_layers", "losses"):
-        monkeypatch.setattr(f"hf_lstm.{name}.rows_at_a_time", lambda weight: rows_at_a_time)
+        monkeypatch.setattr(f"hf_lstm.models.{name}.rows_at_a_time", lambda weight: rows_at_a_time)
     layer, (hidden, targets) = make(build, bias), examples()
     inputs = [hidden, *layer.parameters()]
     loss = 3 * layer.loss(hidden, targets, num_items)
@@ -219,7 +219,7 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize("name", ["adaptive", "mixture"])
 def test_training_never_holds_the_scores_of_the_batch(name, monkeypatch):
     for module in ("output_layers", "losses"):
-        monkeypatch.setattr(f"hf_lstm.{module}.rows_at_a_time", lambda weight: 30)
+        monkeypatch.setattr(f"hf_lstm.models.{module}.rows_at_a_time", lambda weight: 30)
     layer, (hidden, targets) = make(LAYERS[name]), examples(rows=4000)
     with Largest() as seen:
         layer.loss(hidden, targets).backward()

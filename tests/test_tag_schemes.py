@@ -164,11 +164,11 @@ def test_odd_but_valid_tags():
 
 def test_unknown_tags_and_schemes_are_refused():
     for tag in ("PER", "b-PER", "B_PER", "B-", "X-PER", "", "0", "O-PER"):
-        with pytest.raises(ValueError, match=f"The tag '{tag}' is unknown: write a tag as"):
+        with pytest.raises(ValueError, match=f"`tags` has '{tag}', which is unknown: write a tag as"):
             read_spans(["O", tag])
-    with pytest.raises(ValueError, match="The tag 'S-PER' is not one of BIO, whose letters are B, I"):
+    with pytest.raises(ValueError, match="`tags` has 'S-PER', but the letters of `scheme` BIO are B, I"):
         read_spans(["S-PER"], "BIO")
-    with pytest.raises(ValueError, match="The tag 'I-PER' is not one of BMES, whose letters are B, M, E, S"):
+    with pytest.raises(ValueError, match="`tags` has 'I-PER', but the letters of `scheme` BMES are B, M, E, S"):
         convert_tags(["I-PER"], "BMES", "BIO")
     with pytest.raises(ValueError, match="`scheme` is 'BOI': give one of IOB1, BIO"):
         convert_tags(["O"], "BIO", "BOI")
@@ -195,9 +195,9 @@ def test_scheme_from_tags():
         assert infer_scheme([tag_names(TYPES, scheme)]) == scheme
         assert infer_scheme([sorted(tag_names(TYPES, scheme))]) == scheme
     assert infer_scheme([["NOUN", "VERB", "X"], ["-LRB-", "PRP$", "S"]]) is None
-    with pytest.raises(ValueError, match="The tags are of two kinds, 'B-PER' and 'PER'"):
+    with pytest.raises(ValueError, match="`sequences` has tags of two kinds, 'B-PER' and 'PER'"):
         infer_scheme([["B-PER", "O", "PER"]])
-    with pytest.raises(ValueError, match=r"The tags have the letters \['L', 'M'\], which no scheme has together"):
+    with pytest.raises(ValueError, match=r"`sequences` has the letters \['L', 'M'\], which no scheme has together"):
         infer_scheme([["M-PER", "L-PER"]])
 
 

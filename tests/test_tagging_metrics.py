@@ -220,9 +220,9 @@ def test_bad_input_is_refused():
         tagging_scores([[1]], [[5]], ["O", "B-A"])
     with pytest.raises(ValueError, match=r"`predictions` has the id -100 and .* among the references"):
         tagging_scores([[1]], [[-100]], ["O", "B-A"])
-    with pytest.raises(ValueError, match="The tag 'PER' is unknown"):
+    with pytest.raises(ValueError, match="`tags` has 'PER', which is unknown"):
         entity_report([["B-PER"]], [["PER"]])
-    with pytest.raises(ValueError, match="The tag 'S-A' is not one of BIO"):
+    with pytest.raises(ValueError, match="`tags` has 'S-A', but the letters of `scheme` BIO"):
         tagging_scores([["B-A"]], [["S-A"]], scheme="BIO")
 
 

@@ -186,11 +186,11 @@ def test_truncated_files_are_refused(tmp_path, kind):
     if kind != "glove":  # which does not say how many words it has
         shorter = contents(kind, words[:-1], vectors[:-1]).split(b"\n", 1)[1]
         path = write(tmp_path, kind, data.split(b"\n", 1)[0] + b"\n" + shorter)
-        with pytest.raises(ValueError, match=f"has {len(words) - 1} words, but {len(words)} by its header"):
+        with pytest.raises(ValueError, match=f"with {len(words) - 1} words, but {len(words)} by its header"):
             read_vectors(path, progress=False)
     path = write(tmp_path, kind, zipped=True, data=data)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r"is a truncated gzip file: fetch it again"):
+    with pytest.raises(ValueError, match=r"a truncated gzip file: fetch it again"):
         read_vectors(path, progress=False)
 
 
@@ -198,15 +198,15 @@ def test_other_bad_input_is_refused(tmp_path):
     good = write(tmp_path, "glove")
     with pytest.raises(ValueError, match=r"`path` is '.*none\.txt', which is not a file"):
         read_vectors(tmp_path / "none.txt")
-    with pytest.raises(ValueError, match=r"has no vector in line 1, b''"):
+    with pytest.raises(ValueError, match=r"with no vector in line 1, b''"):
         read_vectors(write(tmp_path, "empty", b""), progress=False)
-    with pytest.raises(ValueError, match=r"has no vector in line 1, b'<html>"):
+    with pytest.raises(ValueError, match=r"with no vector in line 1, b'<html>"):
         read_vectors(write(tmp_path, "page", b"<html> not found\n"), progress=False)
     with pytest.raises(ValueError, match="vectors of size 0"):
         read_vectors(write(tmp_path, "zero", b"3 0\n"), progress=False)
     with pytest.raises(ValueError, match="does not begin with two numbers"):
         read_vectors(good, binary=True, progress=False)
-    with pytest.raises(ValueError, match=r"is a model of fastText: give its vectors, the \.vec file"):
+    with pytest.raises(ValueError, match=r"a model of fastText: give its vectors, the \.vec file"):
         read_vectors(write(tmp_path, "binary", struct.pack("<ii", 793712314, 12)), progress=False)
     with pytest.raises(ValueError, match="`max_words` is 0"):
         read_vectors(good, max_words=0)
@@ -214,7 +214,7 @@ def test_other_bad_input_is_refused(tmp_path):
         match_vectors({"a": 0}, good, extra_words=-1)
     with pytest.raises(ValueError, match="`vocab` has 1 words: give at least one, and ids from 0"):
         match_vectors({"a": -1}, good)
-    with pytest.raises(ValueError, match="has none of the 1 words in `vocab`"):
+    with pytest.raises(ValueError, match=r"`vocab` has 1 words, and .* none of them"):
         match_vectors({"Ġcat": 0}, good, progress=False)
 
 

@@ -110,7 +110,7 @@ def test_a_second_training_begins_anew(tmp_path):
 
 @pytest.mark.parametrize("decay", [-0.1, 1, 1.5])
 def test_a_decay_out_of_range_is_refused(decay):
-    with pytest.raises(ValueError, match="`decay` must be at least 0 and less than 1"):
+    with pytest.raises(ValueError, match=r"`decay` is .*: give at least 0 and less than 1"):
         WeightAveraging(decay)
 
 

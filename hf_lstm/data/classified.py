@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets import ClassLabel, Dataset, DatasetDict
 
 from .documentation import sorted_docs
-from .files import ROW_LOADERS, check_sources, extension, hold_out, read_lines, read_splits
+from .files import ROW_LOADERS, extension, files_by_split, hold_out, read_lines, read_splits
 from .labels import class_labels
 
 
@@ -56,13 +56,13 @@ def load_classified(
     Raises:
         `ValueError`: If a file, a column or the training split is missing, or a line has no label.
     """
-    files = {"train": train_file, "validation": validation_file, "test": test_file}
-    files = {split: path for split, path in files.items() if path is not None}
-    check_sources(files, dataset_name)
+    files = files_by_split(train_file, validation_file, test_file, dataset_name)
     if dataset_name is None and not files:
         return sorted_docs()
     if dataset_name is None and extension(train_file) not in ROW_LOADERS:
-        splits = {split: _labelled_lines(Path(path), separator, encoding) for split, path in files.items()}
+        splits = {
+            split: _labelled_lines(Path(path), f"{split}_file", separator, encoding) for split, path in files.items()
+        }
         text_column, label_column = "text", "label"
     else:
         splits = read_splits(files, dataset_name, dataset_config_name)
@@ -82,10 +82,10 @@ def load_classified(
     return DatasetDict(splits)
 
 
-def _labelled_lines(path: Path, separator: str | None, encoding: str) -> Dataset:
+def _labelled_lines(path: Path, argument: str, separator: str | None, encoding: str) -> Dataset:
     """The columns `"text"` and `"label"` of a file with a label in front of each text."""
     if not path.is_file():
-        raise ValueError(f"`train_file`, `validation_file` or `test_file` is {str(path)!r}, which is not a file.")
+        raise ValueError(f"`{argument}` is {str(path)!r}, which is not a file: check the path.")
     rows = []
     for number, line in enumerate(read_lines(path, encoding), start=1):
         if not line.strip():
@@ -94,8 +94,8 @@ def _labelled_lines(path: Path, separator: str | None, encoding: str) -> Dataset
         label, found, text = line.partition(between)
         if not (label and found):
             raise ValueError(
-                f"{str(path)!r} has no label before {between!r} in line {number}: correct the line, or give the right "
-                "`separator`."
+                f"`{argument}` is {str(path)!r}, which has no label before {between!r} in line {number}: correct the "
+                "line, or give the right `separator`."
             )
         rows.append({"text": text, "label": label})
     return Dataset.from_list(rows)

@@ -61,8 +61,8 @@ def _sentences(path: Path, separator: str | None, comment: str | None, encoding:
             width = width or len(fields)
             if len(fields) != width:
                 raise ValueError(
-                    f"{str(path)!r} has {len(fields)} columns in line {number} and {width} before: correct the line, "
-                    "or give the right `separator`."
+                    f"`files` has {str(path)!r}, with {len(fields)} columns in line {number} and {width} before: "
+                    "correct the line, or give the right `separator`."
                 )
             rows.append(fields)
     if rows:

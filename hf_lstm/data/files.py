@@ -16,12 +16,20 @@ LOADERS = ROW_LOADERS | {"txt": "text", "tokens": "text", "raw": "text"}  # .tok
 HELD_OUT = 0.1  # share of the documents that are held out where no validation data is given
 
 
-def check_sources(files: Mapping[str, str | os.PathLike], dataset_name: str | None) -> None:
-    """Raise ValueError for files beside a name on the Hub, and for files without one to train on."""
+def files_by_split(train_file, validation_file, test_file, dataset_name: str | None) -> dict:
+    """
+    The files that are given, by their splits.
+
+    Raises:
+        `ValueError`: If there are files beside a name on the Hub, or files without one to train on.
+    """
+    files = {"train": train_file, "validation": validation_file, "test": test_file}
+    files = {split: path for split, path in files.items() if path is not None}
     if files and dataset_name is not None:
         raise ValueError(f"`dataset_name` is {dataset_name!r} and files are given, {files}: give one of the two.")
     if files and "train" not in files:
         raise ValueError(f"`train_file` is None where other files are given, {files}: name a file to train on.")
+    return files
 
 
 def read_splits(
@@ -61,8 +69,8 @@ def hold_out(dataset: Dataset, shuffle: bool) -> tuple[Dataset, Dataset]:
     """Nine tenths of the rows to train on, and one to evaluate on."""
     if len(dataset) < 2:
         raise ValueError(
-            "One row of training data cannot be split: name a `validation_file`, or cut a file of text into more "
-            'with `sample_by="line"` or `"paragraph"`.'
+            f"`validation_file` is None, and {len(dataset)} row of training data cannot be split: name a file, or cut "
+            'one of text into more rows with `sample_by="line"` or `"paragraph"`.'
         )
     halves = dataset.train_test_split(test_size=HELD_OUT, shuffle=shuffle, seed=0)
     return halves["train"], halves["test"]

@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Entities as tags, one a token: reading them, writing them, and converting between the schemes in use.
+"""
+Entities as tags, one a token: reading them, writing them, and converting between the schemes in use.
 
 | scheme | first | inside | last | single | also called |
 |---|---|---|---|---|---|
@@ -203,12 +204,12 @@ def infer_scheme(sequences: Iterable[Sequence[str]], more: Iterable[Sequence[str
     if foreign:
         ours = sorted(tag for tag in names if "-" in tag and _TAG.fullmatch(tag))
         if ours:
-            raise ValueError(f"The tags are of two kinds, {ours[0]!r} and {foreign[0]!r}: {_REMEDY}")
+            raise ValueError(f"`sequences` has tags of two kinds, {ours[0]!r} and {foreign[0]!r}: {_REMEDY}")
         return None
     letters = {tag[0] for tag in names} - {"O"}
     fitting = [name for name, scheme in LETTERS.items() if letters <= set(scheme)]
     if not fitting:
-        raise ValueError(f"The tags have the letters {sorted(letters)}, which no scheme has together: {_REMEDY}")
+        raise ValueError(f"`sequences` has the letters {sorted(letters)}, which no scheme has together: {_REMEDY}")
     if fitting[0] != "IOB1":
         return fitting[0]
     return "IOB1" if _balance_of_iob1(sequences) > 0 else "BIO"
@@ -267,12 +268,12 @@ def _parsed(tag: str, scheme: str | None) -> tuple[str, str]:
         return "O", ""
     match = _TAG.fullmatch(tag)
     if not match:
-        raise ValueError(f"The tag {tag!r} is unknown: {_REMEDY}")
+        raise ValueError(f"`tags` has {tag!r}, which is unknown: {_REMEDY}")
     letter, kind = match.groups(default="")
     if scheme is not None and letter not in LETTERS[scheme]:
         raise ValueError(
-            f"The tag {tag!r} is not one of {scheme}, whose letters are {', '.join(dict.fromkeys(LETTERS[scheme]))}: "
-            "give the scheme that the tags have."
+            f"`tags` has {tag!r}, but the letters of `scheme` {scheme} are "
+            f"{', '.join(dict.fromkeys(LETTERS[scheme]))}: give the scheme that the tags have."
         )
     return _SAME_MEANING.get(letter, letter), kind
 

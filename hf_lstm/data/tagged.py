@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from .columns import read_columns
 from .documentation import unwritten_docs
-from .files import ROW_LOADERS, check_sources, extension, hold_out, read_splits
+from .files import ROW_LOADERS, extension, files_by_split, hold_out, read_splits
 from .labels import label_names, tagged_dataset
 from .tag_schemes import convert_tags, entity_types, infer_scheme, tag_names
 
@@ -118,9 +118,7 @@ def load_tagged_splits(
     Raises:
         `ValueError`: If a file, a column or the training split is missing, or a sentence has not one tag a token.
     """
-    files = {"train": train_file, "validation": validation_file, "test": test_file}
-    files = {split: path for split, path in files.items() if path is not None}
-    check_sources(files, dataset_name)
+    files = files_by_split(train_file, validation_file, test_file, dataset_name)
     if dataset_name is None and not files:
         return unwritten_docs()
     columns = {"tokens": token_column, "tags": tag_column}

@@ -13,7 +13,7 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from .documentation import python_docs
-from .files import HELD_OUT, check_sources, hold_out, read_splits
+from .files import HELD_OUT, files_by_split, hold_out, read_splits
 
 
 def load_text(
@@ -59,9 +59,7 @@ def load_text(
     Raises:
         `ValueError`: If a file is missing or of unknown type, the column or split is missing, or there is no text.
     """
-    files = {"train": train_file, "validation": validation_file, "test": test_file}
-    files = {split: path for split, path in files.items() if path is not None}
-    check_sources(files, dataset_name)
+    files = files_by_split(train_file, validation_file, test_file, dataset_name)
     if dataset_name is None and not files:
         splits, text_column = {"train": python_docs()}, "text"
     else:
@@ -191,7 +189,7 @@ def _documents(
         raise ValueError(f"`text_column` is {text_column!r}, but the {split} data has {columns}.")
     with_text = dataset.filter(lambda row: bool(row[text_column] and row[text_column].strip()))
     if next(iter(with_text), None) is None:
-        raise ValueError(f"The {split} data holds no text in the column `{text_column}`: check the file.")
+        raise ValueError(f"`text_column` is {text_column!r}, where the {split} data holds no text: check the file.")
     dataset = dataset.filter(lambda row: row[text_column] is not None) if keep_blank else with_text
     dataset = dataset.select_columns([text_column])
     return dataset if text_column == "text" else dataset.rename_columns({text_column: "text"})

@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Pretrained word vectors: GloVe, word2vec (text and binary) and fastText files, plain or gzipped, read as a stream.
+"""
+Pretrained word vectors: GloVe, word2vec (text and binary) and fastText files, plain or gzipped, read as a stream.
 
 A file of two million words is never held in memory: a line is looked at, and its numbers are parsed only if its word
 is wanted.
@@ -222,7 +223,7 @@ def match_vectors(
     sources |= {size + i: word for i, word in enumerate(added)}
     if not sources:
         raise ValueError(
-            f"{str(path)!r} has none of the {len(vocab)} words in `vocab`: check that they are whole words."
+            f"`vocab` has {len(vocab)} words, and {str(path)!r} none of them: check that they are whole words."
         )
     vectors = torch.from_numpy(np.stack([kept[word] for word in sources.values()]))
     rows = torch.tensor(list(sources))
@@ -297,7 +298,7 @@ class _VectorFile:
                     except UnicodeDecodeError:
                         self._bad(number, f"the word {word!r} is not {self.encoding}")
             except EOFError as error:
-                raise ValueError(f"{str(self.path)!r} is a truncated gzip file: fetch it again.") from error
+                raise ValueError(f"`path` is {str(self.path)!r}, a truncated gzip file: fetch it again.") from error
             bar.update(raw.tell() - bar.n)
 
     def _text_records(self, file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
@@ -306,7 +307,7 @@ class _VectorFile:
         if expected is None:
             self.size = _trailing_numbers(first)
             if not self.size:
-                raise ValueError(f"{str(self.path)!r} has no vector in line 1, {first[:60]!r}: check the file.")
+                raise ValueError(f"`path` is {str(self.path)!r}, with no vector in line 1, {first[:60]!r}: check it.")
             yield from self._text_record(1, first)
         number = 1
         for number, line in enumerate(file, start=2):
@@ -334,12 +335,12 @@ class _VectorFile:
         """A word, a space and E floats of 32 bits, little-endian; some writers end a record with a line feed."""
         header = file.readline(100)
         if header.startswith(_FASTTEXT_MODEL):
-            raise ValueError(f"{str(self.path)!r} is a model of fastText: give its vectors, the .vec file.")
+            raise ValueError(f"`path` is {str(self.path)!r}, a model of fastText: give its vectors, the .vec file.")
         expected = self._read_header(header)
         if expected is None:
             raise ValueError(
-                f"{str(self.path)!r} does not begin with two numbers, as a binary file of word2vec does: give "
-                "`binary=False` if it is text."
+                f"`path` is {str(self.path)!r}, which does not begin with two numbers, as a binary file of word2vec "
+                "does: give `binary=False` if it is text."
             )
         buffer, start = b"", 0
         for number in range(1, expected + 1):
@@ -360,7 +361,7 @@ class _VectorFile:
             return None
         self.size = int(fields[1])
         if self.size < 1:
-            raise ValueError(f"{str(self.path)!r} has vectors of size 0 by its first line: check the file.")
+            raise ValueError(f"`path` is {str(self.path)!r}, with vectors of size 0 by its first line: check it.")
         return int(fields[0])
 
     def _vector(self, number: int, numbers: bytes) -> np.ndarray | None:
@@ -374,13 +375,16 @@ class _VectorFile:
         return vector.astype(np.float32)
 
     def _truncated(self, words: int, expected: int) -> ValueError:
-        return ValueError(f"{str(self.path)!r} has {words} words, but {expected} by its header: fetch it again.")
+        return ValueError(
+            f"`path` is {str(self.path)!r}, with {words} words, but {expected} by its header: fetch it again."
+        )
 
     def _bad(self, number: int, reason: str) -> None:
         if not self.skip_bad_lines:
             kind = "record" if self.binary else "line"
             raise ValueError(
-                f"{str(self.path)!r}, {kind} {number}: {reason}. Correct the file, or give `skip_bad_lines=True`."
+                f"`path` is {str(self.path)!r}, {kind} {number}: {reason}. Correct the file, or give "
+                "`skip_bad_lines=True`."
             )
         self.bad_lines.append(number)
 

@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""N-gram language models with interpolated, modified Kneser-Ney smoothing: what a recurrent model has to beat.
+"""
+N-gram language models with interpolated, modified Kneser-Ney smoothing: what a recurrent model has to beat.
 
 Glossary: B blocks, T time steps, V vocabulary, n the order (1 unigram, 2 bigram, 3 trigram).
 """

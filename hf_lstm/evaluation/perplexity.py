@@ -266,10 +266,8 @@ def evaluate_perplexity(
     score = None
     if neural_cache is not None:
         score = _CacheScore(neural_cache.cache_size, [neural_cache.theta], [neural_cache.interpolation])
-    with _adapting(model, dynamic_evaluation) as learn:
-        if dynamic_evaluation is not None:
-            block_size = dynamic_evaluation.segment_length
-        total, tokens = _read(model, token_ids, score, learn, batch_size, block_size, carry_state, show_progress)
+    reading = (batch_size, block_size, carry_state, show_progress)
+    total, tokens = _read_adapting(model, token_ids, score, dynamic_evaluation, *reading)
     return Perplexity(-total.item() / tokens, tokens)
 
 
@@ -316,10 +314,8 @@ def tune_neural_cache(
     if not caches:
         raise ValueError("`thetas` or `interpolations` is empty: give at least one value of each.")
     score = _CacheScore(cache_size, thetas, interpolations)
-    with _adapting(model, dynamic_evaluation) as learn:
-        if dynamic_evaluation is not None:
-            block_size = dynamic_evaluation.segment_length
-        totals, tokens = _read(model, token_ids, score, learn, batch_size, block_size, carry_state, show_progress)
+    reading = (batch_size, block_size, carry_state, show_progress)
+    totals, tokens = _read_adapting(model, token_ids, score, dynamic_evaluation, *reading)
     return _tuning(caches, [(cache.theta, cache.interpolation) for cache in caches], (-totals / tokens).flatten())
 
 
@@ -601,6 +597,13 @@ def _windows(tokens: torch.Tensor, batch_size: int, block_size: int) -> list[tup
         )
         for i in range(0, len(inputs), batch_size)
     ]
+
+
+def _read_adapting(model, token_ids, score, options: DynamicEvaluation | None, batch_size, block_size, *how):
+    """As [`_read`], segment by segment with the steps of dynamic evaluation, if there are options for it."""
+    with _adapting(model, options) as learn:
+        block_size = block_size if options is None else options.segment_length
+        return _read(model, token_ids, score, learn, batch_size, block_size, *how)
 
 
 @contextmanager

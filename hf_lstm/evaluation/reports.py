@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Scores of sequences of tags: entity by entity, token by token, and as the tables that people know.
+"""
+Scores of sequences of tags: entity by entity, token by token, and as the tables that people know.
 
 In all functions references and predictions are sentences of tags, a string a token: `[["B-PER", "O"], ["O"]]`. With
 `label_names` they may be ids instead, lists or the rows of an array; tokens whose reference is -100 are left out.
@@ -54,7 +55,7 @@ def tagging_scores(
     Raises:
         `ValueError`: If the two differ in length, an id has no name, or a tag is not one of the scheme.
     """
-    references, predictions = aligned(references, predictions, label_names)
+    references, predictions = _aligned(references, predictions, label_names)
     tokens = token_report(references, predictions)
     scores = {"overall_accuracy": tokens.get(ACCURACY, 0.0)}
     if scheme is None:
@@ -106,7 +107,7 @@ def entity_report(
     {'precision': 1.0, 'recall': 0.5, 'f1-score': 0.6666666666666666, 'support': 2}
     ```
     """
-    references, predictions = aligned(references, predictions, label_names)
+    references, predictions = _aligned(references, predictions, label_names)
     if strict and scheme is None:
         scheme = infer_scheme(references, [*predictions, label_names or []])
     counts = _entity_counts(references, predictions, scheme, strict)
@@ -141,7 +142,7 @@ def token_report(
     Raises:
         `ValueError`: If the two differ in length or an id has no name.
     """
-    references, predictions = aligned(references, predictions, label_names)
+    references, predictions = _aligned(references, predictions, label_names)
     counts = _token_counts(references, predictions)
     present = sorted(counts.true | counts.found)
     tags = present if tags is None else tags
@@ -192,7 +193,7 @@ def conlleval_report(
     Raises:
         `ValueError`: If the two differ in length, an id has no name, or a tag is unknown.
     """
-    references, predictions = aligned(references, predictions, label_names)
+    references, predictions = _aligned(references, predictions, label_names)
     counts = _entity_counts(references, predictions, scheme=None, strict=False)
     tokens = _token_counts(references, predictions)
     report = _report(sorted(counts.true | counts.found), counts)
@@ -212,7 +213,7 @@ def conlleval_report(
     return "".join(line + "\n" for line in lines)
 
 
-def aligned(
+def _aligned(
     references: Sequence[Sequence], predictions: Sequence[Sequence], label_names: Sequence[str] | None = None
 ) -> tuple[list[list[str]], list[list[str]]]:
     """

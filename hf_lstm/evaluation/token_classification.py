@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""The scores of taggers as a module of `evaluate`, and as the `compute_metrics` of `Trainer`.
+"""
+The scores of taggers as a module of `evaluate`, and as the `compute_metrics` of `Trainer`.
 
 `evaluate.load` takes the path of this file, `hf_lstm.evaluation.token_classification.__file__`; nothing is downloaded.
 """
@@ -113,7 +114,7 @@ def make_compute_metrics(
         reading, and `"strict_precision"`, `"strict_recall"`, `"strict_f1"`.
 
     Raises:
-        `ValueError`: From that function, if it is given no such output, or a label id without a name.
+        `ValueError`: If that function is given no such output, or a label id without a name.
 
     Example:
 

@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""The `README.md` of a saved model: what the Hub reads of it, and what a person should know before using it.
+"""
+The `README.md` of a saved model: what the Hub reads of it, and what a person should know before using it.
 
 All that a card says is read off the saved folder, the model and its tokenizer, or was handed in by whoever measured
 it. What nobody knows is left out.
@@ -119,7 +120,7 @@ class Measurement:
             card and not in its metadata.
 
     Raises:
-        ValueError: for a value that is not a finite number, and for a single seed.
+        `ValueError`: If a value is not a finite number, or there is a single seed.
     """
 
     metric: str
@@ -133,12 +134,12 @@ class Measurement:
         for argument, value in [("value", self.value), *(("over_seeds", value) for value in self.over_seeds)]:
             if not math.isfinite(value):
                 raise ValueError(
-                    f"`{argument}` of {self.metric!r} must be a finite number, got {value!r}. Leave it out."
+                    f"`{argument}` of {self.metric!r} is {value!r}: give a finite number, or leave it out."
                 )
         if len(self.over_seeds) == 1:
             raise ValueError(
-                f"`over_seeds` of {self.metric!r} must hold at least two values, got {self.over_seeds!r}: one has no "
-                "spread. Leave it out."
+                f"`over_seeds` of {self.metric!r} is {self.over_seeds!r}, and one value has no spread: give two or "
+                "more, or leave it out."
             )
 
     @property
@@ -202,7 +203,7 @@ def write_model_card(
         [`~huggingface_hub.ModelCard`]: The card, which `card.save(path)` copies elsewhere.
 
     Raises:
-        ValueError: if the folder does not hold the model as safetensors, or the task is unknown.
+        `ValueError`: If the folder does not hold the model as safetensors, or the task is unknown.
 
     Example:
 

@@ -135,11 +135,11 @@ def _tensors(weights: str | os.PathLike | Mapping) -> Tensors:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
             found = found[name]
     if not isinstance(found, Mapping) or not found:
-        raise ValueError(f"`weights` holds a {type(found).__name__}, expected a state dict: names with tensors.")
+        raise ValueError(f"`weights` holds a {type(found).__name__}: give a state dict, names with tensors.")
     wrong = [name for name, value in found.items() if not torch.is_tensor(value)]
     if wrong:
         raise ValueError(
-            f"`weights` holds {wrong[:5]}, which are not tensors. Pass the state dict of the model alone."
+            f"`weights` holds {wrong[:5]}, which are not tensors: give the state dict of the model alone."
         )
     return {name: tensor.detach() for name, tensor in found.items()}
 
@@ -147,7 +147,7 @@ def _tensors(weights: str | os.PathLike | Mapping) -> Tensors:
 def _read(path: str | os.PathLike):
     """What a file holds, without running a pickle."""
     if not os.path.isfile(path):
-        raise ValueError(f"`{os.fspath(path)}` is not a file: give the path of a saved state dict.")
+        raise ValueError(f"`weights` is {os.fspath(path)!r}, which is not a file: give a saved state dict.")
     if Path(path).suffix == ".safetensors":
         return load_file(path)
     check_torch_load_is_safe()
@@ -155,10 +155,10 @@ def _read(path: str | os.PathLike):
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"`{os.fspath(path)}` holds more than tensors, or is damaged. To read objects of Python is to run a "
-            "program, which is not done here. Where you trust the file, and the code of its classes is at hand, save "
-            "the tensors alone: `model = torch.load(path, weights_only=False)`, of awd-lstm-lm "
-            "`model, criterion, optimizer = torch.load(path, weights_only=False)`, and "
+            f"`weights` is {os.fspath(path)!r}, which holds more than tensors, or is damaged. To read objects of "
+            "Python is to run a program, which is not done here. Where you trust the file, and the code of its "
+            "classes is at hand, save the tensors alone: `model = torch.load(path, weights_only=False)`, of "
+            "awd-lstm-lm `model, criterion, optimizer = torch.load(path, weights_only=False)`, and "
             '`torch.save(model.state_dict(), "weights.pt")`.'
         ) from error
 
@@ -178,7 +178,7 @@ def _recurrent_names(tensors: Tensors) -> dict[str, str]:
     layers = next(iter(modules.values()), {})
     if not layers:
         raise ValueError(
-            f"`weights` holds no tensor named like `weight_ih_l0`, but {list(tensors)[:5]}. Pass the state dict of a "
+            f"`weights` holds no tensor named like `weight_ih_l0`, but {list(tensors)[:5]}: give the state dict of a "
             "`torch.nn.LSTM`, `GRU` or `RNN`, or of a model with one."
         )
     return {f"layers.{layer}.{name}": theirs for (layer, name), theirs in sorted(layers.items())}
@@ -190,7 +190,7 @@ def _numbered(modules: dict[str, dict]) -> dict[tuple[int, str], str]:
     bases = {place and place[1] for place in places.values()}
     if len(bases) > 1 or None in bases or any(layer for names in modules.values() for layer, _ in names):
         raise ValueError(
-            f"`weights` holds several recurrent modules, {sorted(modules)}, which are no stack. Pass the tensors of "
+            f"`weights` holds several recurrent modules, {sorted(modules)}, which are no stack: give the tensors of "
             "one of them."
         )
     return {(int(places[parent][2]), to): name for parent, names in modules.items() for (_, to), name in names.items()}
@@ -201,9 +201,11 @@ def _describe_layers(tensors: Tensors) -> tuple[dict, type, type, type]:
     number = 1 + max(int(name.split(".")[1]) for name in tensors)
     needed = [f"layers.{i}.weight_{kind}_l0" for i in range(number) for kind in ("ih", "hh")]
     if missing := [name for name in needed if name not in tensors]:
-        raise ValueError(f"`weights` lacks {', '.join(map(_their_name, missing))}.")
+        raise ValueError(f"`weights` lacks {', '.join(map(_their_name, missing))}: give all tensors of the module.")
     if wrong := [name for name in needed if tensors[name].dim() != 2]:
-        raise ValueError(f"`weights` has {_their_name(wrong[0])} of shape {tuple(tensors[wrong[0]].shape)}.")
+        raise ValueError(
+            f"`weights` has {_their_name(wrong[0])} of shape {tuple(tensors[wrong[0]].shape)}: give a matrix."
+        )
     recurrent = [tensors[f"layers.{i}.weight_hh_l0"] for i in range(number)]
     projections = [tensors.get(f"layers.{i}.weight_hr_l0") for i in range(number)]
     sizes = [len(w.T) if p is None else len(p.T) for w, p in zip(recurrent, projections, strict=True)]
@@ -299,12 +301,12 @@ def _load(model: PreTrainedModel, tensors: Tensors, names: dict[str, str], new: 
     if left_over:
         raise ValueError(
             f"`weights` has tensors without a place in a {type(model).__name__}: {sorted(left_over)}. Name the "
-            "embedding and the output layer if they are among them, `embedding='...'` and `output='...'`; or pass a "
+            "embedding and the output layer if they are among them, `embedding='...'` and `output='...'`; or give a "
             "state dict without them."
         )
     if missing := sorted(own.keys() - names.keys()):
         theirs = [_their_name(name) if ".layers." in f".{name}" else f"`{name}`" for name in missing]
-        raise ValueError(f"`weights` lacks {', '.join(theirs)}.")
+        raise ValueError(f"`weights` lacks {', '.join(theirs)}: give all tensors of the model.")
     given = {to: tensors[name] for to, name in names.items()}
     for to, tensor in given.items():
         if tensor.shape != own[to].shape:
@@ -332,7 +334,7 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
         `list[str]`: The tokens.
 
     Raises:
-        `ValueError`: For a pickle, as fastai saves it, which is not run, and for what is no list of strings.
+        `ValueError`: If it is a pickle, as fastai saves it, which is not run, or no list of strings.
 
     Example:
 
@@ -347,7 +349,7 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"`{path}` is not a file: give the path of a vocabulary.")
+        raise ValueError(f"`path` is {str(path)!r}, which is not a file: give a vocabulary.")
     if path.suffix == ".json":
         found = json.loads(path.read_text(encoding="utf-8"))
     elif path.suffix == ".txt":
@@ -355,7 +357,7 @@ def read_vocabulary(path: str | os.PathLike) -> list[str]:
     else:
         found = _read_saved_list(path)
     if not isinstance(found, list) or not found or not all(isinstance(token, str) for token in found):
-        raise ValueError(f"`{path}` holds a {type(found).__name__}, expected a list of strings.")
+        raise ValueError(f"`path` is {str(path)!r}, which holds a {type(found).__name__}: give a list of strings.")
     return found
 
 
@@ -365,9 +367,9 @@ def _read_saved_list(path: Path):
         return torch.load(path, weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"`{path}` is a pickle, or damaged. To read one is to run a program, which is not done here. Where you "
-            f'trust the file, make a list of it: `json.dump(list(pickle.load(open("{path.name}", "rb"))), '
-            f'open("{path.stem}.json", "w"))`.'
+            f"`path` is {str(path)!r}, which is a pickle, or damaged. To read one is to run a program, which is not "
+            "done here. Where you trust the file, make a list of it: "
+            f'`json.dump(list(pickle.load(open("{path.name}", "rb"))), open("{path.stem}.json", "w"))`.'
         ) from error
 
 

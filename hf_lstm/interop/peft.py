@@ -26,7 +26,7 @@ All adapters of one model that target parameters have to target the same ones. A
 
 A plain `LoraConfig` with a `task_type` trains and saves a CRF and an attention pooler as well: the models see to that.
 Peft tells them nothing of configurations without a task, nor of a second adapter: they warn in training, if their head
-is frozen. Adapted layers take the general loop of `generate`, 8 times slower for a small model: `merge_and_unload()`.
+is frozen. Adapted layers take the general loop of `generate`, which is slow: `merge_and_unload()`.
 """
 
 from typing import TYPE_CHECKING, Any

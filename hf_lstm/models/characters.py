@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Characters and shapes of tokens: what a tagger knows of a word that is not in its vocabulary; and their context.
+"""
+Characters and shapes of tokens: what a tagger knows of a word that is not in its vocabulary; and their context.
 
 Networks over the characters of each word: Lample et al. (2016), recurrent; Ma & Hovy (2016), convolutional. Shapes,
 as a "capitalization feature": Collobert et al. (2011). The characters of the whole text: Akbik et al. (2018).
@@ -345,7 +346,7 @@ def _nested(values, sizes: list[int], like=None):
         return [list(islice(rows, size)) for size in sizes]
     if min(sizes) < max(sizes):
         raise ValueError(
-            f"The texts have from {min(sizes)} to {max(sizes)} tokens: give `padding=True` to have tensors."
+            f"`return_tensors` is given for texts of {min(sizes)} to {max(sizes)} tokens: give `padding=True` too."
         )
     values = np.array(values, np.int64)
     values = values.reshape(len(sizes), sizes[0], *values.shape[1:])

@@ -69,9 +69,9 @@ class ContextEncoder(nn.Module):
 
     def remember(self, max_tokens: int = 300_000) -> None:
         """
-        Keep what the frozen language models say of each text, so that an epoch but the first does not ask them again:
-        CoNLL-2003 with two models of 512 units takes 0.8 GB in fp32, and later epochs two fifths of the time. It is no
-        part of what is saved, and is forgotten when the weights change.
+        Keep what the frozen language models say of each text, so that an epoch but the first does not ask them again.
+        It takes one number for each feature of each token, is no part of what is saved, and is forgotten when the
+        weights change.
 
         Args:
             max_tokens (`int`, *optional*, defaults to 300,000): Of how many tokens; later texts are not kept. 0 ends

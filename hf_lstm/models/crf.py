@@ -123,7 +123,7 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
         begins with j, [i, K] for one that ends with i.
 
     Raises:
-        ValueError: for an unknown scheme.
+        `ValueError`: If the scheme is unknown.
     """
     return torch.from_numpy(_read_tagging(labels, scheme).allowed)
 
@@ -353,7 +353,7 @@ class _ScaledLoss(torch.autograd.Function):
     def backward(ctx, grad):
         if torch.is_grad_enabled():  # `once_differentiable` would drop the second derivative without a word
             raise RuntimeError(
-                "The loss of a `LinearChainCRF` has no second derivative; leave out `create_graph=True`."
+                "`create_graph` is True, but the loss of a `LinearChainCRF` has no second derivative: leave it out."
             )
         after, transitions, labels = ctx.saved_tensors
         transitions = transitions.exp()
@@ -442,8 +442,8 @@ class LinearChainCRF(nn.Module):
         scheme (`str`, defaults to `"auto"`): Of the names, as in [`allowed_transitions`].
 
     Raises:
-        ValueError: for a number of labels below 1 or other than that of the names, or an unknown scheme; by the
-            methods, for tensors that do not fit.
+        `ValueError`: If the number of labels is below 1 or not that of the names, or the scheme is unknown; by the
+            methods, if tensors do not fit.
 
     Example:
 
@@ -465,7 +465,7 @@ class LinearChainCRF(nn.Module):
         super().__init__()
         if num_labels < 1 or (labels is not None and len(labels) != num_labels):
             raise ValueError(
-                f"`num_labels` is {num_labels} and `labels` has {'no' if labels is None else len(labels)} names. Pass "
+                f"`num_labels` is {num_labels} and `labels` has {'no' if labels is None else len(labels)} names: give "
                 "a number of at least 1, and as many names or none."
             )
         self.num_labels = num_labels
@@ -505,7 +505,8 @@ class LinearChainCRF(nn.Module):
             `torch.Tensor` of shape `(B,)`: In nats.
         """
         if (labels is None) == (allowed is None):
-            raise ValueError("Pass either `labels` or `allowed`, and only one of them.")
+            both = "missing" if labels is None else "given"
+            raise ValueError(f"`labels` and `allowed` are both {both}: give one of the two.")
         if allowed is not None and allowed.shape != scores.shape:
             raise ValueError(
                 f"`allowed` has shape {tuple(allowed.shape)}, expected that of `scores`, {(*scores.shape,)}."
@@ -546,7 +547,7 @@ class LinearChainCRF(nn.Module):
             probabilities. Where a sentence has fewer legal sequences, the rest is -100 with probability 0.
         """
         if n < 1:
-            raise ValueError(f"`n` is {n}, expected at least 1.")
+            raise ValueError(f"`n` is {n}: give at least 1.")
         chain = self._legal_chain(scores, mask)
         chain, _ = chain.levelled()
         nowhere = torch.full_like(chain.scores[0], -torch.inf)

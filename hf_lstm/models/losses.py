@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Cross-entropy of an output layer that never holds the logits of a whole batch."""
 
+from collections.abc import Iterable
+
 import torch
 
 
@@ -14,9 +16,10 @@ def rows_at_a_time(weight: torch.Tensor) -> int:
     """
     Rows of a chunk: few, for the cache and for memory; but at least F / 2 of them, since the gradient of the whole
     weight, V * F numbers, is read and written for each chunk as its logits are, rows * V numbers, a few times over.
-    Kernels of half precision put the weight in another order at each call, and want 512 (V 33,000, F 200, 700 rows,
-    bf16, one thread of an AMD EPYC: 1.0 times as long as all logits at once, 1.2 times with 100 rows a chunk).
     """
+    # Kernels of half precision put the weight in another order at each call: with V 33,000, F 200 and 700 rows in
+    # bf16, chunks of 512 rows take 1.0 times as long as all logits at once, of 100 rows 1.2 times (one thread of an
+    # AMD EPYC).
     least = weight.shape[1] // 2 if weight.element_size() > 2 else max(512, weight.shape[1] // 2)
     return max(1, CHUNK_ELEMENTS // weight.shape[0], least)
 
@@ -81,28 +84,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if gradient is not None:
                 gradient *= scale
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-        ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
+        ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
         return total * scale
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_total):
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        weight_dtype, bias_dtype = ctx.dtypes
-        if (
-            grad_total.device.type != "cpu" or grad_total != 1
-        ):  # looking costs little on a CPU, and spares a copy of V * F
-            grad_hidden, grad_weight, grad_bias = (
-                None if gradient is None else gradient * grad_total.to(gradient.dtype)
-                for gradient in (grad_hidden, grad_weight, grad_bias)
-            )
-        return (
-            grad_hidden,
-            None if grad_weight is None else grad_weight.to(weight_dtype),
-            None if grad_bias is None else grad_bias.to(bias_dtype),
-            None,
-            None,
-        )
+        return *gradients_of(ctx.saved_tensors, ctx.dtypes, grad_total), None, None
+
+
+def gradients_of(gradients: Iterable, dtypes: Iterable, grad_total: torch.Tensor) -> list[torch.Tensor | None]:
+    """Gradients of a loss from the forward pass, times that of the loss itself, in the types of the inputs."""
+    if grad_total.device.type != "cpu" or grad_total != 1:  # looking costs little on a CPU, and spares a copy of V * F
+        gradients = [None if each is None else each * grad_total.to(each.dtype) for each in gradients]
+    return [None if each is None else each.to(dtype) for each, dtype in zip(gradients, dtypes, strict=True)]
 
 
 def linear_cross_entropy(

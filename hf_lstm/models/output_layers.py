@@ -7,20 +7,8 @@ reads, K softmaxes of a mixture, N positions with a label.
 Called with features `(..., F)`, a layer returns `(..., V)`: what it calls logits are log-probabilities, so that their
 softmax, and all that is built on it, is right. Its `loss` never holds them.
 
-Training, time and memory as parts of what the plain layer with its fused loss takes (one thread, 700 targets that
-follow Zipf's law, F 256, usual cutoffs, K 10, `python benchmarks/run.py --case loss --threads 1`):
-
-| | V 10,000 | V 33,000 | V 268,000 |
-| --- | --- | --- | --- |
-| plain, memory in MiB | 19 | 50 | 396 |
-| adaptive softmax, tied | 0.20, 1.05 | 0.22, 1.31 | 0.27, 1.33 |
-| adaptive softmax, `adaptive_div_value=2` | 0.11, 0.31 | 0.08, 0.27 | 0.07, 0.18 |
-| adaptive softmax, `adaptive_div_value=4` | 0.09, 0.23 | 0.06, 0.19 | 0.05, 0.08 |
-| mixture of 10 softmaxes | 9.9, 0.99 | 10.9, 0.98 | 7.4, 0.98 |
-
 Adaptive softmax lives on ids that are sorted by falling frequency. Those of [`LSTMTokenizer`] are, behind the special
-tokens, with `kind="word"`, and nearly with "unigram". With "bpe" and "wordpiece" they are not: characters come first,
-and the head meets a third to a half of the tokens of a text where it could meet two thirds (Penn Treebank, V 8,000).
+tokens, with `kind="word"`, and nearly with "unigram". With "bpe" and "wordpiece" they are not: characters come first.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +19,7 @@ from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
 from .layers import refuse_adapter
-from .losses import linear_cross_entropy, rows_at_a_time, score_buffer, scores_in
+from .losses import gradients_of, linear_cross_entropy, rows_at_a_time, score_buffer, scores_in
 
 
 Project = Callable[[torch.Tensor], torch.Tensor]
@@ -47,8 +35,7 @@ class ClusteredOutput(nn.Module):
         p(y | h) = p(cluster | h) p(y | cluster, h)
 
     `torch.nn.AdaptiveLogSoftmaxWithLoss` computes the same. It can neither be tied nor resized, nor leave out labels
-    of -100, and holds the logits of all positions: 1.3 times as fast as this one with 10,000 tokens, 0.95 and 0.9
-    times with 33,000 and 268,000, at 1.4 to 2.1 times its memory.
+    of -100, and holds the logits of all positions.
 
     Attributes:
         cutoffs (`list[int]`): The first token of each cluster.
@@ -95,7 +82,7 @@ class ClusteredOutput(nn.Module):
         Refuse a size of the vocabulary that would leave a cluster empty.
 
         Raises:
-            ValueError: if it does.
+            `ValueError`: If it does.
         """
         if vocab_size <= self.cutoffs[-1]:
             raise ValueError(
@@ -170,11 +157,12 @@ class TiedAdaptiveSoftmax(ClusteredOutput, nn.Linear):
 
 class _MixtureCrossEntropy(torch.autograd.Function):
     """
-    As the cross-entropy of one softmax, chunk by chunk with the gradients in the forward pass: 3 times as fast as with
-    a checkpoint for each chunk, and 1.5 times as fast as with all scores at hand (V 10,000, K 10). With p_k the k-th
+    As the cross-entropy of one softmax, chunk by chunk with the gradients in the forward pass. With p_k the k-th
     softmax, y the one-hot target and r_k the posterior probability of the k-th softmax given the target, the gradient
     of the summed loss by the scores of p_k is r_k (p_k - y), and that by its log prior is -r_k.
     """
+
+    # 3 times as fast as with a checkpoint for each chunk, 1.5 times as with all scores at hand (V 10,000, K 10).
 
     @staticmethod
     def forward(ctx, latent, log_prior, weight, bias, targets, scale):
@@ -190,7 +178,7 @@ class _MixtureCrossEntropy(torch.autograd.Function):
             chunk = slice(start, start + rows)
             features = latent[chunk].flatten(0, 1)  # (rows * K, F)
             target = targets[chunk].repeat_interleave(softmaxes)[:, None]
-            p, log_p = softmax_and_log(scores_in(buffer, features, weight, bias), target, precise)
+            p, log_p = _softmax_and_log(scores_in(buffer, features, weight, bias), target, precise)
             p = p[:, : len(weight)]
             joint = log_prior[chunk] + log_p.view(-1, softmaxes)
             log_likelihood = joint.logsumexp(1, keepdim=True)
@@ -216,16 +204,10 @@ class _MixtureCrossEntropy(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_total):
-        gradients = ctx.saved_tensors
-        if grad_total.device.type != "cpu" or grad_total != 1:  # looking spares a copy of V * F on a CPU
-            gradients = [None if each is None else each * grad_total.to(each.dtype) for each in gradients]
-        gradients = (
-            None if each is None else each.to(dtype) for each, dtype in zip(gradients, ctx.dtypes, strict=True)
-        )
-        return *gradients, None, None
+        return *gradients_of(ctx.saved_tensors, ctx.dtypes, grad_total), None, None
 
 
-def softmax_and_log(
+def _softmax_and_log(
     scores: torch.Tensor, target: torch.Tensor, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
@@ -315,9 +297,7 @@ def output_layer(config: RecurrentConfig) -> nn.Module:
 
 def default_cutoffs(vocab_size: int) -> list[int]:
     """
-    The first token of each cluster, at a 27th, a ninth and a third of the vocabulary. Of ten rules with one to four
-    clusters it was the fastest where the embedding is tied, for targets that follow Zipf's law and 10, 33 and 268
-    thousand tokens; without tying smaller heads are faster still, but rarer words pay for that with few features.
+    The first token of each cluster, at a 27th, a ninth and a third of the vocabulary.
 
     Example:
 
@@ -328,6 +308,9 @@ def default_cutoffs(vocab_size: int) -> list[int]:
     [1222, 3666, 11000]
     ```
     """
+    # Of ten rules with one to four clusters the fastest where the embedding is tied, for targets that follow Zipf's
+    # law and 10, 33 and 268 thousand tokens. Without tying smaller heads are faster still, but rarer words pay for
+    # that with few features.
     return sorted({vocab_size // part for part in (27, 9, 3)} - {0})
 
 

@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""One tokenizer for the LSTM, GRU and RNN models: words, characters, byte-level BPE, unigram or WordPiece.
+"""
+One tokenizer for the LSTM, GRU and RNN models: words, characters, byte-level BPE, unigram or WordPiece.
 
 The whole pipeline lives in `tokenizer.json`, so `PreTrainedTokenizerFast` reads a saved folder to the same ids without
 this file. `LSTMTokenizer` adds what that class lacks: training in one call, and retraining that keeps its options.
@@ -178,31 +179,22 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
                 strings, `vocab_size` is too small for the special tokens and the alphabet, or an option of
                 `characters` is out of range or given without it, or `context_tokenizer` does not read characters.
         """
-        if kind not in KINDS:
-            raise ValueError(f"`kind` is {kind!r}: choose one of {', '.join(map(repr, KINDS))}.")
-        options = {
-            "min_frequency": min_frequency,
-            "split_punctuation": split_punctuation,
-            "keep_newlines": keep_newlines,
-            "add_prefix_space": add_prefix_space,
-        }
-        _check_options(kind, options)
+        _check_options(
+            kind,
+            min_frequency=min_frequency,
+            split_punctuation=split_punctuation,
+            keep_newlines=keep_newlines,
+            add_prefix_space=add_prefix_space,
+        )
         named = {"pad_token": pad_token, "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         extra = _check_special_tokens(named, extra_special_tokens)
         inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes, context_tokenizer)
 
-        pipeline = Tokenizer(_blank_model(kind, unk_token))
-        pipeline.normalizer = _normalizer(lowercase, fold_digits)
-        pipeline.pre_tokenizer = _pre_tokenizer(kind, split_punctuation is not False, bool(add_prefix_space))
-        pipeline.decoder = _decoder(kind)
-        special = dict.fromkeys([*named.values(), *extra])  # in this order, without duplicates
-        tokens = [AddedToken(token, special=True, normalized=False) for token in special]
-        if keep_newlines:
-            tokens.append(AddedToken("\n", special=False, normalized=False))
+        pre_tokenizer = _pre_tokenizer(kind, split_punctuation is not False, bool(add_prefix_space))
         return cls._train(
-            pipeline,
+            _untrained(kind, unk_token, _normalizer(lowercase, fold_digits), pre_tokenizer, _decoder(kind)),
             iterator,
-            tokens,
+            _added_tokens([*named.values(), *extra], keep_newlines),
             vocab_size,
             length,
             show_progress,
@@ -253,7 +245,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
                 f"`kind` is {kind!r} in this tokenizer, which `LSTMTokenizer` did not train: load it as a "
                 "`PreTrainedTokenizerFast` to retrain it, or use `LSTMTokenizer.train_from_iterator`."
             )
-        _check_options(kind, {"min_frequency": min_frequency})
+        _check_options(kind, min_frequency=min_frequency)
         min_frequency = self.init_kwargs.get("min_frequency") if min_frequency is None else min_frequency
         renamed = special_tokens_map or {}
         named = {name: renamed.get(token, token) for name, token in self.special_tokens_map.items()}
@@ -305,9 +297,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         plain = {token.content for token in tokens if not token.special}  # before the trainer marks them all special
         common = {"vocab_size": vocab_size, "special_tokens": tokens, "show_progress": show_progress}
         trainer = _trainer(kind, min_frequency, unk_token, common)
-        backend = Tokenizer(_blank_model(kind, unk_token))
-        backend.normalizer, backend.pre_tokenizer = pipeline.normalizer, pipeline.pre_tokenizer
-        backend.decoder = pipeline.decoder
+        backend = _untrained(kind, unk_token, pipeline.normalizer, pipeline.pre_tokenizer, pipeline.decoder)
 
         texts, characters = _texts(iterator, tokens), Counter()
         if "max_word_length" in init_kwargs:
@@ -356,7 +346,10 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         return super()._save_pretrained(*args, **kwargs)
 
 
-def _check_options(kind: str, options: dict):
+def _check_options(kind: str, **options) -> None:
+    """Refuse an unknown kind of tokenizer, and options that are not for it."""
+    if kind not in KINDS:
+        raise ValueError(f"`kind` is {kind!r}: choose one of {', '.join(map(repr, KINDS))}.")
     for name, value in options.items():
         if value is not None and kind not in OPTION_KINDS[name]:
             kinds = " or ".join(f'`kind="{other}"`' for other in OPTION_KINDS[name])
@@ -376,6 +369,14 @@ def _check_special_tokens(named: dict[str, str], extra: Iterable[str]) -> list[s
         if not isinstance(token, str) or not token:
             raise ValueError(f"`{name}` holds {token!r}: give a string that is not empty.")
     return extra
+
+
+def _added_tokens(special: Iterable[str], keep_newlines: bool | None) -> list[AddedToken]:
+    """The tokens that come first in the vocabulary, in this order, without duplicates."""
+    tokens = [AddedToken(token, special=True, normalized=False) for token in dict.fromkeys(special)]
+    if keep_newlines:
+        tokens.append(AddedToken("\n", special=False, normalized=False))
+    return tokens
 
 
 def _input_options(
@@ -462,6 +463,13 @@ def _blank_model(kind: str, unk_token: str) -> models.Model:
     if kind == "wordpiece":
         return models.WordPiece(unk_token=unk_token)
     return models.WordLevel(unk_token=unk_token)
+
+
+def _untrained(kind: str, unk_token: str, normalizer, pre_tokenizer, decoder) -> Tokenizer:
+    """A tokenizer with these steps, whose model has no vocabulary yet."""
+    tokenizer = Tokenizer(_blank_model(kind, unk_token))
+    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, pre_tokenizer, decoder
+    return tokenizer
 
 
 def _trainer(kind: str, min_frequency: int | None, unk_token: str, common: dict) -> trainers.Trainer:

@@ -159,8 +159,8 @@ class WeightAveraging(_Averaging):
         decay (`float`, *optional*, defaults to 0.998): d, from 0 (the last weights) to below 1.
 
     Raises:
-        ValueError: If `decay` is out of range; when training begins, for weights in pieces, for a checkpoint whose
-            averages cannot be found, and for weights of less than 32 bits, in which an average loses what it gains
+        `ValueError`: If `decay` is out of range; when training begins, if weights are in pieces, the averages of a
+            checkpoint cannot be found, or weights have less than 32 bits, in which an average loses what it gains
             (`bf16=True` in the arguments is not meant, it keeps the weights in 32 bits).
 
     Example:
@@ -185,7 +185,7 @@ class WeightAveraging(_Averaging):
 
     def __init__(self, decay: float = 0.998):
         if not 0 <= decay < 1:
-            raise ValueError(f"`decay` must be at least 0 and less than 1, got {decay!r}.")
+            raise ValueError(f"`decay` is {decay!r}: give at least 0 and less than 1.")
         self.decay = decay
         super().__init__()
 
@@ -226,8 +226,8 @@ class NonMonotonicAveraging(_Averaging):
         num_averaged (`int`): Number of weights in the mean; 0 before it begins.
 
     Raises:
-        ValueError: for an interval or a step below 1; when training begins, for weights in pieces and for a checkpoint
-            whose averages cannot be found.
+        `ValueError`: If an interval or a step is below 1; when training begins, if weights are in pieces, or the
+            averages of a checkpoint cannot be found.
 
     Example:
 
@@ -260,7 +260,7 @@ class NonMonotonicAveraging(_Averaging):
     ):
         for name, value in (("non_monotone_interval", non_monotone_interval), ("start_step", start_step)):
             if value is not None and value < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {value!r}.")
+                raise ValueError(f"`{name}` is {value!r}: give at least 1.")
         self.non_monotone_interval, self.start_step = non_monotone_interval, start_step
         self.metric, self.greater_is_better = metric, greater_is_better
         self.log: list[list] = []  # [step, metric] of each evaluation before the mean began

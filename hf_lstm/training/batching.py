@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Batches of sequences of similar length under a budget of tokens, for training with `Trainer` and for prediction.
+"""
+Batches of sequences of similar length under a budget of tokens, for training with `Trainer` and for prediction.
 
 A step of a recurrent network costs its padded size, B rows times T steps. Sorted by length a batch holds hardly any
 padding, and with a budget in place of a fixed number of rows short sequences share a batch with many others.

@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Truncated back-propagation through time with `Trainer`: a text is read in one go, and the state is carried on.
+"""
+Truncated back-propagation through time with `Trainer`: a text is read in one go, and the state is carried on.
 
 Glossary: N tokens, R rows, B of them on one device, K chunks of an epoch, T steps of a chunk.
 """
@@ -202,7 +203,7 @@ class StatefulTrainer(CardTrainer):
             in a column `"input_ids"`, or the token ids of a text, of shape `(N,)`.
 
     Raises:
-        `ValueError`: For options that need examples, or do not know of the state.
+        `ValueError`: If an option needs examples, or does not know of the state.
 
     Example:
 

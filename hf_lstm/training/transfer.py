@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Fine-tuning a classifier that begins with the weights of a language model: ULMFiT (Howard & Ruder 2018).
+"""
+Fine-tuning a classifier that begins with the weights of a language model: ULMFiT (Howard & Ruder 2018).
 
 A folder with a language model loads as the backbone of any head, as `from_pretrained` always does; transformers then
 reports the weights of the output layer as not used and those of the new head as new. What the paper adds to plain
