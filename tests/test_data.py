@@ -44,6 +44,14 @@ def test_every_file_type_is_read(tmp_path, extension):
         assert_split(load_text(zipped))
 
 
+def test_a_text_that_nobody_named_is_announced(monkeypatch):
+    messages = []
+    monkeypatch.setattr("hf_lstm.data.text.logger.warning", messages.append)
+    monkeypatch.setattr("hf_lstm.data.text.python_docs", lambda: Dataset.from_dict({"text": TEXTS}))
+    assert_split(load_text())
+    assert len(messages) == 1 and "Python's own documentation" in messages[0]
+
+
 def assert_split(splits):
     assert list(splits) == ["train", "validation"]
     assert splits["train"].column_names == splits["validation"].column_names == ["text"]
