@@ -140,7 +140,7 @@ def test_bad_input_is_refused(tmp_path):
         load_text(validation_file="b.txt")
 
 
-def test_python_docs_is_english_and_repeats_nothing():
+def test_python_docs_is_english_and_repeats_nothing(library_read_once):
     corpus = python_docs()
     paragraphs = [paragraph for text in corpus["text"] for paragraph in text.split("\n")]
     assert len(paragraphs) == len(set(paragraphs)) > 1000
