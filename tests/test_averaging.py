@@ -200,7 +200,11 @@ RUNS = {  # the callback, the losses that are reported after steps 2, 4, ..., an
     "before the trigger": ({"non_monotone_interval": 1}, [3.0, 2.0, 1.5, 1.4, 2.0], 8),
 }
 KINDS = {"fp32": {}, "bf16": {"dtype": torch.bfloat16}, "restored": {"restore_callback_states_from_checkpoint": True}}
-CASES = [(run, "fp32") for run in RUNS] + [("after the trigger", "bf16"), ("at the trigger", "restored")]
+CASES = [("from a step", "fp32"), ("after the trigger", "fp32"), ("at the trigger", "restored")]
+CASES += [
+    pytest.param(*case, marks=pytest.mark.slow) for case in (("after the trigger", "bf16"), ("at the trigger", "fp32"))
+]
+CASES += [pytest.param("before the trigger", "fp32", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("run", "kind"), CASES)

@@ -57,8 +57,13 @@ def losses(trainer) -> list[float]:
     return [log["loss"] for log in trainer.state.log_history if "loss" in log]
 
 
-@pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
-@pytest.mark.parametrize("evaluation", [{"eval_strategy": "steps", "eval_steps": 4}, {"eval_strategy": "epoch"}])
+@pytest.mark.parametrize(
+    "optim, evaluation",
+    [
+        ("sgd", {"eval_strategy": "epoch"}),
+        ("adamw_torch", {"eval_strategy": "steps", "eval_steps": 4}),
+    ],
+)
 def test_evaluates_and_ends_with_the_average_and_trains_as_without(tmp_path, optim, evaluation):
     options = evaluation | {"optim": optim, "learning_rate": 0.05}
     plain, plain_recorder = train(tmp_path / "plain", **options)
