@@ -15,7 +15,7 @@ from pathlib import Path
 HOME = tempfile.TemporaryDirectory(prefix="hf_lstm-tests-", ignore_cleanup_errors=True)  # goes with the process
 for name in [name for name in os.environ if name.startswith("HF_") or name == "TRANSFORMERS_CACHE"]:
     del os.environ[name]
-os.environ |= {"HF_HOME": HOME.name, "HF_MODULES_CACHE": f"{HOME.name}/modules", "HF_HUB_OFFLINE": "1"}
+os.environ |= {"HF_HOME": HOME.name, "HF_HUB_OFFLINE": "1"}  # all other caches lie in HF_HOME
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest  # noqa: E402

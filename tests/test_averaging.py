@@ -98,6 +98,7 @@ def test_means_equal_those_of_the_recorded_weights(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_its_own_weights(tmp_path):
     """Step by step those of a run without averaging, bit for bit."""
     _, plain = train(tmp_path / "plain", None, save_strategy="no")
@@ -228,6 +229,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(run, kind, tmp_path):
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_resume_finds_its_checkpoint_or_says_so(tmp_path):
     train(tmp_path, NonMonotonicAveraging(start_step=2))
     moved = tmp_path / "moved" / "here"
@@ -242,6 +244,7 @@ def test_resume_finds_its_checkpoint_or_says_so(tmp_path):
         train(other, NonMonotonicAveraging(start_step=2), resume=str(moved))
 
 
+@pytest.mark.slow
 def test_averaging_may_join_a_run_that_had_none(tmp_path):
     train(tmp_path, None)
     trainer, recorder = train(tmp_path, NonMonotonicAveraging(start_step=3), resume=str(tmp_path / "checkpoint-8"))
@@ -274,6 +277,7 @@ def test_accumulated_batches_are_one_step(tmp_path):
     assert_same(snapshot(trainer.model), recorder.mean(2, 6), ROUNDING)
 
 
+@pytest.mark.slow
 def test_a_callback_serves_another_run(tmp_path):
     averaging = NonMonotonicAveraging(start_step=6)
     for name in ("first", "second"):

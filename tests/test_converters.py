@@ -338,6 +338,7 @@ def test_vocabularies(tmp_path):
         word_tokenizer([])
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, capsys):
     source = Source()
     torch.save(fastai_2(source), tmp_path / "weights.pth")

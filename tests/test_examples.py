@@ -97,6 +97,7 @@ def test_language_model(tmp_path, command_line, capsys, family):
     assert results(run)["tokens"]["validation"] == len(stream)
 
 
+@pytest.mark.slow
 def test_language_model_resumes(tmp_path, command_line, monkeypatch):
     example = load("train_language_model")
     example.main([*command_line, "--save_strategy", "steps", "--save_steps", "1", "--save_total_limit", "2"])
@@ -268,6 +269,7 @@ def test_tagger(tmp_path, tagger_line, capsys, family, crf):
     assert types == [[tag[2:] for tag in row] for row in predicted]
 
 
+@pytest.mark.slow
 def test_tagger_resumes(tmp_path, tagger_line):
     example = load("train_token_classification")
     steps = ["--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2"]

@@ -352,6 +352,7 @@ print(json.dumps([[labels[str(i)] for i in row if i != -100] for row in predicti
 """
 
 
+@pytest.mark.slow
 def test_exported_folder_is_all_that_is_needed(tagger, tmp_path, capsys):
     """By the command line; then words in and labels out in a process that has neither torch nor hf_lstm."""
     folder, model, tokenizer, sentences = tagger

@@ -81,6 +81,7 @@ LOAD = """
 # A push that is told to break off, and how often the server then sees the weights.
 BREAKS = {"upload dropped": ("upload", DROP), "commit refused": ("commit", 500), "commit dropped": ("commit", DROP)}
 
+pytestmark = pytest.mark.slow  # several processes, which `test_travel.py` does once for all heads
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -164,7 +165,6 @@ def test_foreign_code_needs_consent(hub, pushed, reader):
     assert not [entry for entry in hub.log[start:] if entry.get("path", "").endswith(".py")]
 
 
-@pytest.mark.slow
 def test_revisions(hub, writer, reader):
     """A tag, a branch, a commit and main, each with its own weights."""
     writer.run('tokenizer = tokenizer_of(); repo = "acme/revised"')
@@ -189,7 +189,6 @@ def test_revisions(hub, writer, reader):
         load(reader, "lm", "acme/revised", revision="v2")
 
 
-@pytest.mark.slow
 def test_private_repository_needs_a_token(hub, pushed, writer, reader):
     writer.run(KINDS["classifier"][0])
     writer.run('model.push_to_hub("acme/secret", private=True); tokenizer.push_to_hub("acme/secret")')
@@ -199,7 +198,6 @@ def test_private_repository_needs_a_token(hub, pushed, writer, reader):
     assert reader.run("answer = logits(model, tokenizer)") == writer.run("answer = logits(model, tokenizer)")
 
 
-@pytest.mark.slow
 def test_broken_download_goes_on_where_it_was(hub, pushed, writer, reader):
     writer.run(KINDS["classifier"][0])
     writer.run('model.push_to_hub("acme/slow"); tokenizer.push_to_hub("acme/slow")')
@@ -211,7 +209,6 @@ def test_broken_download_goes_on_where_it_was(hub, pushed, writer, reader):
     assert reader.run("answer = logits(model, tokenizer)") == writer.run("answer = logits(model, tokenizer)")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", BREAKS)
 def test_broken_push_leaves_what_was_there(hub, writer, reader, how):
     kind, status = BREAKS[how]
@@ -320,7 +317,6 @@ def test_validation_of_the_hub_is_one(writer, header):
     assert error.value.kind in ("ValueError", "ScannerError")
 
 
-@pytest.mark.slow
 def test_card_of_the_hub_is_kept(hub, writer):
     """What somebody wrote there stays when the model is pushed again, but for the table of the code."""
     writer.run('tokenizer = tokenizer_of(); repo = "acme/written"; model = model_of(GRU, "ForCausalLM", tokenizer)')
@@ -365,7 +361,6 @@ def test_own_form_of_transformers_is_replaced(hub, writer):
     assert ModelCard(card).data.tags[-1] == "ner"
 
 
-@pytest.mark.slow
 def test_trainer_pushes_what_it_measured(hub, writer, reader):
     """With checkpoints on the way, each of which loads."""
     writer.run(
@@ -479,7 +474,6 @@ def test_texts_of_the_hub(data, writer):
     assert classified == rows and texts == [text for text, _ in rows][: len(texts)] and len(texts) > 20
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("repo", ["acme/entities", "acme/lines"])
 def test_tagger_learns_from_the_hub_and_goes_there(hub, data, writer, reader, repo):
     """The example, from a data set to a model, both of the Hub."""

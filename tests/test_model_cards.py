@@ -340,6 +340,7 @@ print("LOADED", [name for name in sys.modules if name.split(".")[0] == "hf_lstm"
 """
 
 
+@pytest.mark.slow
 def test_snippets_without_the_package_run(folders, tmp_path):
     """In another process, where `import hf_lstm` fails, and from another folder."""
     codes = [snippets((folders / task / "README.md").read_text())[1] for task in KINDS]

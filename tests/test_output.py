@@ -384,6 +384,7 @@ def travelled(tmp_path_factory):
     return models
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_travels(travelled, name):
     """There and back."""

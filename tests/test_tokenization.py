@@ -116,6 +116,7 @@ print("REPORT" + json.dumps(report))
 """
 
 
+@pytest.mark.slow
 def test_loads_where_the_package_is_not_installed(tokenizers, tmp_path):
     folders = {kind: str(tmp_path / kind) for kind in KINDS}
     for kind, folder in folders.items():

@@ -392,6 +392,7 @@ for tokenizer in (first, AutoTokenizer.from_pretrained("again", trust_remote_cod
 """
 
 
+@pytest.mark.slow
 def test_loads_where_the_package_is_not_installed(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "saved")
     (tmp_path / "remote.py").write_text(REMOTE)
