@@ -1,16 +1,26 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Set-up for all tests: nothing is downloaded, arithmetic runs on one thread, every test starts from the same seed."""
+"""
+Set-up for all tests: nothing is downloaded, caches lie in a folder of this process alone, arithmetic runs on one
+thread, every test starts from the same seed.
+"""
 
 import os
+import tempfile
 from pathlib import Path
 
 
-os.environ["HF_HUB_OFFLINE"] = "1"
+# Before transformers, datasets and evaluate are imported, which read these once. In a cache of the home, code of a
+# saved model is written anew while another process of the same home imports it. What was set is dropped first: a
+# variable of one cache, such as HF_MODULES_CACHE, goes before HF_HOME.
+HOME = tempfile.TemporaryDirectory(prefix="hf_lstm-tests-", ignore_cleanup_errors=True)  # goes with the process
+for name in [name for name in os.environ if name.startswith("HF_") or name == "TRANSFORMERS_CACHE"]:
+    del os.environ[name]
+os.environ |= {"HF_HOME": HOME.name, "HF_HUB_OFFLINE": "1"}  # all other caches lie in HF_HOME
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import pytest
-import torch
-import transformers
+import pytest  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
 
 
 torch.set_num_threads(1)
@@ -20,6 +30,17 @@ transformers.logging.set_verbosity_warning()
 @pytest.fixture(autouse=True)
 def seed():
     transformers.set_seed(0)
+
+
+@pytest.fixture(scope="session")
+def library_read_once():
+    """The docstrings of the standard library, which take seconds to read, for all tests of the built-in texts."""
+    from hf_lstm.data import documentation
+
+    with pytest.MonkeyPatch.context() as patch:
+        found = list(documentation._raw_python_docs())
+        patch.setattr(documentation, "_raw_python_docs", lambda: iter(found))
+        yield
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ A process of its own that talks to a Hub through the real `huggingface_hub`: `te
 """
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -13,6 +12,8 @@ import time
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
+
+from processes import ROOT, environment
 
 
 class ClientError(Exception):
@@ -36,17 +37,16 @@ class Client:
 
     def __init__(self, home: Path, endpoint: str, token: str | None = None, without_package: bool = False):
         home.mkdir(parents=True, exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
-        environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "cache"), "HF_HUB_DISABLE_XET": "1"}
-        environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join(map(str, [Path(__file__).parent, Path(__file__).parents[1]]))
+        settings = {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        settings |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
         if token is not None:
-            environment["HF_TOKEN"] = token
+            settings["HF_TOKEN"] = token
+        own = environment(home / "cache", ROOT / "tests", ROOT, **settings)
         command = [sys.executable, __file__, *(["--without-package"] if without_package else [])]
         self.errors = home / "stderr.txt"
         with self.errors.open("w") as errors:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
-            self.process = subprocess.Popen(command, cwd=home, env=environment, text=True, **pipes)
+            self.process = subprocess.Popen(command, cwd=home, env=own, text=True, **pipes)
 
     def __enter__(self):
         return self

@@ -3,13 +3,12 @@
 
 import contextlib
 import copy
-import os
 import re
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
+import peft
 import pytest
 import torch
 import transformers
@@ -27,6 +26,7 @@ from families import (
     random_ids,
 )
 from packaging.version import Version
+from processes import ROOT, environment
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, Trainer, TrainingArguments
 from transformers.integrations.peft import MIN_PEFT_VERSION
@@ -35,8 +35,6 @@ from hf_lstm.interop.peft import lora_config, recurrent_weights
 from hf_lstm.models import classification
 from hf_lstm.models.crf import LinearChainCRF
 
-
-peft = pytest.importorskip("peft", reason="peft is an extra")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # peft uses it too
 
@@ -424,6 +422,7 @@ print([name for name, p in model.named_parameters() if "crf" in name and p.requi
 """
 
 
+@pytest.mark.slow
 def test_adapters_where_hf_lstm_is_not_installed(tmp_path):
     """The folder of the base brings the code, and sees to its CRF there as well."""
     tagger(LSTM).save_pretrained(tmp_path / "tagger")
@@ -432,9 +431,10 @@ def test_adapters_where_hf_lstm_is_not_installed(tmp_path):
     scramble_head(model)
     model.save_pretrained(tmp_path / "adapter")
     save_file({"ids": ids}, tmp_path / "ids.safetensors")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "HF_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-c", ELSEWHERE, str(tmp_path)]
-    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    run = subprocess.run(
+        command, env=environment(tmp_path / "home", ROOT / "tests"), cwd=tmp_path, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
     assert len(re.findall(r"crf\.modules_to_save\.default\.\w+", run.stdout)) == 3
     expected = answer(model, ids).logits

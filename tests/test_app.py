@@ -169,7 +169,6 @@ def test_what_cannot_be_written_says_why(app):
 
 
 def test_gates(app):
-    pytest.importorskip("matplotlib")
     loaded = language_model(app, GRU, num_hidden_layers=2)
     choices = app.gate_choices(loaded.model)
     assert [len(pairs) for pairs in choices.values()] == [2, 1, 3]

@@ -98,6 +98,7 @@ def test_means_equal_those_of_the_recorded_weights(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_its_own_weights(tmp_path):
     """Step by step those of a run without averaging, bit for bit."""
     _, plain = train(tmp_path / "plain", None, save_strategy="no")
@@ -200,7 +201,11 @@ RUNS = {  # the callback, the losses that are reported after steps 2, 4, ..., an
     "before the trigger": ({"non_monotone_interval": 1}, [3.0, 2.0, 1.5, 1.4, 2.0], 8),
 }
 KINDS = {"fp32": {}, "bf16": {"dtype": torch.bfloat16}, "restored": {"restore_callback_states_from_checkpoint": True}}
-CASES = [(run, "fp32") for run in RUNS] + [("after the trigger", "bf16"), ("at the trigger", "restored")]
+CASES = [("from a step", "fp32"), ("after the trigger", "fp32"), ("at the trigger", "restored")]
+CASES += [
+    pytest.param(*case, marks=pytest.mark.slow) for case in (("after the trigger", "bf16"), ("at the trigger", "fp32"))
+]
+CASES += [pytest.param("before the trigger", "fp32", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("run", "kind"), CASES)
@@ -224,6 +229,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(run, kind, tmp_path):
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_resume_finds_its_checkpoint_or_says_so(tmp_path):
     train(tmp_path, NonMonotonicAveraging(start_step=2))
     moved = tmp_path / "moved" / "here"
@@ -238,6 +244,7 @@ def test_resume_finds_its_checkpoint_or_says_so(tmp_path):
         train(other, NonMonotonicAveraging(start_step=2), resume=str(moved))
 
 
+@pytest.mark.slow
 def test_averaging_may_join_a_run_that_had_none(tmp_path):
     train(tmp_path, None)
     trainer, recorder = train(tmp_path, NonMonotonicAveraging(start_step=3), resume=str(tmp_path / "checkpoint-8"))
@@ -270,6 +277,7 @@ def test_accumulated_batches_are_one_step(tmp_path):
     assert_same(snapshot(trainer.model), recorder.mean(2, 6), ROUNDING)
 
 
+@pytest.mark.slow
 def test_a_callback_serves_another_run(tmp_path):
     averaging = NonMonotonicAveraging(start_step=6)
     for name in ("first", "second"):

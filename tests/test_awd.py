@@ -195,7 +195,8 @@ def test_gradient_checkpointing_draws_the_same_mask_again(family):
 @each_family
 def test_dropout_of_adapted_weights(family):
     """peft computes the weight that is dropped."""
-    peft = pytest.importorskip("peft", reason="peft is an extra")
+    import peft
+
     base = family.build("ForCausalLM", recurrent_weight_dropout=RATE)
     targets = ["layers.0.weight_hh_l0"]
     model = peft.get_peft_model(base, peft.LoraConfig(r=2, target_parameters=targets, init_lora_weights=False))

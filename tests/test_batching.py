@@ -2,7 +2,6 @@
 """Batches under a budget of tokens: their content is counted anew, training and prediction are redone by hand."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import torch
 from accelerate.data_loader import BatchSamplerShard, SkipBatchSampler
 from datasets import Dataset
 from families import LSTM, PLAIN_TRAINING, assert_close, each_family
+from processes import ROOT, environment
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
@@ -267,6 +267,7 @@ def test_training_equals_training_by_hand(family, accumulation, tmp_path):
     assert len(trainer.predict(ROWS).predictions) == len(ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_resume_in_the_middle_of_an_epoch(accumulation, tmp_path):
     """Bit for bit, dropout included."""
@@ -296,17 +297,18 @@ def work(folder):
     end_processes()
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    shared = os.environ | {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    shared |= {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    group = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    group["TRANSFORMERS_VERBOSITY"] = "error"
     command, logs = [sys.executable, __file__, str(tmp_path)], [tmp_path / f"{rank}.log" for rank in (0, 1)]
     processes = []
     for rank, log in enumerate(logs):
-        own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        processes.append(subprocess.Popen(command, env=shared | own, stdout=log.open("w"), stderr=subprocess.STDOUT))
+        own = environment(tmp_path / f"home-{rank}", ROOT, RANK=str(rank), LOCAL_RANK=str(rank), **group)
+        processes.append(subprocess.Popen(command, env=own, stdout=log.open("w"), stderr=subprocess.STDOUT))
     codes, end = [None, None], time.monotonic() + 100
     while None in codes and not any(codes) and time.monotonic() < end:  # where one fails, the other waits for it
         time.sleep(0.1)
@@ -442,7 +444,8 @@ def test_prediction_takes_what_it_is_told():
 
 
 def test_prediction_with_an_adapter():
-    peft = pytest.importorskip("peft", reason="peft is an extra")
+    import peft
+
     expected = predict(build(), ROWS, collate, max_tokens=24, show_progress=False)
     model = peft.get_peft_model(build(), peft.LoraConfig(r=2, target_parameters=["layers.0.weight_hh_l0"]))
     assert_close(predict(model, ROWS, collate, max_tokens=24, show_progress=False), expected)

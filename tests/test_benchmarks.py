@@ -5,7 +5,6 @@ import gzip
 import importlib
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from processes import ROOT, environment
 
 
-ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ["forward", "masked", "ragged", "long", "gru", "decoding"]
 CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "stateful", "bf16", "loss", "crf", "tagger", "flair"]
 
@@ -35,12 +34,12 @@ def ragged(timing):
     return importlib.import_module("ragged")
 
 
-def run(*options, script: str = "run.py", **environment) -> subprocess.CompletedProcess:
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+def run(home: Path, *options, script: str = "run.py", **settings) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, options)]
-    return subprocess.run(command, env=os.environ | {"PYTHONPATH": path} | environment, capture_output=True, text=True)
+    return subprocess.run(command, env=environment(home, ROOT, **settings), capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_every_table(tmp_path):
     """One command measures them all, saves them beside the machine, and draws the picture."""
     saved = tmp_path / "figures.json"
@@ -48,7 +47,19 @@ def test_every_table(tmp_path):
     flair = tmp_path / "python_with_flair"
     flair.write_text(f"#!{sys.executable}\nimport sys\nfor line in sys.stdin:\n    print('0.0', flush=True)\n")
     flair.chmod(0o755)
-    done = run("--largest", 4, "--seconds", 0, "--threads", 1, "--output", saved, "--plot", FLAIR_PYTHON=str(flair))
+    done = run(
+        tmp_path / "home",
+        "--largest",
+        4,
+        "--seconds",
+        0,
+        "--threads",
+        1,
+        "--output",
+        saved,
+        "--plot",
+        FLAIR_PYTHON=str(flair),
+    )
     assert done.returncode == 0, done.stderr
     results = json.loads(saved.read_text())
     assert list(results) == ["peers", *CASES, "curves"]
@@ -68,10 +79,11 @@ def test_every_table(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.slow
 def test_no_figures_without_the_device(tmp_path):
-    done = run("--device", "cuda", "--output", tmp_path / "figures.json")
+    done = run(tmp_path / "home", "--device", "cuda", "--output", tmp_path / "figures.json")
     assert done.returncode == 2 and "no CUDA device" in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "figures.json").exists()
 
 
 def wait(timing, seconds):
@@ -131,11 +143,12 @@ def test_lengths_are_those_of_conll(ragged):
     assert lengths.float().std() == pytest.approx(11.8, abs=0.3)
 
 
+@pytest.mark.slow
 def test_one_long_generation(tmp_path):
     """Every block of tokens is measured, the prompt and what is left over apart."""
     saved = tmp_path / "endurance.json"
     sizes = "--hidden_size", 8, "--vocab_size", 20
-    done = run("--tokens", 25, "--block", 10, *sizes, "--output", saved, script="endurance.py")
+    done = run(tmp_path / "home", "--tokens", 25, "--block", 10, *sizes, "--output", saved, script="endurance.py")
     assert done.returncode == 0, done.stderr
     blocks = json.loads(saved.read_text())["blocks"]
     assert len(blocks) == 2 and all(block["microseconds"] > 0 and block["MiB"] > 10 for block in blocks)

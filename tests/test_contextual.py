@@ -5,7 +5,6 @@ text character by character, in any batch and with any padding; frozen, saved an
 """
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -14,6 +13,7 @@ import datasets
 import pytest
 import torch
 from families import GRU, LSTM, PLAIN_TRAINING, assert_close, each_family
+from processes import environment
 from test_examples import load
 from transformers import (
     AutoTokenizer,
@@ -297,6 +297,7 @@ def test_save_and_load_is_bit_equal(family, tokenizer, characters, tmp_path):
     assert frozen == {name for name, _ in model.named_parameters() if "context_encoder" in name}
 
 
+@pytest.mark.slow
 def test_loads_where_the_package_is_missing(tokenizer, characters, tmp_path):
     model, inputs = build(LSTM, tokenizer, language_models(LSTM, characters)), encode(tokenizer)
     model.save_pretrained(tmp_path / "tagger")
@@ -313,10 +314,9 @@ def test_loads_where_the_package_is_missing(tokenizer, characters, tmp_path):
         torch.save(model(**inputs).logits.detach(), "logits.pt")
     """
     (tmp_path / "sentences.json").write_text(json.dumps(SENTENCES))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
-    environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    apart = environment(tmp_path / "home")
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, cwd=tmp_path, env=apart, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     assert torch.equal(torch.load(tmp_path / "logits.pt"), model(**inputs).logits)
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 from families import FAMILIES, LSTM, RNN, assert_close, each_direction, each_family, random_ids, states
+from processes import ROOT, environment
 from reference import STEP
 from safetensors.torch import save_file
 from torch import nn
@@ -337,6 +338,7 @@ def test_vocabularies(tmp_path):
         word_tokenizer([])
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, capsys):
     source = Source()
     torch.save(fastai_2(source), tmp_path / "weights.pth")
@@ -344,7 +346,8 @@ def test_command_line(tmp_path, capsys):
     (tmp_path / "itos.json").write_text(json.dumps(tokens))
     files = ["weights.pth", "--vocabulary", "itos.json", "--output_dir", "model"]
     command = [sys.executable, "-m", "hf_lstm.interop.converters", *files]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    own = environment(tmp_path / "home", ROOT)
+    run = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")

@@ -44,6 +44,14 @@ def test_every_file_type_is_read(tmp_path, extension):
         assert_split(load_text(zipped))
 
 
+def test_a_text_that_nobody_named_is_announced(monkeypatch):
+    messages = []
+    monkeypatch.setattr("hf_lstm.data.text.logger.warning", messages.append)
+    monkeypatch.setattr("hf_lstm.data.text.python_docs", lambda: Dataset.from_dict({"text": TEXTS}))
+    assert_split(load_text())
+    assert len(messages) == 1 and "Python's own documentation" in messages[0]
+
+
 def assert_split(splits):
     assert list(splits) == ["train", "validation"]
     assert splits["train"].column_names == splits["validation"].column_names == ["text"]
@@ -132,7 +140,7 @@ def test_bad_input_is_refused(tmp_path):
         load_text(validation_file="b.txt")
 
 
-def test_python_docs_is_english_and_repeats_nothing():
+def test_python_docs_is_english_and_repeats_nothing(library_read_once):
     corpus = python_docs()
     paragraphs = [paragraph for text in corpus["text"] for paragraph in text.split("\n")]
     assert len(paragraphs) == len(set(paragraphs)) > 1000

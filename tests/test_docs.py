@@ -89,6 +89,7 @@ def test_snippets(page, assumed, tmp_path, monkeypatch):
         assert namespace["branch"].get_seq_length() < namespace["state"].get_seq_length()
 
 
+@pytest.mark.slow
 def test_snippets_of_the_hub(tmp_path):
     """In a process that is logged in; and in one without hf_lstm, what begins with a comment that says so."""
     with (
@@ -133,7 +134,6 @@ def test_files_that_the_documents_name_exist():
 
 def test_the_reference_has_everything_public():
     """And each docstring refers to what exists: otherwise the site is not built."""
-    pytest.importorskip("griffe", reason="griffelib, of the test extra, reads the docstrings")
     spec = importlib.util.spec_from_file_location("site_of_docs", ROOT / "docs" / "_site.py")
     site = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(site)

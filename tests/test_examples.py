@@ -79,7 +79,6 @@ def is_png(path: Path) -> bool:
 
 @pytest.mark.parametrize("family", ["lstm", "gru", "rnn"])
 def test_language_model(tmp_path, command_line, capsys, family):
-    pytest.importorskip("matplotlib")
     load("train_language_model").main([*command_line, "--model_type", family])
     run = tmp_path / "run"
     assert is_png(run / "training_curve.png")
@@ -98,8 +97,8 @@ def test_language_model(tmp_path, command_line, capsys, family):
     assert results(run)["tokens"]["validation"] == len(stream)
 
 
+@pytest.mark.slow
 def test_language_model_resumes(tmp_path, command_line, monkeypatch):
-    pytest.importorskip("matplotlib")
     example = load("train_language_model")
     example.main([*command_line, "--save_strategy", "steps", "--save_steps", "1", "--save_total_limit", "2"])
     straight = perplexities(tmp_path / "run")
@@ -113,7 +112,6 @@ def test_language_model_resumes(tmp_path, command_line, monkeypatch):
 
 @pytest.mark.parametrize("options", [["--variable_length"], ["--reset_at", "document"]], ids=" ".join)
 def test_language_model_with_a_carried_state(tmp_path, command_line, options):
-    pytest.importorskip("matplotlib")
     load("train_language_model").main([*command_line, "--stateful", *options, "--per_device_eval_batch_size", "1"])
     run = tmp_path / "run"
     tokenizer, model = AutoTokenizer.from_pretrained(run), AutoModelForCausalLM.from_pretrained(run).eval()
@@ -127,7 +125,6 @@ def test_language_model_with_a_carried_state(tmp_path, command_line, options):
 
 def test_language_model_of_words_with_awd(tmp_path, command_line):
     """Lines of words with one end each, blank ones included; every option of AWD-LSTM; a text of its own at last."""
-    pytest.importorskip("matplotlib")
     lines = [f" = Title {i} = \n \n The cat 's <unk> number {i} sat on the mat . \n" for i in range(40)]
     (tmp_path / "text.txt").write_text("".join(lines))
     (tmp_path / "test.txt").write_text("".join(lines[:3]))
@@ -175,7 +172,6 @@ def test_language_model_of_words_with_awd(tmp_path, command_line):
 
 def test_language_models_of_characters_in_both_directions(tmp_path, command_line, capsys):
     """One text with its newlines; the backward model is one of reversed texts, with an equal tokenizer."""
-    pytest.importorskip("matplotlib")
     options = ["--tokenizer_kind", "char", "--sample_by", "document", "--stateful"]
     vocabs, cut = [], len(TEXT) * 9 // 10
     for direction in (1, -1):
@@ -204,7 +200,6 @@ def test_language_model_refuses_a_missing_file(command_line):
 
 
 def test_picture_needs_no_display_and_names_what_is_missing(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
     from hf_lstm.evaluation.plotting import plot_training_curve
 
     monkeypatch.setenv("MPLBACKEND", "TkAgg")
@@ -274,6 +269,7 @@ def test_tagger(tmp_path, tagger_line, capsys, family, crf):
     assert types == [[tag[2:] for tag in row] for row in predicted]
 
 
+@pytest.mark.slow
 def test_tagger_resumes(tmp_path, tagger_line):
     example = load("train_token_classification")
     steps = ["--eval_strategy", "steps", "--eval_steps", "2", "--save_strategy", "steps", "--save_steps", "2"]
@@ -372,7 +368,6 @@ def test_evaluation_of_a_language_model(tmp_path, capsys):
 
 
 def test_gradient_flow(tmp_path, capsys):
-    pytest.importorskip("matplotlib")
     example = load("gradient_flow")
     inputs, answers = example.adding_problem(5_000, 30, seed=3)
     numbers, marks = inputs.unbind(-1)

@@ -2,7 +2,6 @@
 """What is exported computes, in onnxruntime, what the models compute in torch."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -26,6 +25,7 @@ from families import (
     random_ids,
     states,
 )
+from processes import environment
 
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
 from hf_lstm.interop.onnx import export_onnx, main, quantize_onnx
@@ -271,6 +271,7 @@ def recorded(model, batch: dict, **fixed):
         return torch.export.export(model, (), batch | fixed, dynamic_shapes=shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "head", "fields"), RECORDED)
 def test_torch_export(family, head, fields):
     """Other sizes and other padding than those of the example."""
@@ -283,6 +284,7 @@ def test_torch_export(family, head, fields):
             assert_close(features(program(**batch, **fixed)), features(model(**batch, **fixed)), 2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [CRF | WORDS, {"use_crf": True}], ids=["tags", "unconstrained"])
 def test_torch_export_of_a_crf(fields):
     """Best path, posteriors and loss, as loops in the graph."""
@@ -309,6 +311,7 @@ def test_torch_export_refuses_entity_probabilities():
         recorded(model, batch_of(model, MASKS["right"]), output_entity_probabilities=True)
 
 
+@pytest.mark.slow
 def test_torch_compile():
     """A mask and a CRF break the graph and change nothing, at several lengths."""
     model = GRU.build("ForTokenClassification", **CRF, num_hidden_layers=1, bidirectional=False)
@@ -349,15 +352,15 @@ print(json.dumps([[labels[str(i)] for i in row if i != -100] for row in predicti
 """
 
 
+@pytest.mark.slow
 def test_exported_folder_is_all_that_is_needed(tagger, tmp_path, capsys):
     """By the command line; then words in and labels out in a process that has neither torch nor hf_lstm."""
     folder, model, tokenizer, sentences = tagger
     main([str(folder), "--int8"])
     exported = folder / "onnx"
     assert str(exported / "model_quantized.onnx") in capsys.readouterr().out
-    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""}
     line = [sys.executable, "-c", WITHOUT_TORCH, str(exported), json.dumps(sentences)]
-    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(line, cwd=tmp_path, env=environment(tmp_path / "home"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     for sentence, labels in zip(sentences, found, strict=True):

@@ -110,9 +110,7 @@ def test_what_cannot_be(family):
         family.config_class(vocab_size=None, embedding_size=F, word_dropout=0.1)
     with pytest.raises(ValueError, match=r"`vocab_size=None` leaves"):
         family.head("ForCausalLM")(family.config(**NO_WORDS))
-    with pytest.raises(
-        ValueError, match=r"`input_ids` were given .*\(batch, length, 5\)"
-    ):
+    with pytest.raises(ValueError, match=r"`input_ids` were given .*\(batch, length, 5\)"):
         family.build("Model", **NO_WORDS)(torch.tensor([[1, 2]]))
     with pytest.raises(ValueError, match=r"`inputs_embeds` has shape \(1, 2, 4\)"):
         family.build("Model", **NO_WORDS)(inputs_embeds=torch.randn(1, 2, 4))

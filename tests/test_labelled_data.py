@@ -29,7 +29,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def unwritten():
+def unwritten(library_read_once):
     return unwritten_docs(window=20)
 
 
@@ -159,7 +159,7 @@ def test_kinds_of_labels(tmp_path):
     assert splits["train"].features["label"].feature.names == ["a", "b"]
 
 
-def test_parts_of_the_documentation_are_balanced():
+def test_parts_of_the_documentation_are_balanced(library_read_once):
     splits = sorted_docs(per_class=50)
     labels = [label for rows in splits.values() for label in rows["label"]]
     assert splits["train"].features["label"].names == sorted(DOC_CLASSES)

@@ -4,7 +4,6 @@
 import ast
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from families import GRU, LSTM, RNN
 from hub_cards import card_errors
 from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
+from processes import ROOT, environment
 from transformers import TrainingArguments
 
 import hf_lstm
@@ -26,7 +26,6 @@ from hf_lstm.evaluation.reports import entity_report, token_report
 from hf_lstm.hub.cards import HOMEPAGE, Measurement, TrainingData, write_model_card
 
 
-ROOT = Path(__file__).resolve().parents[1]
 CARDS = ROOT / "model_cards"
 CHECKED_IN = sorted(file for file in CARDS.glob("*.md") if file.name not in ("README.md", "TEMPLATE.md"))
 TEXTS = ["John lives in Paris .", "the cat sat on the mat"]
@@ -341,6 +340,7 @@ print("LOADED", [name for name in sys.modules if name.split(".")[0] == "hf_lstm"
 """
 
 
+@pytest.mark.slow
 def test_snippets_without_the_package_run(folders, tmp_path):
     """In another process, where `import hf_lstm` fails, and from another folder."""
     codes = [snippets((folders / task / "README.md").read_text())[1] for task in KINDS]
@@ -348,12 +348,10 @@ def test_snippets_without_the_package_run(folders, tmp_path):
         code.replace('"acme/toy-model"', json.dumps(str(folders / task)))
         for code, task in zip(codes, KINDS, strict=True)
     ]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
-    environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    environment["PYTHONPATH"] = str(ROOT / "tests")
+    apart = environment(tmp_path / "home", ROOT / "tests")
     command = [sys.executable, "-c", OUT_OF_REACH]
     run = subprocess.run(
-        command, cwd=tmp_path, env=environment, input="\0".join(codes), capture_output=True, text=True, timeout=300
+        command, cwd=tmp_path, env=apart, input="\0".join(codes), capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stderr
     classes = [line.split() for line in run.stdout.splitlines() if line.startswith("CLASS")]

@@ -5,7 +5,6 @@ suite runs on it, it trains, saves, goes to ONNX and through a pipeline, and loa
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from processes import environment
 
 import hf_lstm
 
@@ -124,16 +124,13 @@ def house(tmp_path_factory):
 
 
 def run(house: Path, *command: str, package: bool = True) -> str:
-    paths = [str(house), str(TESTS)] if package else [str(TESTS)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HOME": str(house / "home")}
-    environment.pop("HF_MODULES_CACHE", None)
-    done = subprocess.run(
-        [sys.executable, *command], cwd=house, env=environment, capture_output=True, text=True, timeout=300
-    )
+    where = environment(house / "home", *([house, TESTS] if package else [TESTS]))
+    done = subprocess.run([sys.executable, *command], cwd=house, env=where, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+@pytest.mark.slow
 def test_one_class_is_all(house):
     run(house, "-c", textwrap.dedent(AT_HOME))
     run(house, "-c", textwrap.dedent(ELSEWHERE), package=False)
@@ -148,6 +145,7 @@ def test_one_class_is_all(house):
     }
 
 
+@pytest.mark.slow
 def test_the_contract_suite_runs_on_it(house):
     suite = str(TESTS / "test_contract.py")
     selected = "LSTM and ForToy"

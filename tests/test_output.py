@@ -2,11 +2,9 @@
 """Adaptive softmax and mixture of softmaxes: their probabilities, losses and gradients against slow definitions."""
 
 import itertools
-import os
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +20,7 @@ from families import (
     random_ids,
     without_and_with_logits,
 )
+from processes import environment
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -361,28 +360,40 @@ import sys
 sys.modules["hf_lstm"] = None
 import torch
 from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
-ids = torch.tensor([[1, 2, 3]])
-loss = model.train()(ids, labels=ids).loss.item()
-torch.save([model.eval()(ids).logits, model.generate(ids, max_new_tokens=5, do_sample=False), loss], sys.argv[2])
-model.save_pretrained(sys.argv[1] + "/again")
+for folder in sys.argv[1:]:
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True).eval()
+    ids = torch.tensor([[1, 2, 3]])
+    loss = model.train()(ids, labels=ids).loss.item()
+    written = model.eval().generate(ids, max_new_tokens=5, do_sample=False)
+    torch.save([model(ids).logits, written, loss], folder + "/answers")
+    model.save_pretrained(folder + "/again")
 """
 
 
-@each_output
-def test_travels(fields, tmp_path):
-    """To a process in which `import hf_lstm` fails, and back."""
-    model, ids = LSTM.build("ForCausalLM", **fields), torch.tensor([[1, 2, 3]])
-    model.save_pretrained(tmp_path / "saved")
-    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", THERE, str(tmp_path / "saved"), str(tmp_path / "answers")]
-    done = subprocess.run(command, env=environment, cwd=Path(tmp_path), capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def travelled(tmp_path_factory):
+    """A model of each kind, and its folder after a visit to a process in which `import hf_lstm` fails."""
+    root, models = tmp_path_factory.mktemp("travelled"), {}
+    for name, fields in OUTPUTS.items():
+        torch.manual_seed(0)
+        models[name] = LSTM.build("ForCausalLM", **fields), root / name
+        models[name][0].save_pretrained(root / name)
+    command = [sys.executable, "-c", THERE, *(str(folder) for _, folder in models.values())]
+    done = subprocess.run(command, env=environment(root / "home"), cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    logits, tokens, loss = torch.load(tmp_path / "answers")
+    return models
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_travels(travelled, name):
+    """There and back."""
+    (model, folder), ids = travelled[name], torch.tensor([[1, 2, 3]])
+    logits, tokens, loss = torch.load(folder / "answers")
     assert torch.equal(logits, model(ids).logits)
     assert torch.equal(tokens, model.generate(ids, max_new_tokens=5, do_sample=False))
     assert loss == pytest.approx(model.train()(ids, labels=ids).loss.item(), abs=1e-5)
-    again = LSTM.head("ForCausalLM").from_pretrained(tmp_path / "saved" / "again")
+    again = LSTM.head("ForCausalLM").from_pretrained(folder / "again")
     assert torch.equal(again(ids).logits, logits)
 
 

@@ -6,10 +6,10 @@ import json
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -17,10 +17,14 @@ import datasets
 import numpy as np
 import pytest
 import torch
+import torch.distributed.run
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import launch_command_parser
 from families import PLAIN_TRAINING
+from processes import ROOT, environment
 from safetensors.torch import load_file
 from test_examples import load
-from transformers import TrainingArguments
+from transformers import HfArgumentParser, TrainingArguments
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
 from hf_lstm.data import encode_text, load_text, make_blocks
@@ -28,7 +32,6 @@ from hf_lstm.distributed import end_processes
 from hf_lstm.training.stateful import StatefulTrainer, TokenStreams
 
 
-ROOT = Path(__file__).resolve().parents[1]
 LINES = [f"The cat number {i} sat on the mat. The dog saw the cat and left.\n" for i in range(100)]
 WORDS = ["Ada/B-PER", "Lovelace/I-PER", "met/O", "Bob/B-PER", "in/O", "Paris/B-LOC"]
 # Gradient descent, so that a factor in the gradients shows in the weights.
@@ -81,13 +84,12 @@ def run(folder: Path, line: str, launcher: str | None = None) -> subprocess.Comp
     script, *arguments = line.split()
     start = LAUNCHERS[launcher].replace("PORT", free_port()).split() if launcher else []
     command = [sys.executable, *(["-m", *start] if start else []), str(ROOT / "examples" / f"{script}.py"), *arguments]
-    environment = os.environ | settings(folder)
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=machine(folder), capture_output=True, text=True, timeout=300)
 
 
-def settings(folder: Path) -> dict[str, str]:
-    shared = {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONPATH": str(ROOT)}
-    return shared | {"HF_DATASETS_CACHE": str(folder / "cache")}
+def machine(folder: Path) -> dict[str, str]:
+    """The environment of a machine that no command has used before; processes of one command share its caches."""
+    return environment(Path(tempfile.mkdtemp(prefix="home-", dir=folder)), ROOT, TRANSFORMERS_VERBOSITY="error")
 
 
 def finished(folder: Path, *arguments) -> str:
@@ -159,11 +161,9 @@ def assert_equal_runs(one: Path, two: Path) -> None:
         ("blocks", "torchrun", ""),
         ("blocks", "accelerate, fsdp", ""),
         ("stateful", "accelerate", ""),
-        ("stateful", "torchrun", "--fsdp"),
         ("stream", "torchrun", ""),
         ("stream", "torchrun", '--accelerator_config {"dispatch_batches":false}'),
         ("tagger", "torchrun", ""),
-        ("tagger", "torchrun", "--fsdp"),
         ("averaged", "torchrun", ""),
         ("classifier", "accelerate", ""),
     ],
@@ -192,7 +192,7 @@ def approx(value):
 @pytest.mark.slow
 @pytest.mark.parametrize("task, launcher, options", [("blocks", "torchrun", "--fsdp"), ("stream", "torchrun", "")])
 def test_two_processes_resume(folder, task, launcher, options):
-    """From the middle, to the same end: shards of weights and of the optimizer, and the place in a stream."""
+    """From the middle, to the same end: shards of weights and of the optimizer (FSDP2), and the place in a stream."""
     line, _, each = TASKS[task]
     line = f"{line} {each} {options} --optim adamw_torch --learning_rate 1e-2 --save_strategy steps --save_steps 3"
     finished(folder, f"{line} --output_dir whole-{task} --save_total_limit 2", launcher)
@@ -201,20 +201,42 @@ def test_two_processes_resume(folder, task, launcher, options):
     assert_equal_runs(folder / f"whole-{task}", folder / f"resumed-{task}")
 
 
+REFUSED = {
+    f"{TASKS['averaged'][0]} --output_dir averaged-refused": "FSDP keep weights in pieces",
+    f"{TASKS['tagger'][0]} --num_hidden_layers 1 --lm_loss_coef 0.1 --output_dir tagger-refused": (
+        "`lm_loss_coef` is 0.1, whose loss reads the whole"
+    ),
+    f"{LANGUAGE_MODEL} --per_device_train_batch_size 4 --gradient_flow 1 --output_dir flow-refused": (
+        "The weights are in pieces (FSDP), through which no gradient is followed"
+    ),
+}
+REFUSALS = """
+import sys
+from pathlib import Path
+from test_examples import load
+
+for line in Path(sys.argv[1]).read_text().splitlines():
+    script, *arguments = line.split()
+    try:
+        load(script).main(arguments)
+    except ValueError as error:
+        print("REFUSED", error)
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "task, options, message",
-    [
-        ("averaged", "", "FSDP keep weights in pieces"),
-        ("tagger", "--num_hidden_layers 1 --lm_loss_coef 0.1", "`lm_loss_coef` is 0.1, whose loss reads the whole"),
-        ("blocks", "--gradient_flow 1", r"The weights are in pieces (FSDP), through which no gradient is followed"),
-    ],
-)
-def test_shards_refuse(folder, task, options, message):
+def test_shards_refuse(folder):
     """Where accelerate was told to shard, too, of which the arguments say nothing."""
-    line, _, each = TASKS[task]
-    result = run(folder, f"{line} {each} {options} --output_dir refused-{task}", "accelerate, fsdp")
-    assert result.returncode and message in result.stderr
+    (folder / "refused.py").write_text(REFUSALS)
+    (folder / "refused.txt").write_text("\n".join(REFUSED))
+    start = LAUNCHERS["accelerate, fsdp"].replace("PORT", free_port()).split()
+    command = [sys.executable, "-m", *start, "refused.py", "refused.txt"]
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    result = subprocess.run(
+        command, cwd=folder, env=machine(folder) | paths, capture_output=True, text=True, timeout=300
+    )
+    for message in REFUSED.values():
+        assert result.stdout.count(f"{message}") == 2, result.stdout + result.stderr
 
 
 # The end of a process
@@ -236,11 +258,12 @@ end_processes()
 """
 
 
+@pytest.mark.slow
 def test_end_processes_while_a_thread_is_in_python(folder):
     """Without `end_processes`, or with `destroy_process_group` in its place, the first process is aborted."""
     group = {"MASTER_ADDR": "localhost", "MASTER_PORT": free_port(), "WORLD_SIZE": "2"}
     command, output = [sys.executable, "-c", ENDING], {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    ranks = [os.environ | settings(folder) | group | {"RANK": rank} for rank in "01"]
+    ranks = [machine(folder) | group | {"RANK": rank} for rank in "01"]
     assert ended([subprocess.Popen(command, env=env, text=True, **output) for env in ranks]) == (
         "work done\nexit functions ran\n" * 2
     )
@@ -255,51 +278,87 @@ def test_end_processes_alone():
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 BLOCKS = {name: re.findall(rf"^```{name}\n(.*?)^```$", PAGE, flags=re.M | re.S) for name in ("bash", "yaml", "python")}
 COMMANDS = "".join(BLOCKS["bash"]).splitlines()
-MODULES = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.accelerate_cli"}
+MACHINES = [line for line in COMMANDS if "--nnodes" in line]  # one command in two places
+PROGRAMS = {"torchrun": torch.distributed.run.get_args_parser, "accelerate": launch_command_parser}
 
 
-def started(folder: Path, line: str, port: str, steps: int = 2) -> subprocess.Popen:
-    """A command of the page, on this machine, in two processes where there are several, and with small sizes."""
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_of_the_page(line, tmp_path, monkeypatch):
+    """The launcher knows its options and the script its own; what they do is tested above."""
+    monkeypatch.chdir(tmp_path)
+    program, *arguments = shlex.split(line)
+    if program in PROGRAMS:
+        if program == "accelerate":
+            assert arguments.pop(0) == "launch"
+        launch = PROGRAMS[program]().parse_args(arguments)
+        if getattr(launch, "config_file", None):
+            write_settings(tmp_path)
+            assert load_config_from_file(launch.config_file).num_processes == 8
+        place = arguments.index(launch.training_script)
+        assert arguments[place + 1 :] == launch.training_script_args
+        assert all(each.startswith("-") or arguments[i].startswith("-") for i, each in enumerate(arguments[1:place]))
+        arguments = arguments[place:]
+    else:
+        assert program == "python"
+    script, *options = arguments
+    read, parse = [], HfArgumentParser.parse_args_into_dataclasses
+
+    def stop(self, args=None, **kwargs):
+        read.append(parse(self, args, **kwargs))
+        raise InterruptedError
+
+    monkeypatch.setattr(HfArgumentParser, "parse_args_into_dataclasses", stop)
+    with pytest.raises(InterruptedError):
+        load(re.fullmatch(r"examples/(\w+)\.py", script)[1]).main([*options, "--use_cpu"])
+    assert any(isinstance(part, TrainingArguments) for part in read[0])
+
+
+def write_settings(folder: Path, processes: int = 8) -> None:
+    """The files of the page for accelerate."""
+    for code in BLOCKS["yaml"]:
+        name = re.match(r"# (\w+\.yaml)\n", code)[1]
+        (folder / name).write_text(re.sub(r"num_processes: \d+", f"num_processes: {processes}", code))
+
+
+def started(folder: Path, line: str, port: str) -> subprocess.Popen:
+    """A command of the page for several machines, on this one: a process for each, with small sizes."""
     line = line.replace("node0", "localhost").replace("29500", port)
-    per_node = "1" if "--nnodes" in line else "2"
-    program, *arguments = shlex.split(re.sub(r"(--nproc_per_node|--num_processes) \d+", rf"\1 {per_node}", line))
+    _, *arguments = shlex.split(re.sub(r"--nproc_per_node \d+", "--nproc_per_node 1", line))
     place = next(i for i, argument in enumerate(arguments) if argument.startswith("examples/"))
     arguments[place] = str(ROOT / arguments[place])
-    if program == "torchrun" and "--master_port" not in arguments:
-        arguments = ["--master_port", port, *arguments]
-    if program == "accelerate":
-        arguments = [arguments[0], "--main_process_port", port, "--dynamo_backend", "no", *arguments[1:]]
-    start = ["-m", MODULES[program]] if program in MODULES else []
-    small = f"--max_steps {steps} --hidden_size 8 --use_cpu --report_to none --disable_tqdm true"
-    small += " --vocab_size 300 --block_size 16" if "language_model" in line else ""
-    command = [sys.executable, *start, *arguments, *small.split()]
+    small = "--max_steps 2 --hidden_size 8 --use_cpu --report_to none --disable_tqdm true --vocab_size 300"
+    command = [sys.executable, "-m", "torch.distributed.run", *arguments, *small.split(), "--block_size", "16"]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=os.environ | settings(folder), **output)
+    return subprocess.Popen(command, cwd=folder, env=machine(folder), **output)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", [line for line in COMMANDS if "--node_rank 1" not in line])
-def test_commands_of_the_page(folder, tmp_path, line):
-    for name in ("train.txt", "dev.txt"):
-        shutil.copy(folder / name, tmp_path)
+def test_two_machines(tmp_path):
     (tmp_path / "my_text.txt").write_text("".join(LINES * 2))
-    for code in BLOCKS["yaml"]:
-        name = re.match(r"# (\w+\.yaml)\n", code)[1]
-        (tmp_path / name).write_text(re.sub(r"num_processes: \d+", "num_processes: 2", code))
-    lines, port, steps = [line], free_port(), 2
-    if "--node_rank 0" in line:  # and beside it the other machine
-        lines.append(line.replace("--node_rank 0", "--node_rank 1"))
-        assert lines[1] in COMMANDS
-    if "--resume" in line:
-        steps = 3
-        ended([started(tmp_path, COMMANDS[COMMANDS.index(line) - 1], free_port())])
-    output = ended([started(tmp_path, each, port, steps) for each in lines])
+    assert [re.search(r"--node_rank (\d)", line)[1] for line in MACHINES] == ["0", "1"]
+    port = free_port()
+    output = ended([started(tmp_path, line, port) for line in MACHINES])
     assert output.count(" parameters, ") == 1
     run = tmp_path / re.search(r"^Model, tokenizer.* are in (\S+)\.$", output, flags=re.M)[1]
-    assert json.loads((run / "trainer_state.json").read_text())["global_step"] == steps
-    assert len(re.findall(r"^\{'loss'", output, flags=re.M)) == (1 if steps == 3 else 2) * len(lines)
-    processes = 2 if line.startswith(("torchrun", "accelerate")) else 0
-    assert len(list((run / f"checkpoint-{steps}").glob("rng_state_*.pth"))) == processes
+    assert json.loads((run / "trainer_state.json").read_text())["global_step"] == 2
+    assert len(re.findall(r"^\{'loss'", output, flags=re.M)) == 2 * len(MACHINES)
+    assert len(list((run / "checkpoint-2").glob("rng_state_*.pth"))) == 2
+
+
+@pytest.mark.slow
+def test_settings_of_the_page_for_accelerate(tmp_path):
+    """With two processes; those for FSDP are read like them."""
+    (tmp_path / "my_text.txt").write_text("".join(LINES * 2))
+    write_settings(tmp_path, processes=2)
+    (line,) = (line for line in COMMANDS if "ddp.yaml" in line)
+    _, _, *arguments = shlex.split(line.replace("examples/", f"{ROOT}/examples/"))
+    small = "--max_steps 2 --hidden_size 8 --use_cpu --report_to none --disable_tqdm true --vocab_size 300"
+    start = ["-m", "accelerate.commands.launch", "--main_process_port", free_port(), "--dynamo_backend", "no"]
+    command = [sys.executable, *start, *arguments, *small.split(), "--block_size", "16"]
+    subprocess.run(command, cwd=tmp_path, env=machine(tmp_path), check=True, capture_output=True, timeout=200)
+    (run,) = tmp_path.glob("runs/*/trainer_state.json")
+    assert json.loads(run.read_text())["global_step"] == 2
+    assert len(list((run.parent / "checkpoint-2").glob("rng_state_*.pth"))) == 2
 
 
 def test_python_of_the_page(tmp_path, monkeypatch):
@@ -400,7 +459,7 @@ def test_the_measurement_of_memory(tmp_path):
         *line.split(),
         str(tmp_path / "figures.json"),
     ]
-    subprocess.run(command, env=os.environ | settings(tmp_path), check=True, capture_output=True, timeout=200)
+    subprocess.run(command, env=machine(tmp_path), check=True, capture_output=True, timeout=200)
     results = json.loads((tmp_path / "figures.json").read_text())
     for way, limit in (("training", 900), ("reading", None)):
         (row,) = results[way]

@@ -16,6 +16,7 @@ import pytest
 import torch
 from datasets import Dataset
 from families import GRU, LSTM, PLAIN_TRAINING, RNN, assert_close, each_family, random_ids
+from processes import ROOT, environment
 from torch import nn
 from torch.nn import functional as F
 from transformers import TrainerCallback, TrainingArguments
@@ -357,8 +358,11 @@ class Kill(TrainerCallback):
 
 @pytest.mark.parametrize(
     ("family", "text", "options", "accumulation"),
-    [(LSTM, TEXT, {}, 1), (GRU, TEXT, {"variable_length": True}, 2), (RNN, ROWS, {"reset_at": "document"}, 1)],
-    ids=["stream", "variable", "document"],
+    [
+        pytest.param(LSTM, TEXT, {}, 1, id="stream"),
+        pytest.param(GRU, TEXT, {"variable_length": True}, 2, id="variable", marks=pytest.mark.slow),
+        pytest.param(RNN, ROWS, {"reset_at": "document"}, 1, id="document", marks=pytest.mark.slow),
+    ],
 )
 def test_resume_in_the_middle_of_an_epoch(family, text, options, accumulation, tmp_path):
     """Bit for bit, dropout included: in the first epoch, at its end and in the second."""
@@ -381,14 +385,15 @@ def run(*arguments, processes=1):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     folder = Path(arguments[-1])
-    shared = os.environ | {"OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    shared = {"TRANSFORMERS_VERBOSITY": "error"}
     if processes > 1:
         shared |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
     logs, running = [folder / f"{rank}.log" for rank in range(processes)], []
     for rank, log in enumerate(logs):
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}
+        own = environment(folder / f"home-{rank}", ROOT, **shared, **own)
         command = [sys.executable, __file__, *map(str, arguments)]
-        running.append(subprocess.Popen(command, env=shared | own, stdout=log.open("w"), stderr=subprocess.STDOUT))
+        running.append(subprocess.Popen(command, env=own, stdout=log.open("w"), stderr=subprocess.STDOUT))
     codes, end = [None], time.monotonic() + 200
     while None in codes and not any(codes) and time.monotonic() < end:  # where one fails, the other waits for it
         time.sleep(0.1)
@@ -403,6 +408,7 @@ def work_until_killed(folder):
     trainer_for(build(**DROPOUT), folder, rows=2, options={"callbacks": [Kill()]}, **RESUMED).train()
 
 
+@pytest.mark.slow
 def test_resume_after_a_kill(tmp_path):
     codes, log = run("killed", tmp_path)
     assert codes == [7], log
@@ -414,7 +420,7 @@ def test_resume_after_a_kill(tmp_path):
 
 
 def test_resume_refuses_another_text(tmp_path):
-    trainer_for(build(), tmp_path, **RESUMED).train()
+    trainer_for(build(), tmp_path, **RESUMED, max_steps=2).train()
     checkpoint = str(tmp_path / "checkpoint-2")
     for other in ({"rows": 2}, {"steps": 9}):
         with pytest.raises(ValueError, match=r"`resume_from_checkpoint` has no state of . streams after .*\(3, 20\)"):
@@ -422,7 +428,7 @@ def test_resume_refuses_another_text(tmp_path):
     (tmp_path / "checkpoint-2" / "recurrent_state_0_of_1.safetensors").unlink()
     with pytest.raises(ValueError, match=r"no state of 3 streams after 20 tokens.*None"):
         trainer_for(build(), tmp_path, **RESUMED).train(resume_from_checkpoint=checkpoint)
-    anew = trainer_for(build(), tmp_path, **RESUMED, ignore_data_skip=True)
+    anew = trainer_for(build(), tmp_path, **(RESUMED | {"save_strategy": "no"}), ignore_data_skip=True)
     anew.train(resume_from_checkpoint=checkpoint)
     assert anew.state.global_step == 12
 
@@ -443,6 +449,7 @@ def work_in_two(folder):
     end_processes()
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path):
     codes, log = run("two", tmp_path, processes=2)
     assert codes == [0, 0], log

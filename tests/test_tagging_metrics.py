@@ -15,7 +15,6 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from hf_lstm.data.tag_schemes import read_spans, tag_names
 from hf_lstm.evaluation import (
     TokenClassificationMetric,
-    conlleval_report,
     entity_report,
     format_report,
     make_compute_metrics,
@@ -103,7 +102,8 @@ def test_tags_against_slow_counting():
 @pytest.mark.parametrize("tags", [None, ["B-PER", "I-PER", "B-LOC"]])
 @pytest.mark.parametrize("digits", [2, 4])
 def test_scikit_learn_reports_the_same(tags, digits):
-    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn to compare with")
+    from sklearn import metrics
+
     references, predictions = draw()
     flat = [list(itertools.chain(*rows)) for rows in (references, predictions)]
     report = token_report(references, predictions, tags=tags)
@@ -113,7 +113,8 @@ def test_scikit_learn_reports_the_same(tags, digits):
 
 
 def test_scikit_learn_on_tags_that_are_never_found():
-    metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn to compare with")
+    from sklearn import metrics
+
     references, predictions = [["NOUN", "VERB"], ["A very long name of a tag"]], [["NOUN", "ADJ"], ["NOUN"]]
     flat = [list(itertools.chain(*rows)) for rows in (references, predictions)]
     report = token_report(references, predictions)
@@ -124,7 +125,7 @@ def test_scikit_learn_on_tags_that_are_never_found():
 @each_scheme
 @pytest.mark.filterwarnings("ignore")
 def test_seqeval_reports_the_same(scheme):
-    metrics = pytest.importorskip("seqeval.metrics", reason="needs seqeval to compare with")
+    import seqeval.metrics as metrics
     import seqeval.scheme
 
     references, predictions = draw(scheme)
@@ -153,12 +154,6 @@ def test_known_table():
         "   micro avg       0.67      0.67      0.67         3\n"
         "   macro avg       0.33      0.50      0.40         3\n"
         "weighted avg       0.44      0.67      0.53         3\n"
-    )
-    assert conlleval_report(references, predictions) == (
-        "processed 6 tokens with 3 phrases; found: 3 phrases; correct: 2.\n"
-        "accuracy:  66.67%; precision:  66.67%; recall:  66.67%; FB1:  66.67\n"
-        "              LOC: precision:   0.00%; recall:   0.00%; FB1:   0.00  0\n"
-        "              PER: precision:  66.67%; recall: 100.00%; FB1:  80.00  3\n"
     )
     strict = entity_report(references, predictions, strict=True)
     assert strict["PER"] == pytest.approx({"precision": 0.5, "recall": 0.5, "f1-score": 0.5, "support": 2})
@@ -189,7 +184,6 @@ def test_nothing_to_score():
         assert scores["overall_f1"] == scores["strict_recall"] == 0.0
         assert scores["entities"]["macro avg"]["support"] == 0
         assert "weighted avg" in format_report(scores["entities"])
-        assert "0 phrases" in conlleval_report(references, predictions)
     assert scores["overall_accuracy"] == 1.0
 
 

@@ -2,8 +2,8 @@
 """`pipeline("token-classification")` over a tagger with characters, shapes and a CRF says what the decoder says."""
 
 import gc
-import resource
 
+import psutil
 import pytest
 import torch
 from families import LSTM, each_family
@@ -111,9 +111,9 @@ def test_pieces_of_words(kind, tmp_path):
 def test_memory_stays_flat(tmp_path):
     tagger = pipeline("token-classification", model=saved_tagger(LSTM, tmp_path), aggregation_strategy="simple")
     used = []
-    for call in range(10_000):
+    for call in range(2_000):
         tagger(f"{TEXTS[call % 4]} word{call} {'x' * (call % 50)}")
-        if call % 2_500 == 2_499:
+        if call % 500 == 499:
             gc.collect()
-            used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    assert used[-1] - used[0] < 4 * 1024  # KiB
+            used.append(psutil.Process().memory_info().rss)  # now: the peak may be that of another test
+    assert used[-1] - used[0] < 800 * 1024  # half a KiB a call

@@ -4,7 +4,6 @@
 import ast
 import doctest
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from processes import environment
 from transformers import AutoTokenizer, DataCollatorForTokenClassification, PreTrainedTokenizerFast, TextStreamer
 
 from hf_lstm import LSTMTokenizer
@@ -116,20 +116,17 @@ print("REPORT" + json.dumps(report))
 """
 
 
+@pytest.mark.slow
 def test_loads_where_the_package_is_not_installed(tokenizers, tmp_path):
     folders = {kind: str(tmp_path / kind) for kind in KINDS}
     for kind, folder in folders.items():
         tokenizers[kind].save_pretrained(folder)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    for name in ("HF_MODULES_CACHE", "HF_HUB_CACHE", "TRANSFORMERS_CACHE"):
-        environment.pop(name, None)
     (tmp_path / "remote.py").write_text(REMOTE)
     run = subprocess.run(
         [sys.executable, "-P" if sys.version_info >= (3, 11) else "-B", "remote.py"],
         input=json.dumps([TEXTS, folders]),
         cwd=tmp_path,
-        env=environment,
+        env=environment(tmp_path / "home"),
         capture_output=True,
         text=True,
         timeout=300,

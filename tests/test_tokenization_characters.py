@@ -6,7 +6,6 @@ collators and pipelines; saved and loaded. What they should be is computed here 
 
 import copy
 import json
-import os
 import pickle
 import re
 import subprocess
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from datasets.fingerprint import Hasher
+from processes import environment
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -392,16 +392,15 @@ for tokenizer in (first, AutoTokenizer.from_pretrained("again", trust_remote_cod
 """
 
 
+@pytest.mark.slow
 def test_loads_where_the_package_is_not_installed(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "saved")
     (tmp_path / "remote.py").write_text(REMOTE)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
-    environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     run = subprocess.run(
         [sys.executable, "remote.py"],
         input=json.dumps(TEXTS),
         cwd=tmp_path,
-        env=environment,
+        env=environment(tmp_path / "home"),
         capture_output=True,
         text=True,
         timeout=300,

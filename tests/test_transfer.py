@@ -210,7 +210,9 @@ def test_fractions_of_an_epoch_and_frozen_parameters(tmp_path):
         GradualUnfreezing(0)
 
 
-@pytest.mark.parametrize("checkpoint", [3, 4, 6])
+@pytest.mark.parametrize(
+    "checkpoint", [pytest.param(3, marks=pytest.mark.slow), 4, pytest.param(6, marks=pytest.mark.slow)]
+)
 def test_resumed_training_goes_on_with_the_same_layers(checkpoint, tmp_path):
     """Within and between epochs, and with the state of an optimizer in which some groups have none yet."""
     models, moved = [], []

@@ -7,7 +7,6 @@ installed; what is pushed to the Hub is that folder. The other process, `without
 import ast
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import transformers
 import without_package
 from families import FAMILIES, LSTM, RNN, each_family
 from huggingface_hub import HfApi, RepoUrl
+from processes import environment
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.dynamic_module_utils import get_relative_import_files, get_relative_imports
@@ -182,10 +182,9 @@ class Journey:
         }
         (self.root / "plan.json").write_text(json.dumps(plan))
         shutil.copy(without_package.__file__, self.root)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
-        environment |= {"HF_HOME": str(self.root / "home"), "HF_HUB_OFFLINE": "1"}
+        apart = environment(self.root / "home")
         command = [sys.executable, "without_package.py", str(self.root)]
-        run = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=300)
+        run = subprocess.run(command, cwd=self.root, env=apart, capture_output=True, text=True, timeout=300)
         assert run.returncode == 0, run.stderr
         return json.loads((self.root / "report.json").read_text())
 

@@ -57,8 +57,13 @@ def losses(trainer) -> list[float]:
     return [log["loss"] for log in trainer.state.log_history if "loss" in log]
 
 
-@pytest.mark.parametrize("optim", ["sgd", "adamw_torch"])
-@pytest.mark.parametrize("evaluation", [{"eval_strategy": "steps", "eval_steps": 4}, {"eval_strategy": "epoch"}])
+@pytest.mark.parametrize(
+    "optim, evaluation",
+    [
+        ("sgd", {"eval_strategy": "epoch"}),
+        ("adamw_torch", {"eval_strategy": "steps", "eval_steps": 4}),
+    ],
+)
 def test_evaluates_and_ends_with_the_average_and_trains_as_without(tmp_path, optim, evaluation):
     options = evaluation | {"optim": optim, "learning_rate": 0.05}
     plain, plain_recorder = train(tmp_path / "plain", **options)
@@ -79,6 +84,7 @@ def test_ends_with_the_average_without_evaluation(tmp_path):
     assert_close(weights_of(trainer.model), recorder.steps[-1], 0)
 
 
+@pytest.mark.slow
 def test_checkpoints_hold_the_average_and_resuming_goes_on_as_uninterrupted(tmp_path):
     saving = {"save_strategy": "steps", "save_steps": 5, "eval_strategy": "steps", "eval_steps": 3}
     saving["optim"] = "adamw_torch"  # with a state of its own
@@ -101,6 +107,7 @@ def test_the_best_average_is_loaded_at_the_end(tmp_path):
     assert_close(weights_of(trainer.model), average(recorder.steps[:3]), 1e-6)
 
 
+@pytest.mark.slow
 def test_a_second_training_begins_anew(tmp_path):
     trainer, recorder = train(tmp_path, WeightAveraging(DECAY))
     del recorder.steps[:]

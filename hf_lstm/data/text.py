@@ -11,9 +11,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from .documentation import python_docs
 from .files import HELD_OUT, files_by_split, hold_out, read_splits
+
+
+logger = logging.get_logger(__name__)
 
 
 def load_text(
@@ -30,9 +34,9 @@ def load_text(
     held_out_documents: int = 1000,
 ) -> dict[str, Dataset | IterableDataset]:
     """
-    Documents to train and to evaluate a language model on: from files, from the Hub, or [`python_docs`] where neither
-    is named. Without validation data the last tenth of the documents is held out, or of the characters, if there is
-    one document and `sample_by="document"`.
+    Documents to train and to evaluate a language model on, from files or from the Hub. Without arguments it reads the
+    documentation that ships with Python, [`python_docs`], and a warning says so. Without validation data the last
+    tenth of the documents is held out, or of the characters, if there is one document and `sample_by="document"`.
 
     Args:
         train_file (`str`, `os.PathLike` or a list of them, *optional*):
@@ -61,6 +65,9 @@ def load_text(
     """
     files = files_by_split(train_file, validation_file, test_file, dataset_name)
     if dataset_name is None and not files:
+        logger.warning(
+            "`train_file` and `dataset_name` are None: the text is Python's own documentation. Give one for another."
+        )
         splits, text_column = {"train": python_docs()}, "text"
     else:
         splits = read_splits(files, dataset_name, dataset_config_name, sample_by, streaming)

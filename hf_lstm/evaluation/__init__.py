@@ -4,7 +4,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from .reports import conlleval_report, entity_report, format_report, tagging_scores, token_report
+from .reports import entity_report, format_report, tagging_scores, token_report
 
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TokenClassificationMetric",
-    "conlleval_report",
     "entity_report",
     "format_report",
     "make_compute_metrics",

@@ -176,43 +176,6 @@ def format_report(report: Report, digits: int = 2) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def conlleval_report(
-    references: Sequence[Sequence], predictions: Sequence[Sequence], label_names: Sequence[str] | None = None
-) -> str:
-    """
-    The text that conlleval prints, the scorer of the CoNLL shared tasks (version 2004-01-26).
-
-    Args:
-        references (`Sequence[Sequence]`): True tags, or ids, of B sentences.
-        predictions (`Sequence[Sequence]`): Predicted tags, or ids, of as many tokens.
-        label_names (`Sequence[str]`, *optional*): Names of the K labels, for ids.
-
-    Returns:
-        `str`: Percentages over all entities and for each type, with the number of entities found.
-
-    Raises:
-        `ValueError`: If the two differ in length, an id has no name, or a tag is unknown.
-    """
-    references, predictions = _aligned(references, predictions, label_names)
-    counts = _entity_counts(references, predictions, scheme=None, strict=False)
-    tokens = _token_counts(references, predictions)
-    report = _report(sorted(counts.true | counts.found), counts)
-
-    def scores(row):
-        numbers = (f"{name}: {100 * row[key]:6.2f}" for name, key in _CONLLEVAL_NAMES.items())
-        return "%; ".join(numbers)
-
-    lines = [
-        f"processed {tokens.true.total()} tokens with {counts.true.total()} phrases; "
-        f"found: {counts.found.total()} phrases; correct: {counts.right.total()}.",
-        f"accuracy: {100 * _ratio(tokens.right.total(), tokens.true.total()):6.2f}%; {scores(report[MICRO])}",
-    ]
-    lines += [
-        f"{kind:>17}: {scores(row)}  {counts.found[kind]}" for kind, row in report.items() if kind not in AVERAGES
-    ]
-    return "".join(line + "\n" for line in lines)
-
-
 def _aligned(
     references: Sequence[Sequence], predictions: Sequence[Sequence], label_names: Sequence[str] | None = None
 ) -> tuple[list[list[str]], list[list[str]]]:
@@ -249,7 +212,6 @@ def _aligned(
 
 
 _COLUMNS = ("precision", "recall", "f1-score", "support")
-_CONLLEVAL_NAMES = {"precision": "precision", "recall": "recall", "FB1": "f1-score"}
 
 
 def _name(tag: str | int, argument: str, label_names: Sequence[str] | None) -> str:

@@ -106,10 +106,10 @@ def address(models, tmp_path_factory):
         port = free.getsockname()[1]
     arguments = [part for name, path in models.items() for part in (f"--{name}", str(path))]
     command = [sys.executable, str(ROOT / "examples" / "app.py"), *arguments, "--port", str(port)]
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(ROOT)}
     log = tmp_path_factory.mktemp("log") / "app.txt"
+    own = {"GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(ROOT), "HF_HOME": str(log.parent / "home")}
     with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=os.environ | own, stdout=output, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{port}"
         for _ in range(240):
