@@ -132,5 +132,5 @@ def test_bad_input_is_refused():
         NgramModel(V).fit(blocks[0])
     with pytest.raises(ValueError, match="at least 3 tokens"):
         NgramModel(V).fit(blocks[:, :2])
-    with pytest.raises(ValueError, match="`vocab_size` 4 allows 0 to 3"):
+    with pytest.raises(ValueError, match="`vocab_size` is 4: give ids from 0 to 3"):
         NgramModel(4).fit(blocks)

@@ -395,7 +395,7 @@ def test_units():
         ({"token_ids": [0.5, 1.0]}, "float32: give one text"),
         ({"token_ids": [5, V]}, f"holds ids from 5 to {V}, but `vocab_size` is {V}"),
         ({"token_ids": [5, -100]}, "holds ids from -100 to 5"),
-        ({"batch_size": 38}, "`batch_size` is 38, more streams than the 37"),
+        ({"batch_size": 38}, "`batch_size` is 38 for 37 tokens to predict"),
         ({"batch_size": 0}, "`batch_size` is 0"),
         ({"block_size": 0}, "`block_size` is 0"),
         ({"dynamic_evaluation": DynamicEvaluation(0.1, 0.1, {"w": torch.ones(2)})}, "`gradient_rms` has the shape"),

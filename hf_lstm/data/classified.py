@@ -69,7 +69,9 @@ def load_classified(
     for split, rows in splits.items():
         for argument, column in (("text_column", text_column), ("label_column", label_column)):
             if column not in rows.column_names:
-                raise ValueError(f"`{argument}` is {column!r}, but the {split} data has {rows.column_names}.")
+                raise ValueError(
+                    f"`{argument}` is {column!r}, but the {split} data has {rows.column_names}: name one."
+                )
         rows = rows.select_columns([text_column, label_column]).rename_columns(
             {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}
         )

@@ -243,7 +243,7 @@ def _named_tags(dataset: Dataset, split: str, columns: Mapping[str, int | str]) 
     for name, column in columns.items():
         if column not in dataset.column_names:
             argument = {"tokens": "token_column", "tags": "tag_column"}[name]
-            raise ValueError(f"`{argument}` is {column!r}, but the {split} data has {dataset.column_names}.")
+            raise ValueError(f"`{argument}` is {column!r}, but the {split} data has {dataset.column_names}: name one.")
     token_column, tag_column = (columns.get(name, name) for name in ("tokens", "tags"))
     feature = dataset.features[tag_column]
     label = getattr(feature, "feature", None)

@@ -193,7 +193,7 @@ def _documents(
     """The documents of a split, without those that are blank unless told so, in the one column `"text"`."""
     columns = dataset.column_names or list(next(iter(dataset), {}))  # a stream of json has to be looked into
     if text_column not in columns:
-        raise ValueError(f"`text_column` is {text_column!r}, but the {split} data has {columns}.")
+        raise ValueError(f"`text_column` is {text_column!r}, but the {split} data has {columns}: name one.")
     with_text = dataset.filter(lambda row: bool(row[text_column] and row[text_column].strip()))
     if next(iter(with_text), None) is None:
         raise ValueError(f"`text_column` is {text_column!r}, where the {split} data holds no text: check the file.")

@@ -135,8 +135,8 @@ class NgramModel:
             )
         if input_ids.min() < 0 or input_ids.max() >= self.vocab_size:
             raise ValueError(
-                f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}: `vocab_size` {self.vocab_size} "
-                f"allows 0 to {self.vocab_size - 1}."
+                f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}, but `vocab_size` is "
+                f"{self.vocab_size}: give ids from 0 to {self.vocab_size - 1}."
             )
         return input_ids
 

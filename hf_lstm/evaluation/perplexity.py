@@ -510,7 +510,9 @@ def _read(
     tokens = _check_tokens(token_ids, vocab_size)
     _check_counts(batch_size=batch_size, block_size=block_size)
     if carry_state and batch_size >= len(tokens):
-        raise ValueError(f"`batch_size` is {batch_size}, more streams than the {len(tokens) - 1} tokens to predict.")
+        raise ValueError(
+            f"`batch_size` is {batch_size} for {len(tokens) - 1} tokens to predict: give one for each stream."
+        )
     without_logits = score is None and recurrent
     if learn is None and not without_logits:  # the result does not depend on what is lessened here
         rows = max(1, MOST_LOGITS // vocab_size)

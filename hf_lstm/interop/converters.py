@@ -167,7 +167,9 @@ def _recurrent_names(tensors: Tensors) -> dict[str, str]:
     """The names of the recurrent tensors, by those that they will have in a backbone."""
     qrnn = next((name for name in tensors if QRNN.fullmatch(name)), None)
     if qrnn:
-        raise ValueError(f"`weights` holds {qrnn!r}, of a QRNN, which is a convolution with gates: no model for it.")
+        raise ValueError(
+            f"`weights` holds {qrnn!r}, of a QRNN, a convolution with gates, which has no model here: give an LSTM."
+        )
     modules = defaultdict(dict)  # by module, the names by layer and parameter
     for name in sorted(tensors, key=lambda name: name.endswith("_raw")):  # which are before dropout, and come last
         if match := RECURRENT.fullmatch(name):
@@ -213,7 +215,7 @@ def _describe_layers(tensors: Tensors) -> tuple[dict, type, type, type]:
     if len(gates) > 1 or not gates <= FAMILIES.keys() or (projections[0] is not None and gates != {4}):
         raise ValueError(
             f"`weights` has recurrent weights of shape {[tuple(w.shape) for w in recurrent]}, which are not those of "
-            "a `torch.nn.LSTM`, `GRU` or `RNN`."
+            "a `torch.nn.LSTM`, `GRU` or `RNN`: give those of one of them."
         )
     found = {
         "embedding_size": len(tensors["layers.0.weight_ih_l0"].T),

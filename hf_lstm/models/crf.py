@@ -53,7 +53,7 @@ def _scheme_of(labels: Sequence[str], scheme: str) -> str:
     if scheme in LETTERS or scheme == "NONE":
         return scheme
     if scheme != "AUTO":
-        raise ValueError(f"`scheme` is {scheme!r}, expected 'auto', 'none' or one of {[*LETTERS, *OTHER_NAMES]}.")
+        raise ValueError(f"`scheme` is {scheme!r}: give 'auto', 'none' or one of {[*LETTERS, *OTHER_NAMES]}.")
     prefixes = {label.partition("-")[0] for label in labels if label != "O"}
     if not prefixes or not all(re.fullmatch("O|[A-Z](-.+)?", label, re.DOTALL) for label in labels):
         return "NONE"
