@@ -36,11 +36,38 @@ MODELS = {f"{family}{head}": (family, auto_class) for family in FAMILIES for aut
 each_model = pytest.mark.parametrize("name", MODELS)
 
 
+# What the text models of a family are made of. They travel together, since a language model is fine-tuned into a
+# classifier where hf_lstm is not installed; a model of another kind brings its own parts, and adds none to these.
+PARTS = {
+    "cache",
+    "classification",
+    "configuration_recurrent",
+    "context",
+    "crf",
+    "generation",
+    "language_modeling",
+    "layers",
+    "losses",
+    "modeling_recurrent",
+    "output_layers",
+    "padding",
+    "pretrained",
+    "saving",
+    "sequence_classification",
+    "stack",
+    "text_inputs",
+    "token_classification",
+    "tracing",
+}
+# Bytes of code in a folder with a model and its tokenizer. Who loads it has to read it first, or to trust it: no more
+# than a person reads in a day, 7,000 lines. What is above belongs elsewhere.
+CEILING = 300_000
+
+
 def code_of(family) -> set[str]:
-    """The files that a model of `family` needs."""
-    others = {f"{kind}_{each.name.lower()}.py" for kind in ("configuration", "modeling") for each in FAMILIES}
-    own = {f"{kind}_{family.name.lower()}.py" for kind in ("configuration", "modeling")}
-    return set(TRAVELLING) - (others - own) - {"tokenization_lstm.py", "characters.py"}
+    """The files that a text model of `family` needs."""
+    name = family.name.lower()
+    return {f"{part}.py" for part in (*PARTS, name, f"configuration_{name}", f"modeling_{name}")}
 
 
 def files_of(name: str) -> set[str]:
@@ -321,7 +348,7 @@ def test_folder_holds_what_it_needs_and_no_more(journey, name):
     folder = journey.root / "saved" / name
     files = contents(folder)
     assert set(files) == files_of(name)
-    assert sum(len(text) for file, text in files.items() if file.endswith(".py")) < 290_000
+    assert sum(len(text) for file, text in files.items() if file.endswith(".py")) < CEILING
     for file in files:
         if file.endswith(".py"):
             assert files[file] == (PACKAGE / file).read_bytes()
