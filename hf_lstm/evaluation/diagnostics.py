@@ -116,7 +116,7 @@ def gradient_flow(
         [`GradientFlow`]
 
     Raises:
-        ValueError: for a model of another package, and for a `step` outside of the sequence.
+        `ValueError`: For a model of another package, and for a `step` outside of the sequence.
 
     Example:
 
@@ -229,7 +229,7 @@ def gate_activations(
         [`GateActivations`]
 
     Raises:
-        ValueError: for a model without gates, and for a text without tokens.
+        `ValueError`: For a model without gates, and for a text without tokens.
 
     Example:
 
@@ -299,7 +299,7 @@ class GradientFlowCallback(TrainerCallback):
         max_jump (`float`, defaults to 10.0): Warn if the logged `grad_norm` is more than so many times its median.
 
     Raises:
-        ValueError: for an `every` below 1, and for `inputs` without any of the network.
+        `ValueError`: For an `every` below 1, and for `inputs` without any of the network.
 
     Example:
 

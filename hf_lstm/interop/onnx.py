@@ -136,7 +136,7 @@ def check(model: RecurrentPreTrainedModel, onnx_model: bytes, tolerance: float) 
     Compare a model with what was exported of it, on a random batch. What continues from a state reads it in two parts.
 
     Raises:
-        ValueError: if they differ.
+        `ValueError`: If they differ.
     """
     session = _session(onnx_model)
     batch = _random_batch(model)

@@ -25,10 +25,11 @@ CACHE_NAME = CACHE_NAMES[0 if CACHE_NAMES[0] in inspect.signature(CausalLMOutput
 
 
 def one_cache(cache: Any, past_key_values: Any) -> Any:
-    """The state, given under either of its names, or None.
+    """
+    The state, given under either of its names, or None.
 
     Raises:
-        ValueError: if two different ones are given.
+        `ValueError`: If two different ones are given.
     """
     if cache is None or past_key_values is None or cache is past_key_values:
         return past_key_values if cache is None else cache
@@ -232,10 +233,11 @@ class RecurrentCache(Cache):
 
     @classmethod
     def load_file(cls, path: str | os.PathLike, device: str | torch.device = "cpu") -> "RecurrentCache":
-        """Read what [`~RecurrentCache.save_file`] wrote.
+        """
+        Read what [`~RecurrentCache.save_file`] wrote.
 
         Raises:
-            ValueError: if the safetensors file at `path` holds something else.
+            `ValueError`: If the safetensors file at `path` holds something else.
         """
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}

@@ -403,8 +403,8 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
             `vocab_size`.
 
     Raises:
-        ValueError: for a value out of range, a pair of values that cannot work, or a misspelt name.
-        huggingface_hub.errors.StrictDataclassFieldValidationError: for a value of the wrong type.
+        `ValueError`: For a value out of range, a pair of values that cannot work, or a misspelt name.
+        `huggingface_hub.errors.StrictDataclassFieldValidationError`: For a value of the wrong type.
     """
 
     # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
@@ -470,7 +470,7 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
             options_class (`type`, *optional*): Whose options it has, such as [`CausalLMOptions`].
 
         Raises:
-            ValueError: for an option of another head.
+            `ValueError`: For an option of another head.
         """
         config, saved_by, own = self, "".join(self.architectures or ()), getattr(options_class, "__name__", None)
         for other, options in HEADS.items():

@@ -38,7 +38,7 @@ def draw(probabilities: torch.Tensor) -> torch.Tensor:
     `torch.multinomial` takes ten times as long over a vocabulary.
 
     Raises:
-        ValueError: if a row is not finite or sums to 0.
+        `ValueError`: If a row is not finite or sums to 0.
     """
     cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
@@ -161,7 +161,7 @@ class RecurrentGenerationMixin(GenerationMixin):
         As in transformers; a state to continue from is `cache` or `past_key_values`, whatever the version.
 
         Raises:
-            RuntimeError: under a transformers newer than any that was tested, if its beam search loses the state.
+            `RuntimeError`: Under a transformers newer than any that was tested, if its beam search loses the state.
         """
         if kwargs.get("use_cache") is not False and is_untested() and not beams_follow_state(type(self)):
             raise RuntimeError(
@@ -323,10 +323,11 @@ class RecurrentGenerationMixin(GenerationMixin):
                 layer.update(tuple(tensor[:, None] for tensor in state), steps)
 
     def generate_batch(self, *args, **kwargs):
-        """Refused: continuous batching pages keys and values.
+        """
+        Refused: continuous batching pages keys and values.
 
         Raises:
-            NotImplementedError: always.
+            `NotImplementedError`: Always.
         """
         raise NotImplementedError(
             "Continuous batching pages keys and values, which a recurrent model does not have. Use `generate` with a "

@@ -415,7 +415,7 @@ def refuse_adapter(module: nn.Module, name: str) -> None:
     Refuse an adapter of peft on a part whose parameters are read as they are: it would change nothing.
 
     Raises:
-        ValueError: if there is one.
+        `ValueError`: If there is one.
     """
     if hasattr(module, "base_layer"):
         raise ValueError(

@@ -82,7 +82,7 @@ class RecurrentModel(RecurrentStack):
             of characters and shapes; `raw_hidden_state`.
 
         Raises:
-            ValueError: for inputs, a mask or a cache that do not fit the model or each other.
+            `ValueError`: For inputs, a mask or a cache that do not fit the model or each other.
         """
         text = TextInputs(input_ids, attention_mask, char_ids, shape_ids, context_ids, context_spans, inputs_embeds)
         return self.read(
@@ -104,10 +104,11 @@ class RecurrentModel(RecurrentStack):
         return self.embed_tokens
 
     def embed(self, text: TextInputs) -> torch.Tensor:
-        """What the first layer reads, (B, T, F); at padding it may be anything where embeddings are given.
+        """
+        What the first layer reads, (B, T, F); at padding it may be anything where embeddings are given.
 
         Raises:
-            ValueError: for inputs that do not fit the model or each other.
+            `ValueError`: For inputs that do not fit the model or each other.
         """
         return self._with_word_features(self._embed(text.input_ids, text.inputs_embeds), text)
 
@@ -190,7 +191,7 @@ class RecurrentModel(RecurrentStack):
         `config.context_models` has made room.
 
         Raises:
-            ValueError: if there is no room, or a model has other sizes than its configuration there.
+            `ValueError`: If there is no room, or a model has other sizes than its configuration there.
         """
         if self.context_encoder is None:
             raise ValueError("`context_models` is None in the configuration of this model: give it the two to come.")

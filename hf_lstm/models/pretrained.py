@@ -157,7 +157,7 @@ def recurrent_model(model: nn.Module, argument: str = "model") -> RecurrentPreTr
     The recurrent model itself, without the wrapper of peft; a copy of the class in a saved folder is one as well.
 
     Raises:
-        ValueError: if it is none of ours; `argument` is what the error calls it.
+        `ValueError`: If it is none of ours; `argument` is what the error calls it.
     """
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
     if getattr(bare, "library", None) != RecurrentPreTrainedModel.library:

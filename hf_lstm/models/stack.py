@@ -222,7 +222,7 @@ class RecurrentStack(RecurrentPreTrainedModel):
         Copy the weights of a `torch.nn.LSTM`, `GRU` or `RNN` of the same sizes into the layers.
 
         Raises:
-            ValueError: if the module is of another kind or size.
+            `ValueError`: If the module is of another kind or size.
         """
         given = module.state_dict()
         for i, layer in enumerate(self.layers):

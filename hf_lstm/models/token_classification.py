@@ -134,7 +134,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             [`TokenClassifierOutput`]
 
         Raises:
-            ValueError: for labels of another shape or range, and for a CRF in training mode without labels.
+            `ValueError`: For labels of another shape or range, and for a CRF in training mode without labels.
         """
         refuse_unknown(kwargs)
         features, hidden_states, real = self._encode(text, output_hidden_states)
