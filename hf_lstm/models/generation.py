@@ -34,12 +34,12 @@ NUCLEUS = 2048  # tokens among which top-p looks before it sorts the vocabulary
 
 def draw(probabilities: torch.Tensor) -> torch.Tensor:
     """
-    Draw an index from each row of non-negative numbers, (B, K) -> (B,), by inversion of the distribution function:
-    `torch.multinomial` takes ten times as long over a vocabulary.
+    Draw an index from each row of non-negative numbers, (B, K) -> (B,), by inversion of the distribution function.
 
     Raises:
         `ValueError`: If a row is not finite or sums to 0.
     """
+    # `torch.multinomial` takes ten times as long over a vocabulary.
     cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
     if not (total.isfinite() & (total > 0)).all():
@@ -97,9 +97,9 @@ class TokenSelector:
 
     def _most_probable(self, probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Probabilities and ids of at least those tokens that make up `top_p`, the most probable first. A trained model
-        needs few of them, and sorting 33,000 takes 2 ms.
+        Probabilities and ids of at least those tokens that make up `top_p`, the most probable first.
         """
+        # A trained model needs few of them, and sorting 33,000 takes 2 ms.
         most = probabilities.topk(min(NUCLEUS, probabilities.shape[-1]))
         enough = (most.values.sum(-1) >= self.top_p).all()
         return most if enough else probabilities.sort(descending=True)

@@ -118,12 +118,10 @@ class GRULayer(RecurrentLayer):
         return outputs, (h,)
 
     def _by_hand(self, tensors) -> bool:
-        """
-        Whether [`GRUSequence`] is to run: in training, from 8 steps on. One layer, forward and backward, against
-        `torch.gru`, one thread of an AMD EPYC, fp32: 1.05-1.12 times faster at H 256, B 32, T 64, where 9 tenths are
-        matrix products; 1.12-1.19 at H 650, B 20, T 35; 1.3 at H 128, B 16, T 32; 2.1 at H 256, B 1, T 64; 1.0-1.4 at
-        T 8; 0.9-1.0 at T 4. fp64 and fp16: 1.0-1.4. bf16: 1.2-1.3.
-        """
+        """Whether [`GRUSequence`] is to run: in training, from 8 steps on."""
+        # One layer, forward and backward, against `torch.gru`, one thread of an AMD EPYC, fp32: 1.05-1.12 times faster
+        # at H 256, B 32, T 64, where 9 tenths are matrix products; 1.12-1.19 at H 650, B 20, T 35; 1.3 at H 128, B 16,
+        # T 32; 2.1 at H 256, B 1, T 64; 1.0-1.4 at T 8; 0.9-1.0 at T 4. fp64 and fp16: 1.0-1.4. bf16: 1.2-1.3.
         return (
             torch.is_grad_enabled()
             and any(tensor.requires_grad for tensor in tensors)

@@ -115,9 +115,10 @@ class _Convolution(torch.autograd.Function):
     """
     The largest output of each filter over the characters of a word, zero for a word without any: vectors (V, E),
     filters (F, E, K), bias (F,), words (N, C) -> (N, F). A filter's output is a sum of what each of its K places makes
-    of a character, which is looked up; gradients go to the places of the maxima only. 3.7 times faster than
-    `torch.nn.Conv1d` in training (260 words of 12 characters, 50 filters).
+    of a character, which is looked up; gradients go to the places of the maxima only.
     """
+
+    # 3.7 times faster than `torch.nn.Conv1d` in training (260 words of 12 characters, 50 filters).
 
     @staticmethod
     def forward(ctx, vectors, filters, bias, words, differentiable):
@@ -161,9 +162,9 @@ def _last_place_of(maxima: torch.Tensor, values: torch.Tensor) -> torch.LongTens
 def distinct_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     The distinct rows of a matrix of integers, and for each row its place among them: (R, C) -> (N, C), (R,). By one
-    number a row, its polynomial in `HASH_BASE` modulo 2 ** 64: 15 times faster than `torch.unique` of rows (1,600
-    words of 20 characters, one thread).
+    number a row, its polynomial in `HASH_BASE` modulo 2 ** 64.
     """
+    # 15 times faster than `torch.unique` of rows (1,600 words of 20 characters, one thread).
     if is_exported():  # in a graph their number cannot depend on the values
         return rows, torch.arange(rows.shape[0], device=rows.device)
     factors = torch.full(rows.shape[1:], HASH_BASE, dtype=torch.long, device=rows.device).cumprod(0)
