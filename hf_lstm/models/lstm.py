@@ -31,7 +31,7 @@ class LSTMLayer(RecurrentLayer):
         """Whether the kernel is oneDNN's on a CPU: not with a projection."""
         # It could: the recurrence is that of a plain LSTM of weight W_hh W_hr, whose outputs are projected at once
         # afterwards. But that gives away the work saved. Torch's own kernel takes 0.9 to 1.8 times as long at H 256
-        # with 8 rows or more, but 0.5 to 1.2 times at H 650 and 0.2 to 0.7 at H 1024 (fp32, one thread of an AMD EPYC).
+        # with 8 rows or more, but 0.5 to 1.2 times at H 650, 0.2 to 0.7 at H 1024 (fp32, one thread of an AMD EPYC).
         return self.output_size == self.hidden_size
 
     def kernel(self, inputs, state, weights, bidirectional):
