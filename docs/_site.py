@@ -166,7 +166,11 @@ def _link(shown: str, path: str, folder: str = "") -> str:
 def on_config(config):
     """The modules in the navigation, under the page that lists them."""
     reference = config.nav.pop()["Reference"]
-    config.nav.append({"Reference": [reference, *(f"reference/{module.path}.md" for module in modules())]})
+    rooms: dict[str, list[str]] = {}
+    for module in modules()[1:]:
+        rooms.setdefault(module.path.split(".")[1], []).append(f"reference/{module.path}.md")
+    sections = [{room: pages} for room, pages in rooms.items()]
+    config.nav.append({"Reference": [reference, "reference/hf_lstm.md", *sections]})
     return config
 
 
