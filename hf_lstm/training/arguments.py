@@ -14,7 +14,7 @@ from transformers.hf_argparser import HfArg
 from ..data.vectors import MatchedVectors
 
 
-# What the examples have of `TrainingArguments` that transformers has not, and what more where the best epoch is kept.
+# `TrainingArguments` that the examples set in common, and more of them where the best epoch is kept.
 RECIPE = {
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.05,
