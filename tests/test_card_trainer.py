@@ -48,6 +48,15 @@ def loss_of(model) -> float:
         return model.eval()(ids, labels=ids).loss.item()
 
 
+def test_training_goes_on_from_the_last_checkpoint(tmp_path):
+    trainer_of(tmp_path, save_strategy="steps", save_steps=1, max_steps=2).train()
+    trainer = trainer_of(tmp_path)
+    trainer.train("last")
+    assert [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry] == [1, 2, 3]
+    assert trainer.figures["epochs"] == 3 and trainer.figures["train_seconds"] > 0
+    assert trainer.figures["parameters"] == trainer.model.num_parameters()
+
+
 def test_card_has_the_last_evaluation(tmp_path):
     trainer = trainer_of(tmp_path)
     trainer.train()

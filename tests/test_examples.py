@@ -19,6 +19,7 @@ from transformers import (
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
 from hf_lstm.evaluation import tagging_scores
+from hf_lstm.evaluation.adding_problem import adding_problem
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -75,6 +76,11 @@ def perplexity(model, rows: list[list[int]]) -> float:
 def is_png(path: Path) -> bool:
     picture = path.read_bytes()
     return picture.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in picture[-12:] and len(picture) > 5_000
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_fits_on_a_page(example):
+    assert len(example.read_text().splitlines()) <= 150
 
 
 @pytest.mark.parametrize("family", ["lstm", "gru", "rnn"])
@@ -368,8 +374,7 @@ def test_evaluation_of_a_language_model(tmp_path, capsys):
 
 
 def test_gradient_flow(tmp_path, capsys):
-    example = load("gradient_flow")
-    inputs, answers = example.adding_problem(5_000, 30, seed=3)
+    inputs, answers = adding_problem(5_000, 30, seed=3)
     numbers, marks = inputs.unbind(-1)
     assert torch.equal(marks[:, :15].sum(1), torch.ones(5_000)) and torch.equal(
         marks.sum(1), torch.full((5_000,), 2.0)
@@ -379,7 +384,7 @@ def test_gradient_flow(tmp_path, capsys):
 
     networks = ["RNN, relu, identity", "RNN, relu, identity, not clipped", "GRU"]
     try:
-        example.main(["--quick", "--output_dir", str(tmp_path), "--networks", *networks])
+        load("gradient_flow").main(["--quick", "--output_dir", str(tmp_path), "--networks", *networks])
     finally:
         torch.set_flush_denormal(False)
     results = json.loads((tmp_path / "gradient_flow.json").read_text())

@@ -1,14 +1,16 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Data to train on: texts for language models, tagged sentences, and classified texts."""
 
-from .classified import load_classified
+from .classified import class_names, encode_classified, load_classified
 from .documentation import python_docs, rewrite, sorted_docs, unwrite, unwritten_docs
-from .tagged import convert_tag_column, encode_tagged, load_tagged, load_tagged_splits, write_tagged
+from .tagged import convert_tag_column, encode_tagged, load_tagged, load_tagged_splits, tag_strings, write_tagged
 from .text import encode_text, load_text, make_blocks
 
 
 __all__ = [
+    "class_names",
     "convert_tag_column",
+    "encode_classified",
     "encode_tagged",
     "encode_text",
     "load_classified",
@@ -19,6 +21,7 @@ __all__ = [
     "python_docs",
     "rewrite",
     "sorted_docs",
+    "tag_strings",
     "unwrite",
     "unwritten_docs",
     "write_tagged",

@@ -4,7 +4,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
+from transformers import PreTrainedTokenizerBase
 
 from .documentation import sorted_docs
 from .files import ROW_LOADERS, extension, files_by_split, hold_out, read_lines, read_splits
@@ -82,6 +84,46 @@ def load_classified(
     if problem_type != "regression":
         splits = class_labels(splits)
     return DatasetDict(splits)
+
+
+def class_names(dataset: Dataset) -> list[str]:
+    """
+    The names of the K labels of [`load_classified`], in the order of their ids; of numbers there is one, `"score"`.
+
+    Args:
+        dataset (`Dataset`): A split.
+
+    Returns:
+        `list[str]`: The names.
+    """
+    feature = dataset.features["label"]
+    return getattr(getattr(feature, "feature", feature), "names", ["score"])
+
+
+def encode_classified(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None) -> Dataset:
+    """
+    The inputs of a classifier and its `labels`: the id of a label, a number, or for several labels 1 for each that a
+    text has and 0 for the others.
+
+    Args:
+        dataset (`Dataset`): A split of [`load_classified`].
+        tokenizer (`PreTrainedTokenizerBase`): The tokenizer.
+        max_length (`int`, *optional*): Tokens of a text that are read.
+
+    Returns:
+        `Dataset`: As many rows.
+    """
+    several = hasattr(dataset.features["label"], "feature")
+    number = len(class_names(dataset))
+
+    def encode(rows):
+        encoded = tokenizer(rows["text"], truncation=max_length is not None, max_length=max_length)
+        encoded["labels"] = rows["label"]
+        if several:
+            encoded["labels"] = [np.isin(range(number), ids).astype(float) for ids in rows["label"]]
+        return encoded
+
+    return dataset.map(encode, batched=True, remove_columns=["text", "label"], desc="Tokenizing")
 
 
 def _labelled_lines(path: Path, argument: str, separator: str | None, encoding: str) -> Dataset:

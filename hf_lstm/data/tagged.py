@@ -138,6 +138,21 @@ def load_tagged_splits(
     return DatasetDict({name: tagged_dataset(split[:], {"tags": labels}) for name, split in splits.items()})
 
 
+def tag_strings(dataset: Dataset, tag_column: str = "tags") -> list[list[str]]:
+    """
+    The tags of sentences by name.
+
+    Args:
+        dataset (`Dataset`): Sentences, for instance a split of [`load_tagged_splits`].
+        tag_column (`str`, *optional*, defaults to `"tags"`): A column of `ClassLabel` sequences.
+
+    Returns:
+        `list[list[str]]`: A list for each sentence.
+    """
+    names = dataset.features[tag_column].feature.names
+    return [[names[i] for i in row] for row in dataset[tag_column]]
+
+
 def convert_tag_column(splits: DatasetDict, column: str, target: str, source: str | None = None) -> DatasetDict:
     """
     Tagged sentences with one column of tags in another scheme.
@@ -159,7 +174,7 @@ def convert_tag_column(splits: DatasetDict, column: str, target: str, source: st
     if not isinstance(feature, ClassLabel):
         raise ValueError(f"`column` is {column!r}, which has to be a column of `ClassLabel` sequences.")
     old = feature.names
-    tags = {name: [[old[i] for i in row] for row in split[column]] for name, split in splits.items()}
+    tags = {name: tag_strings(split, column) for name, split in splits.items()}
     source = source or infer_scheme((row for split in tags.values() for row in split), more=[old])
     if source is None:
         raise ValueError(f"`column` is {column!r}, whose labels {old[:5]} are no tags of entities: give another one.")

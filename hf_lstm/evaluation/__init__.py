@@ -4,7 +4,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from .reports import entity_report, format_report, tagging_scores, token_report
+from .reports import entity_report, format_report, format_scores, tagging_scores, token_report
 
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ __all__ = [
     "TokenClassificationMetric",
     "entity_report",
     "format_report",
+    "format_scores",
     "make_compute_metrics",
     "tagging_scores",
     "token_report",

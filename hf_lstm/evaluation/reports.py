@@ -176,6 +176,23 @@ def format_report(report: Report, digits: int = 2) -> str:
     return "".join(line + "\n" for line in lines)
 
 
+def format_scores(scores: dict) -> str:
+    """
+    The scores of a tagger as text: the table of tokens, and where tags have a scheme that of entities and their F1.
+
+    Args:
+        scores (`dict`): What [`tagging_scores`] returned.
+
+    Returns:
+        `str`: The tables, with an empty line after each.
+    """
+    parts = [format_report(scores["tokens"])]
+    if "entities" in scores:
+        parts.append(format_report(scores["entities"]))
+        parts.append(f"F1 of entities {scores['overall_f1']:.2%}, of well-formed entities {scores['strict_f1']:.2%}")
+    return "\n".join(parts)
+
+
 def _aligned(
     references: Sequence[Sequence], predictions: Sequence[Sequence], label_names: Sequence[str] | None = None
 ) -> tuple[list[list[str]], list[list[str]]]:

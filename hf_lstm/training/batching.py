@@ -10,12 +10,13 @@ Glossary: N examples, B rows of a batch, T steps of a batch, K scores a position
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from transformers.utils import logging
 
 from ..evaluation_mode import evaluation_mode
@@ -323,6 +324,48 @@ def predict(
                 results[index] = row
             progress.update(len(indices))
     return results
+
+
+def predict_tags(
+    model: PreTrainedModel, dataset, collator: Callable[[list[dict]], Any], *, max_tokens: int
+) -> tuple[list[list[str]], list[list[str]]]:
+    """
+    The tags that a tagger gives to words, by [`predict`].
+
+    Args:
+        model ([`PreTrainedModel`]): The tagger.
+        dataset (`Dataset` or sequence of `dict`): N sentences as [`~data.encode_tagged`] returns them: the labels
+            say which tokens stand for words.
+        collator (`Callable`): Makes a batch of a list of sentences.
+        max_tokens (`int`): The budget of a batch, rows times longest.
+
+    Returns:
+        `tuple[list[list[str]], list[list[str]]]`: For each sentence the tags of the best path, and for each word the
+        most probable one. Without a CRF they are the same.
+
+    Raises:
+        `ValueError`: As [`predict`] does.
+    """
+    outputs = predict(
+        model,
+        dataset,
+        lambda rows: {**collator(rows), "output_marginals": model.config.use_crf},
+        max_tokens=max_tokens,
+        take=_best_and_most_probable,
+    )
+    firsts = [[label != -100 for label in row] for row in dataset["labels"]]  # the first token of each word
+    best, most_probable = (
+        [[model.config.id2label[i] for i in compress(row, first)] for row, first in zip(rows, firsts, strict=True)]
+        for rows in zip(*outputs, strict=True)
+    )
+    return best, most_probable
+
+
+def _best_and_most_probable(outputs, batch: dict) -> list[tuple[list[int], list[int]]]:
+    probabilities = outputs.logits if outputs.marginals is None else outputs.marginals
+    lengths = batch["attention_mask"].sum(1).tolist()
+    rows = zip(outputs.logits.argmax(-1).tolist(), probabilities.argmax(-1).tolist(), lengths, strict=True)
+    return [(best[:length], most_probable[:length]) for best, most_probable, length in rows]
 
 
 def _logits(outputs, batch: dict) -> list[torch.Tensor]:

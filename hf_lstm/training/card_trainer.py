@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 
 from ..distributed import shard_on_cpu
@@ -64,6 +65,10 @@ class CardTrainer(Trainer):
                 "use DDP, or set it to 0."
             )
 
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs) -> TrainOutput:
+        """As in `Trainer`, and `resume_from_checkpoint="last"` is the last checkpoint in `output_dir`."""
+        return super().train(resume_from_checkpoint == "last" or resume_from_checkpoint, *args, **kwargs)
+
     def create_accelerator_and_postprocess(self) -> None:
         """As in `Trainer`, and FSDP2 works on CPUs too."""
         super().create_accelerator_and_postprocess()
@@ -81,6 +86,12 @@ class CardTrainer(Trainer):
         finally:
             if kind == "SHARDED_STATE_DICT":
                 plugin.set_state_dict_type(kind)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the training took: `"train_seconds"`, `"epochs"`, and the `"parameters"` of the model."""
+        model = self.accelerator.unwrap_model(self.model)
+        return {"train_seconds": self._seconds(), "parameters": model.num_parameters(), "epochs": self.state.epoch}
 
     def create_model_card(
         self,
@@ -136,8 +147,7 @@ class CardTrainer(Trainer):
 
     def _known(self, model: PreTrainedModel) -> dict[str, Any]:
         """The arguments of `write_model_card` that need not be given."""
-        tokenizer, state = self.processing_class, self.state
-        seconds = [entry["train_runtime"] for entry in state.log_history if "train_runtime" in entry]
+        tokenizer = self.processing_class
         base = model.config._name_or_path
         return {
             "model": model,
@@ -148,9 +158,14 @@ class CardTrainer(Trainer):
             "tags": _TAGS,
             "base_model": base if base and not Path(base).is_dir() else None,
             "training_args": self.args,
-            "seconds": seconds[-1] if seconds else None,
+            "seconds": self._seconds(),
             "device": _device(self.args.device, self.args.world_size),
         }
+
+    def _seconds(self) -> float | None:
+        return next(
+            (entry["train_runtime"] for entry in self.state.log_history[::-1] if "train_runtime" in entry), None
+        )
 
     def _named_data(self, names: list[str], ids: list[str], configs: list[str]) -> TrainingData:
         hub_id, config = (values[0] if len(values) == 1 else None for values in (ids, configs))

@@ -1,0 +1,343 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+The arguments of the training scripts in `examples/`, as dataclasses for `HfArgumentParser`: what is read, how, and the
+network that reads it. Each script adds `TrainingArguments`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers.hf_argparser import HfArg
+
+from ..data.vectors import MatchedVectors
+
+
+# `TrainingArguments` that the examples set in common, and more of them where the best epoch is kept.
+RECIPE = {
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.05,
+    "weight_decay": 0.05,
+    "save_strategy": "epoch",
+    "dataloader_pin_memory": False,
+}
+BEST_EPOCH_RECIPE = RECIPE | {
+    "logging_steps": 0.05,
+    "eval_strategy": "epoch",
+    "save_total_limit": 2,
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "best",
+}
+PROMPTS = ["This module provides", "Return a list of"]
+# The score that chooses the epoch of a classifier, by what a label is.
+BEST = {"single_label_classification": "accuracy", "multi_label_classification": "f1", "regression": "loss"}
+# What a classifier that begins as a language model does not take from it.
+HEAD_FIELDS = ("pooling", "word_dropout", "input_dropout", "output_dropout", "variational_dropout", "problem_type")
+HEAD_FIELDS += ("id2label", "label2id", "unk_token_id")
+
+
+class _Source:
+    """What the arguments of all data say: where they come from."""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it is the documentation that ships with CPython."""
+        return not (self.train_file or self.dataset_name)
+
+    @property
+    def source(self) -> str:
+        """What people call it."""
+        files = self.train_file if isinstance(self.train_file, str) else " ".join(self.train_file or [])
+        return self.dataset_name or files or "the documentation that ships with CPython"
+
+
+@dataclass
+class TextArguments(_Source):
+    """What to train on: files, a dataset of the Hub, or by default the documentation that ships with CPython."""
+
+    train_file: list[str] | None = field(
+        default=None, metadata={"help": "Text to train on: txt, tokens, json, jsonl, csv or parquet files."}
+    )
+    validation_file: str | None = HfArg(default=None, help="Text to evaluate on; else a tenth of the documents.")
+    test_file: str | None = HfArg(default=None, help="Text for the final perplexity.")
+    dataset_name: str | None = HfArg(default=None, help="A dataset of the Hugging Face Hub, instead of files.")
+    dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
+    text_column: str = HfArg(default="text", help="The column that holds the text.")
+    sample_by: Literal["line", "paragraph", "document"] = HfArg(default="line", help="A document in a txt file.")
+    keep_blank: bool = HfArg(default=False, help="Keep documents without text, for their end: lines of WikiText.")
+    streaming: bool = HfArg(default=False, help="Read the text while training: it need not fit memory or disk.")
+    held_out_documents: int = HfArg(default=1000, help="With --streaming, the first ones, to evaluate on.")
+
+
+@dataclass
+class ReadingArguments:
+    """The tokenizer, and how the network goes through the text."""
+
+    tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="bpe", help="Its tokens.")
+    vocab_size: int = HfArg(default=2000, help="The most tokens in the vocabulary.")
+    split_punctuation: bool = HfArg(default=True, help="With words: punctuation is apart; else white space decides.")
+    reverse: bool = HfArg(default=False, help="Read each document from its last token to its first.")
+    tokenizer_documents: int = HfArg(default=100_000, help="With --streaming, how many the tokenizer learns from.")
+    shuffle_buffer: int = HfArg(default=10_000, help="With --streaming, blocks to draw from at random; 0: in order.")
+    block_size: int = HfArg(default=128, help="Tokens predicted in a block; the network starts each block afresh.")
+    stateful: bool = HfArg(default=False, help="Carry the state from block to block, through streams of the text.")
+    variable_length: bool = HfArg(default=False, help="With --stateful: blocks of random lengths around block_size.")
+    reset_at: Literal["stream", "document"] = HfArg(default="stream", help="With --stateful: where to start afresh.")
+    non_monotone_interval: int | None = HfArg(
+        default=None, help="Average the weights once so many evaluations were no better (NT-ASGD)."
+    )
+    gradient_flow: int | None = HfArg(
+        default=None, help="Measure every so many steps how far gradients reach, and warn if they vanish or explode."
+    )
+    prompts: list[str] = field(default_factory=PROMPTS.copy, metadata={"help": "Texts that the model continues."})
+
+    def tokenizer_options(self) -> dict:
+        """The arguments of `LSTMTokenizer.train_from_iterator`."""
+        options = {"split_punctuation": self.split_punctuation} if self.tokenizer_kind == "word" else {}
+        return options | {"kind": self.tokenizer_kind, "vocab_size": self.vocab_size}
+
+    def trainer_options(self) -> dict:
+        """The arguments of `StatefulTrainer`."""
+        return {
+            "sequence_length": self.block_size,
+            "reset_at": self.reset_at,
+            "variable_length": self.variable_length,
+        }
+
+    def check_streaming(self, training_args: TrainingArguments) -> None:
+        """
+        Refuse what a stream does not go with, and give each process whole batches.
+
+        Args:
+            training_args (`TrainingArguments`): The others; `dataloader_drop_last` is set.
+
+        Raises:
+            `ValueError`: for a run without `max_steps`, and for `stateful`.
+        """
+        if training_args.max_steps < 1:
+            raise ValueError(
+                f"`max_steps` is {training_args.max_steps} with `streaming`: give it, a stream has no length."
+            )
+        if self.stateful:
+            raise ValueError(
+                "`stateful` does not go with `streaming`, since rows are cut from the whole of a text. Leave out one "
+                "of them, or give `StatefulTrainer` token ids in a file, as a `numpy.memmap` of type int64."
+            )
+        training_args.dataloader_drop_last = True
+
+
+@dataclass
+class LanguageModelArguments:
+    """The network: fields of its configuration, and one dropout rate for what has none of its own."""
+
+    model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
+    hidden_size: int = HfArg(default=384, help="Units of a layer.")
+    num_hidden_layers: int = HfArg(default=1, help="Layers.")
+    hidden_sizes: list[int] | None = field(
+        default=None, metadata={"help": "Units of each layer, instead of these two."}
+    )
+    embedding_size: int | None = HfArg(default=None, help="Size of the token embeddings; else that of the last layer.")
+    dropout: float = HfArg(default=0.3, help="Dropout rate on embeddings, between layers and on the output.")
+    input_dropout: float | None = HfArg(default=None, help="Another rate on embeddings.")
+    hidden_dropout: float | None = HfArg(default=None, help="Another rate between layers.")
+    output_dropout: float | None = HfArg(default=None, help="Another rate on the output.")
+    embedding_dropout: float = HfArg(default=0.0, help="Rate of tokens that a batch lacks altogether.")
+    recurrent_weight_dropout: float = HfArg(default=0.0, help="Dropout rate on the hidden-to-hidden weights.")
+    variational_dropout: bool = HfArg(default=True, help="One dropout mask for all steps of a sequence.")
+    activation_regularization: float = HfArg(default=0.0, help="Penalty on large outputs.")
+    temporal_activation_regularization: float = HfArg(default=0.0, help="Penalty on outputs that change.")
+    tie_word_embeddings: bool = HfArg(default=True, help="The output layer has the weights of the embedding.")
+    output_layer: Literal["softmax", "adaptive", "mixture"] = HfArg(default="softmax", help="For large vocabularies.")
+    num_softmaxes: int = HfArg(default=10, help="Softmaxes in a mixture.")
+    initializer: Literal["orthogonal", "uniform"] = HfArg(default="orthogonal", help="Weights to begin with.")
+    initializer_range: float = HfArg(default=0.2, help="Standard deviation of the embeddings to begin with.")
+
+    def fields(self, tokenizer: PreTrainedTokenizerBase) -> dict:
+        """
+        The arguments of `AutoConfig.for_model`.
+
+        Args:
+            tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
+        """
+        given = {name: value for name, value in vars(self).items() if name != "dropout" and value is not None}
+        layers = self.num_hidden_layers
+        if self.hidden_sizes:
+            layers = len(self.hidden_sizes)
+            del given["hidden_size"], given["num_hidden_layers"]
+        given = {"hidden_dropout": self.dropout if layers > 1 else 0.0, **given}
+        given = {"input_dropout": self.dropout, "output_dropout": self.dropout, **given}
+        ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+        return {**given, "vocab_size": len(tokenizer), **ids}
+
+
+class _LabellingArguments:
+    """What the networks of taggers and classifiers have in common: words, under one dropout rate, get labels."""
+
+    def _fields(self, tokenizer: PreTrainedTokenizerBase, label_names: list[str]) -> dict:
+        same = ("model_type", "embedding_size", "hidden_size", "num_hidden_layers", "word_dropout")
+        sizes = {name: getattr(tokenizer, name) for name in ("char_vocab_size", "shape_vocab_size")}
+        return {
+            **{name: getattr(self, name) for name in same},
+            **sizes,
+            "vocab_size": len(tokenizer),
+            "pad_token_id": tokenizer.pad_token_id,
+            "unk_token_id": tokenizer.unk_token_id,
+            "input_dropout": self.dropout,
+            "hidden_dropout": self.dropout if self.num_hidden_layers > 1 else 0.0,
+            "output_dropout": self.dropout,
+            "variational_dropout": True,
+            "id2label": dict(enumerate(label_names)),
+            "label2id": {name: i for i, name in enumerate(label_names)},
+        }
+
+
+@dataclass
+class TaggedArguments(_Source):
+    """What to train on: files, a dataset of the Hub, or by default the documentation that ships with CPython."""
+
+    train_file: str | None = HfArg(default=None, help="Columns with a token a line, or json, jsonl, csv, parquet.")
+    validation_file: str | None = HfArg(default=None, help="The same to choose the epoch; else a tenth of the rows.")
+    test_file: str | None = HfArg(default=None, help="The same for the final scores; else those are of validation.")
+    dataset_name: str | None = HfArg(default=None, help="A dataset of the Hugging Face Hub, instead of files.")
+    dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
+    token_column: str | None = HfArg(default=None, help="Tokens: name, or index in columns; else 'tokens', or 0.")
+    tag_column: str | None = HfArg(default=None, help="Tags: name, or index in columns; else 'tags', or -1.")
+    separator: str | None = HfArg(default=None, help="What separates columns; else a tab, or spaces.")
+    comment: str | None = HfArg(default=None, help="How lines of a column file begin that are left out.")
+    encoding: str = HfArg(default="utf-8", help="Encoding of column files.")
+
+
+@dataclass
+class TaggerArguments(_LabellingArguments):
+    """The tokenizer and the network."""
+
+    tag_scheme: str = HfArg(default="BIOES", help="Scheme to train tags of entities in; scores and files keep theirs.")
+    min_frequency: int = HfArg(default=2, help="Rarer words are known by their characters only.")
+    vectors: str | None = HfArg(default=None, help="Pretrained word vectors: GloVe, word2vec or fastText.")
+    context_models: list[str] = field(
+        default_factory=list, metadata={"help": "Two language models of characters: of texts, and of reversed texts."}
+    )
+    remembered_tokens: int = HfArg(default=300_000, help="Tokens whose context is kept for later epochs; 0: none.")
+    model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
+    embedding_size: int = HfArg(default=100, help="Size of word embeddings; pretrained ones bring theirs.")
+    hidden_size: int = HfArg(default=192, help="Units of a layer, in each direction.")
+    num_hidden_layers: int = HfArg(default=2, help="Layers.")
+    char_encoder: Literal["cnn", "recurrent"] = HfArg(default="cnn", help="How characters are read.")
+    dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
+    recurrent_weight_dropout: float = HfArg(default=0.0, help="Rate of recurrent weights dropped at each step.")
+    word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides, so that characters count.")
+    lm_loss_coef: float = HfArg(default=0.0, help="Weight of the loss of predicting neighbouring words.")
+    char_dropout: float = HfArg(
+        default=0.0, help="Rate of characters that training hides, wherever they occur in a batch."
+    )
+    average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
+    use_crf: bool = HfArg(default=True, help="Choose tags together, by a CRF.")
+    max_tokens: int = HfArg(default=800, help="Tokens in a batch, padding included.")
+    patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
+    sentences: list[str] = field(default_factory=list, metadata={"help": "Texts that the trained model tags."})
+
+    def tokenizer_options(self) -> dict:
+        """The arguments of `LSTMTokenizer.train_from_iterator`: words as they are in the data, with all they show."""
+        return {
+            "kind": "word",
+            "split_punctuation": False,
+            "lowercase": True,
+            "fold_digits": True,
+            "min_frequency": self.min_frequency,
+            "characters": True,
+            "word_shapes": True,
+        }
+
+    def fields(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        label_names: list[str],
+        tag_scheme: str | None,
+        vectors: MatchedVectors | None = None,
+        contexts: Sequence[PreTrainedModel] = (),
+    ) -> dict:
+        """
+        The arguments of `AutoConfig.for_model`.
+
+        Args:
+            tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
+            label_names (`list[str]`): Names of the K labels, in the order of their ids.
+            tag_scheme (`str`, *optional*): The scheme of the labels, if they are tags of entities.
+            vectors ([`~vectors.MatchedVectors`], *optional*): Pretrained vectors of words.
+            contexts (`Sequence[PreTrainedModel]`, *optional*): The language models of `context_models`.
+        """
+        same = ("char_encoder", "char_dropout", "lm_loss_coef", "recurrent_weight_dropout", "use_crf")
+        fields = self._fields(tokenizer, label_names) | {name: getattr(self, name) for name in same}
+        fields["tag_scheme"] = tag_scheme or "none"
+        fields["context_models"] = [language_model.config.to_dict() for language_model in contexts] or None
+        return fields | ({"embedding_size": vectors.matrix.shape[1]} if vectors else {})
+
+
+@dataclass
+class ClassifiedArguments(_Source):
+    """What to train on: files, a dataset of the Hub, or by default the documentation that ships with CPython."""
+
+    train_file: str | None = HfArg(default=None, help="A json, jsonl, csv, tsv, parquet file, or lines: label, text.")
+    validation_file: str | None = HfArg(default=None, help="The same to choose the epoch; else a tenth of the texts.")
+    test_file: str | None = HfArg(default=None, help="The same for the final scores; else those are of validation.")
+    dataset_name: str | None = HfArg(default=None, help="A dataset of the Hugging Face Hub, instead of files.")
+    dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
+    text_column: str = HfArg(default="text", help="The column that holds the text.")
+    label_column: str = HfArg(default="label", help="The column of the label, labels or number.")
+    separator: str | None = HfArg(default=None, help="What separates label and text of a line; else a tab or a space.")
+    label_end: str | None = HfArg(default=None, help="What ends the part of a label that counts, as ':' in LOC:city.")
+    encoding: str = HfArg(default="utf-8", help="Encoding of files with a label in each line.")
+    problem_type: Literal[tuple(BEST)] = HfArg(default="single_label_classification", help="What a label is.")
+
+
+@dataclass
+class ClassifierArguments(_LabellingArguments):
+    """The tokenizer and the network."""
+
+    pretrained_model: str | None = HfArg(default=None, help="A language model, whose tokenizer and layers to take.")
+    from_scratch: bool = HfArg(default=False, help="Do not take its weights: what is its training worth?")
+    discriminative: bool = HfArg(default=False, help="Lower layers learn more slowly; slanted triangular rates.")
+    gradual_unfreezing: bool = HfArg(default=False, help="One more layer learns with each epoch, from the top.")
+    tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="word", help="Its tokens.")
+    vocab_size: int = HfArg(default=10_000, help="The most tokens in the vocabulary.")
+    min_frequency: int = HfArg(default=2, help="Rarer words are unknown.")
+    characters: bool = HfArg(default=False, help="Read the characters of words and their shapes too.")
+    max_length: int = HfArg(default=256, help="Tokens of a text that are read.")
+    model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
+    pooling: Literal["last", "mean", "max", "concat", "attention"] = HfArg(default="concat", help="A text's vector.")
+    embedding_size: int = HfArg(default=100, help="Size of word embeddings.")
+    hidden_size: int = HfArg(default=100, help="Units of a layer, in each direction.")
+    num_hidden_layers: int = HfArg(default=1, help="Layers.")
+    dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
+    word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides.")
+    average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
+    patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
+
+    def __post_init__(self):
+        if self.from_scratch and not self.pretrained_model:
+            raise ValueError("`from_scratch` is True without a `pretrained_model`, whose network is meant. Give one.")
+
+    def tokenizer_options(self) -> dict:
+        """The arguments of `LSTMTokenizer.train_from_iterator`."""
+        return {
+            "kind": self.tokenizer_kind,
+            "vocab_size": self.vocab_size,
+            "lowercase": True,
+            "fold_digits": self.characters,
+            "characters": self.characters,
+            "word_shapes": self.characters,
+            **({"min_frequency": self.min_frequency} if self.tokenizer_kind != "unigram" else {}),
+        }
+
+    def fields(self, tokenizer: PreTrainedTokenizerBase, label_names: list[str], problem_type: str) -> dict:
+        """
+        The arguments of `AutoConfig.for_model`.
+
+        Args:
+            tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
+            label_names (`list[str]`): Names of the K labels, in the order of their ids.
+            problem_type (`str`): What a label is, as in the configuration.
+        """
+        own = {"bidirectional": True, "pooling": self.pooling, "problem_type": problem_type}
+        return self._fields(tokenizer, label_names) | own
