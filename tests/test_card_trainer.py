@@ -108,6 +108,14 @@ def test_card_names_the_splits(tmp_path):
     assert "| far_away | 2 |" in card_of(tmp_path).text
 
 
+def test_what_the_head_is_judged_by_comes_first(tmp_path):
+    trainer = trainer_of(tmp_path, eval_strategy="no")
+    trainer.compute_metrics = lambda prediction: {"f1": 0.25, "perplexity": 3.0}
+    trainer.evaluate()
+    trainer.create_model_card()
+    assert trainer.model.metric == "perplexity" and list(measured(tmp_path)) == ["perplexity", "loss", "f1"]
+
+
 def test_details_are_kept_for_the_next_card(tmp_path):
     trainer = trainer_of(tmp_path)
     results = [Measurement("perplexity", 12.5, "test")]

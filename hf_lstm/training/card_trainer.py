@@ -192,7 +192,8 @@ class CardTrainer(Trainer):
                 metric = name.split("_")[-1]
                 metric = metric if metric in _KNOWN_METRICS else name
                 results.append(Measurement(metric, value, splits[prefix][0], name.replace("_", " ")))
-        return results
+        first = getattr(self.accelerator.unwrap_model(self.model), "metric", None)  # what the head is judged by
+        return sorted(results, key=lambda result: result.metric != first)
 
     def _last_evaluation(self) -> dict[str, float]:
         """
