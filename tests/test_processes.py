@@ -2,7 +2,7 @@
 """
 No two processes share a cache: not two workers of the tests, nor a test and a process that it starts. Code that comes
 with a saved model or with a metric is written there and imported, and is not there for a moment when another process
-writes it anew.
+writes it anew. The name of the cache cannot be changed later: `evaluate` has it as the default of an argument.
 """
 
 import json

@@ -224,7 +224,6 @@ def test_bad_input_is_refused():
 def evaluate_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path / "metrics")
     monkeypatch.setattr(evaluate.config, "HF_EVALUATE_CACHE", tmp_path / "evaluate")
-    monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", tmp_path / "modules")
 
 
 def test_metric_of_evaluate(evaluate_cache):
