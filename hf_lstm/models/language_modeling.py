@@ -256,14 +256,16 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
     # Single steps, for the loop of `generate`.
 
     def step_function(self, states: list[State]) -> Callable[[torch.LongTensor], torch.Tensor]:
-        model, embed = self.model, self.model.embed_tokens
-        cells = [layer.cell_function() for layer in model.layers]
+        walk, embed, head, project = self.model.walk, self.model.embed_tokens, self.lm_head, self.projection
+        cells = [layer.cell_function() for layer in self.model.layers]
 
         def run(i: int, layer: RecurrentLayer, inputs: torch.Tensor) -> torch.Tensor:
-            states[i] = cells[i](inputs, states[i])
-            return states[i][0]
+            states[i] = state = cells[i](inputs, states[i])
+            return state[0]
 
-        return lambda token: self.lm_head(self.projection(model.walk(embed(token), run)[-1]))
+        if isinstance(project, nn.Identity):
+            return lambda token: head(walk(embed(token), run)[-1])
+        return lambda token: head(project(walk(embed(token), run)[-1]))
 
     def _has_plain_steps(self) -> bool:
         layers = ((layer, RecurrentLayer) for layer in self.model.layers)

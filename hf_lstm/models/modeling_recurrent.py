@@ -123,7 +123,8 @@ class RecurrentModel(RecurrentStack):
             given = "neither" if input_ids is None else "both"
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
         name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
-        if self.embed_tokens is None and inputs_embeds is None:
+        table = self.embed_tokens
+        if table is None and inputs_embeds is None:
             raise ValueError(
                 "`input_ids` were given to a model without a vocabulary (`vocab_size=None`), which reads features: "
                 f"pass them as `inputs_embeds` of shape (batch, length, {self.config.input_size})."
@@ -140,7 +141,7 @@ class RecurrentModel(RecurrentStack):
         if self.training and (rate := self.config.word_dropout):
             input_ids = replace_at_random(input_ids, self.config.unk_token_id, rate)
         try:
-            embeddings = self.embed_tokens(input_ids)
+            embeddings = table(input_ids)
         except IndexError:  # asked for afterwards, since looking at every id costs as much as a small layer
             raise ValueError(
                 f"`input_ids` holds ids from {input_ids.min()} to {input_ids.max()}, but `vocab_size` is "

@@ -86,13 +86,15 @@ class RecurrentStack(RecurrentPreTrainedModel):
         Returns:
             `list`: the features, and what each layer hands on: L + 1 values.
         """
+        layers, norms, residual = self.layers, self.norms, self.residual_connections  # each takes a microsecond
+        norms = norms if len(norms) else None
         passed = [values]
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(layers):
             outputs = run(i, layer, values)
-            if self.residual_connections and i:
+            if residual and i:
                 outputs = add(outputs, values)
-            if self.norms:
-                outputs = normalize(self.norms[i], outputs)
+            if norms is not None:
+                outputs = normalize(norms[i], outputs)
             passed.append(outputs)
             values = outputs
         return passed
@@ -126,9 +128,10 @@ class RecurrentStack(RecurrentPreTrainedModel):
         The forward pass from features on, (B, T, F), which may hold anything at padding, even NaN, unless `is_finite`.
         All other arguments and the output: [`RecurrentModel.forward`].
         """
-        refuse_unknown(kwargs, position_ids)
+        if kwargs:
+            refuse_unknown(kwargs, position_ids)
         batch_size, length = features.shape[:2]
-        given_cache = one_cache(cache, past_key_values)
+        given_cache = cache if past_key_values is None else one_cache(cache, past_key_values)
         cache = self._cache(given_cache, use_cache, batch_size)
         padding = self._padding(attention_mask, batch_size, length, cache.get_seq_length() if cache is not None else 0)
         if output_hidden_states is None:
@@ -140,9 +143,12 @@ class RecurrentStack(RecurrentPreTrainedModel):
             documents = self._documents(position_ids, (batch_size, length), padding, given_cache, use_cache)
         if documents is not None:
             features, padding, cache = documents.split(features), documents.padding, None
-        passed = self._run(self.input_dropout(features), padding, cache)
+        if self.training:  # in evaluation a dropout costs the call of a module
+            features = self.input_dropout(features)
+        passed = self._run(features, padding, cache)
         raw = passed[-1] if output_raw else None
-        passed[-1] = self.output_dropout(passed[-1])
+        if self.training:
+            passed[-1] = self.output_dropout(passed[-1])
         if documents is not None:
             passed = list(map(documents.join, passed if output_hidden_states else passed[-1:]))
             raw = None if raw is None else documents.join(raw)
@@ -160,7 +166,7 @@ class RecurrentStack(RecurrentPreTrainedModel):
         """Features and the output of each layer, (B, T, .); advances the cache."""
 
         def run(i: int, layer: RecurrentLayer, inputs: torch.Tensor) -> torch.Tensor:
-            inputs = self.hidden_dropout(inputs) if i else inputs
+            inputs = self.hidden_dropout(inputs) if i and self.training else inputs
             if cache is None:
                 return run_layer(layer, inputs, None, padding, False, False)[0]
             before = cache.layers[i]
@@ -198,24 +204,32 @@ class RecurrentStack(RecurrentPreTrainedModel):
     def _check_cache(self, cache: Any, batch_size: int) -> None:
         """Refuse a cache of another kind, model or batch size."""
         check_cache_kind(cache)
-        layers, model_type = [bare_layer(layer) for layer in self.layers], self.config.model_type
+        layers, kept = [bare_layer(layer) for layer in self.layers], cache.layers
         directions = layers[0].num_directions
         if directions == 2 and cache.get_seq_length():
             raise ValueError(
-                "`cache` cannot continue a bidirectional model, whose backward direction starts at the end. "
-                "Pass the whole sequence at once."
+                "`cache` cannot continue a bidirectional model, whose backward direction starts at the end. Pass the "
+                "whole sequence at once."
             )
-        expected = [[(batch_size, directions, size) for size in layer.state_sizes] for layer in layers]
+        fits = cache.model_type == self.config.model_type and len(kept) == len(layers)
+        for layer, own in zip(layers, kept, strict=False):
+            for state, size in zip(own.states or (), layer.state_sizes, strict=False):
+                fits = fits and state.shape == (batch_size, directions, size)
+            fits = fits and len(own.states or layer.state_sizes) == len(layer.state_sizes)
+        if not fits:
+            self._refuse_cache(cache, layers, batch_size)
+
+    def _refuse_cache(self, cache: RecurrentCache, layers: list[RecurrentLayer], batch_size: int) -> None:
+        expected = [[(batch_size, layer.num_directions, size) for size in layer.state_sizes] for layer in layers]
         found = [[tuple(state.shape) for state in layer.states or ()] for layer in cache.layers]
         wrong = [pair for pair in zip(found, expected, strict=False) if pair[0] and pair[0] != pair[1]]
-        if (cache.model_type, len(found)) != (model_type, len(self.layers)) or wrong:
-            shapes, needed = wrong[0] if wrong else (next(filter(None, found), None), expected[0])
-            raise ValueError(
-                f"`cache` is the state of a {cache.model_type!r} model with {len(found)} layers and states "
-                f"of shape {shapes}, but this {model_type!r} model has "
-                f"{len(self.layers)} layers and needs {needed} for a batch of {batch_size}. Pass the state of this "
-                "model; `cache.batch_repeat_interleave(n)` repeats it for n beams or sequences."
-            )
+        shapes, needed = wrong[0] if wrong else (next(filter(None, found), None), expected[0])
+        raise ValueError(
+            f"`cache` is the state of a {cache.model_type!r} model with {len(found)} layers and states of shape "
+            f"{shapes}, but this {self.config.model_type!r} model has {len(layers)} layers and needs {needed} for a "
+            f"batch of {batch_size}. Pass the state of this model; `cache.batch_repeat_interleave(n)` repeats it for "
+            "n beams or sequences."
+        )
 
     def load_torch_weights(self, module: nn.RNNBase) -> None:
         """
