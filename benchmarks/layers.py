@@ -10,6 +10,8 @@ from models import TORCH_CLASSES, encoder, language_model, step
 from timing import Comparison, Settings
 from torch import nn
 
+from hf_lstm.models.layers import has_bf16_without_tiles
+
 
 MODES = {"inference": False, "training step": True}
 
@@ -152,3 +154,17 @@ def bf16(settings: Settings) -> Iterator[Comparison]:
     if settings.device == "cpu":
         name += ", CPU with AMX" if has_amx() else ", CPU without AMX"
     yield Comparison(name, ">= 1.6", "float32", half, full, judged=has_amx())
+
+
+def bf16_kernel(settings: Settings) -> Iterator[Comparison]:
+    """Training in bfloat16, whose kernel is our own on a CPU that has the type and no tiles, against `nn.LSTM`."""
+    for size, layers, shape in ((650, 2, (20, 35)), (1150, 3, (40, 70))):
+        model, bare = encoder("LSTM", settings, input_size=size, hidden_size=size, layers=layers)
+        model, bare = model.bfloat16().train(), bare.bfloat16()
+        batch = settings.size(shape[0]), settings.size(shape[1])
+        inputs = torch.randn(*batch, settings.size(size), device=settings.device, dtype=torch.bfloat16)
+        ours = partial(step, lambda m=model, x=inputs: m(inputs_embeds=x).last_hidden_state, True)
+        theirs = partial(step, lambda m=bare, x=inputs: m(x)[0], True)
+        runs = settings.device == "cpu" and has_bf16_without_tiles()
+        name = f"LSTM {size} x {layers}, batch {batch[0]} x {batch[1]}, training step in bfloat16"
+        yield Comparison(name + ("" if runs else ", not our own"), "<= 0.9", "nn.LSTM", ours, theirs, judged=runs)

@@ -23,7 +23,7 @@ import torch
 import transformers
 from against_flair import flair
 from generation import gpt2, greedy, sampling
-from layers import bf16, decoding, forward, gru, masked
+from layers import bf16, bf16_kernel, decoding, forward, gru, masked
 from loss import loss
 from machine import machine, peers
 from plots import curves, plot
@@ -49,6 +49,7 @@ CASES = {
         trainer,
         stateful,
         bf16,
+        bf16_kernel,
         loss,
         crf,
         tagger,

@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from .layers import RecurrentLayer, mark
-from .tracing import is_captured
 
 
 class GRUSequence(torch.autograd.Function):
@@ -122,15 +121,7 @@ class GRULayer(RecurrentLayer):
         # One layer, forward and backward, against `torch.gru`, one thread of an AMD EPYC, fp32: 1.05-1.12 times faster
         # at H 256, B 32, T 64, where 9 tenths are matrix products; 1.12-1.19 at H 650, B 20, T 35; 1.3 at H 128, B 16,
         # T 32; 2.1 at H 256, B 1, T 64; 1.0-1.4 at T 8; 0.9-1.0 at T 4. fp64 and fp16: 1.0-1.4. bf16: 1.2-1.3.
-        return (
-            torch.is_grad_enabled()
-            and any(tensor.requires_grad for tensor in tensors)
-            and tensors[0].device.type == "cpu"
-            # Neither graphs nor the transforms of torch.func take such a function.
-            and not is_captured()
-            and not torch._C._are_functorch_transforms_active()
-            and tensors[0].shape[1] >= 8
-        )
+        return self._may_train_by_hand(tensors)
 
     def _train(self, inputs, state, weights):
         """As `kernel`, each direction by [`GRUSequence`]."""

@@ -4,7 +4,7 @@ The recurrent layer that the families share: the choice of the kernel, padding w
 Dimensions as in `modeling_recurrent.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -58,6 +58,12 @@ def _fits_cudnn(weights: list[torch.Tensor]) -> bool:
     """Whether cuDNN takes these weights, and they are plain parameters of one type."""
     plain = all(type(weight) is nn.Parameter and weight.dtype == weights[0].dtype for weight in weights)
     return plain and all(torch.backends.cudnn.is_acceptable(weight) for weight in weights)
+
+
+def has_bf16_without_tiles() -> bool:
+    """Whether the processor multiplies bf16, but by vectors alone (AVX-512) and not by tiles (AMX)."""
+    tests = [getattr(torch.cpu, f"_is_{name}_supported", lambda: False) for name in ("avx512_bf16", "amx_tile")]
+    return tests[0]() and not tests[1]()
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
@@ -175,6 +181,18 @@ class RecurrentLayer(GradientCheckpointingLayer):
         if holds and (fresh or (padding.is_front and self.num_directions == 1)):
             return self._run_held(inputs, state, weights, padding, return_state)
         return self._run_padded(inputs, state, weights, padding, return_state)
+
+    def _may_train_by_hand(self, tensors: Sequence[torch.Tensor]) -> bool:
+        """Whether a training kernel of our own can run on these tensors, and has enough steps to pay: inputs first."""
+        return (
+            torch.is_grad_enabled()
+            and any(tensor.requires_grad for tensor in tensors)
+            and tensors[0].device.type == "cpu"
+            # Neither graphs nor the transforms of torch.func take such a function.
+            and not is_captured()
+            and not torch._C._are_functorch_transforms_active()
+            and tensors[0].shape[1] >= 8
+        )
 
     def _compute_dtype(self, inputs: torch.Tensor) -> torch.dtype:
         """The type of the weights, or that of autocast, under which torch's own kernels would mix types."""
