@@ -16,7 +16,20 @@ from processes import ROOT, environment
 
 
 LAYERS = ["forward", "masked", "ragged", "long", "gru", "decoding"]
-CASES = [*LAYERS, "greedy", "sampling", "gpt2", "trainer", "stateful", "bf16", "loss", "crf", "tagger", "flair"]
+CASES = [
+    *LAYERS,
+    "greedy",
+    "sampling",
+    "gpt2",
+    "trainer",
+    "stateful",
+    "bf16",
+    "bf16_kernel",
+    "loss",
+    "crf",
+    "tagger",
+    "flair",
+]
 
 
 @pytest.fixture
