@@ -102,8 +102,8 @@ def random_ids(batch_size: int = 3, length: int = 7, vocab_size: int = 31) -> to
 
 
 def features(outputs) -> torch.Tensor:
-    """What a model computes for each position, whatever its head."""
-    return outputs.logits if "logits" in outputs else outputs.last_hidden_state
+    """What a model computes first, whatever its head."""
+    return next(value for name, value in outputs.items() if name != "loss")
 
 
 def states(outputs) -> list[torch.Tensor]:

@@ -1,11 +1,13 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Models that read features, such as those of a signal: no vocabulary, `inputs_embeds` alone."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 import transformers
-from families import MASKS, PLAIN_TRAINING, assert_close, each_family, each_mask, states
+from families import LSTM, MASKS, PLAIN_TRAINING, assert_close, each_family, each_mask, states
 from transformers import Trainer, TrainingArguments
 
 from hf_lstm import LSTMConfig
@@ -70,6 +72,16 @@ def test_saved_is_loaded(family, head, tmp_path):
     loaded = getattr(transformers, model._auto_class).from_pretrained(tmp_path)
     assert loaded.config.vocab_size is None and loaded.get_input_embeddings() is None
     assert torch.equal(answer(loaded(inputs_embeds=features)), answer(model(inputs_embeds=features)))
+
+
+def test_card_says_how_to_use_it(tmp_path, monkeypatch, capsys):
+    model = LSTM.build("ForSequenceClassification", **NO_WORDS)
+    model.save_pretrained(tmp_path / "signals")
+    snippets = re.findall(r"```python\n(.*?)```", (tmp_path / "signals" / "README.md").read_text(), flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    for code in snippets:
+        exec(code.replace('"signals"', '"./signals"'), {})
+    assert len(snippets) == 2 and capsys.readouterr().out.count("SequenceClassifierOutput") == 2
 
 
 @each_head

@@ -516,6 +516,12 @@ def test_a_transformers_that_nobody_tested(monkeypatch):
     module.beams_follow_state.cache_clear()
 
 
+@each_family
+def test_an_empty_prompt_says_what_to_do(family):
+    with pytest.raises(ValueError, match=r"prompt is empty.*`tokenizer.bos_token_id`"):
+        build(family).generate(torch.zeros(1, 0, dtype=torch.long), max_new_tokens=3)
+
+
 def test_the_bound_is_the_newest_version_that_was_tested():
     bounds = re.findall(r'"transformers.*,<([\d.]+)"', (Path(__file__).parents[1] / "pyproject.toml").read_text())
     assert set(bounds) == {f"{TESTED[0]}.{TESTED[1] + 1}"}

@@ -227,6 +227,8 @@ def _digest(card: str) -> str:
 
 
 def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | None, trust: bool) -> str:
+    if model.config.vocab_size is None:
+        return _snippet_of_features(model, repo_id, trust)
     options = ""
     if task == "token-classification" and _has_plain_prefixes(model.config.id2label.values()):
         options += ', aggregation_strategy="simple"'
@@ -239,6 +241,17 @@ def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | Non
     if example is not None:
         length = ", max_new_tokens=40" if task == "text-generation" else ""
         lines.append(f"print(pipe({_literal(example)}{length}))")
+    return "```python\n{}\n```".format("\n".join(lines))
+
+
+def _snippet_of_features(model: PreTrainedModel, repo_id: str, trust: bool) -> str:
+    """For a model without a vocabulary, which no pipeline feeds."""
+    lines = ["import torch", f"from transformers import {model._auto_class}", ""]
+    if not trust:
+        lines.insert(0, "import hf_lstm  # noqa: F401")
+    options = ", trust_remote_code=True" if trust else ""
+    lines.append(f"model = {model._auto_class}.from_pretrained({_literal(repo_id)}{options})")
+    lines.append(f"print(model(inputs_embeds=torch.randn(1, 20, {model.config.input_size})))")
     return "```python\n{}\n```".format("\n".join(lines))
 
 

@@ -144,6 +144,10 @@ def check(model: RecurrentPreTrainedModel, onnx_model: bytes, tolerance: float) 
         expected = model(**batch)
     found = _run(session, {name: tensor.numpy() for name, tensor in batch.items()})
     for name, value in found.items():
+        if name not in expected:
+            raise ValueError(
+                f"`model` has {name!r} in its `onnx_outputs`, but its `forward` returns {list(expected)}. Use its names."
+            )
         difference = np.abs(value - expected[name].numpy()) / np.abs(expected[name].numpy()).clip(1)
         if not difference.max() <= tolerance:
             raise ValueError(

@@ -34,6 +34,8 @@ _TRANSFORMERS_NAMES = frozenset(
 )
 
 
+_OF_NO_HEAD = ("head", "tie_word_embeddings")  # declared by the options of a head, and no option of that head alone
+
 # What people type who come from torch, Keras or other models of transformers, and what it is here.
 _ELSEWHERE = {
     "batch_first": "every tensor here is batch first",
@@ -286,6 +288,8 @@ class CausalLMOptions(RecurrentStackConfig):
             change of these outputs, before their dropout, from a token to the next.
     """
 
+    head: ClassVar[str | None] = "ForCausalLM"
+
     tie_word_embeddings: bool = True
     output_layer: Literal["softmax", "adaptive", "mixture"] = "softmax"
     adaptive_cutoffs: list[int] | None = None
@@ -333,6 +337,8 @@ class TokenClassificationOptions(RecurrentStackConfig):
             output over the vocabulary is computed, in training only.
     """
 
+    head: ClassVar[str | None] = "ForTokenClassification"
+
     use_crf: bool = False
     tag_scheme: str = "auto"
     lm_loss_coef: float | int = 0.0
@@ -360,6 +366,8 @@ class SequenceClassificationOptions(RecurrentStackConfig):
             `"mean"`, `"max"`, `"concat"` or `"attention"`. See [`SequencePooler`].
     """
 
+    head: ClassVar[str | None] = "ForSequenceClassification"
+
     pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
 
 
@@ -368,7 +376,7 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
     r"""
     Base of [`LSTMConfig`], [`GRUConfig`] and [`RNNConfig`]: a stack that reads a text. The fields of a stack are
     described in [`RecurrentStackConfig`], those of a head in [`CausalLMOptions`], [`TokenClassificationOptions`] and
-    [`SequenceClassificationOptions`]: another head refuses them.
+    [`SequenceClassificationOptions`], the bases of this class: another head refuses them.
 
     Args:
         vocab_size (`int`, *optional*, defaults to 10000): Number of tokens, V. `None` for a model that reads features,
@@ -407,6 +415,7 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
         `huggingface_hub.errors.StrictDataclassFieldValidationError`: For a value of the wrong type.
     """
 
+    head: ClassVar[str | None] = None
     # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         "cache",
@@ -473,7 +482,8 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
             `ValueError`: For an option of another head.
         """
         config, saved_by, own = self, "".join(self.architectures or ()), getattr(options_class, "__name__", None)
-        for other, options in HEADS.items():
+        for options in (each for each in type(self).__mro__ if vars(each).get("head")):
+            other = options.head
             # By name: in a saved folder the head and its configuration may each have a copy of the class.
             for name in [] if options.__name__ == own else self._changed(options):
                 if not saved_by.endswith(other):
@@ -488,7 +498,7 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
 
     def _changed(self, options: type) -> list[str]:
         """The options of a head that differ from their defaults."""
-        own = [name for name in vars(options)["__annotations__"] if name not in SHARED_BY_HEADS]
+        own = [name for name in vars(options)["__annotations__"] if name not in _OF_NO_HEAD]
         return [name for name in own if getattr(self, name) != getattr(type(self), name)]
 
     def validate_recurrent(self):
@@ -572,13 +582,5 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
                     "configurations of two models for causal language modelling."
                 )
 
-
-# The options of each head, by the end of its class name. Tied embeddings are a field of every model of transformers.
-HEADS = {
-    "ForCausalLM": CausalLMOptions,
-    "ForTokenClassification": TokenClassificationOptions,
-    "ForSequenceClassification": SequenceClassificationOptions,
-}
-SHARED_BY_HEADS = ("tie_word_embeddings",)
 
 __all__ = ["RecurrentConfig"]

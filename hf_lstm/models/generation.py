@@ -212,6 +212,11 @@ class RecurrentGenerationMixin(GenerationMixin):
         model to the other, have no meaning here.
         """
         cache = one_cache(cache, past_key_values)
+        if input_ids.shape[1] == 0 and inputs_embeds is None:
+            raise ValueError(
+                "`input_ids` has no tokens: the prompt is empty. Begin with `tokenizer.bos_token_id`, or with "
+                "`eos_token_id` for a model that was trained on texts with an end each."
+            )
         if next_sequence_length is not None and next_sequence_length < 1:
             seen = cache.get_seq_length()
             raise ValueError(

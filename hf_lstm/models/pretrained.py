@@ -77,7 +77,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
 
     def onnx_outputs(self, graph, hidden_states: str, packing) -> dict[str, tuple]:
         """
-        What the head computes, in operators of ONNX.
+        What the head computes, in operators of ONNX (opset 17), each of which is a method of the graph.
 
         Args:
             graph ([`~onnx_graph.ModelGraph`]): Where operators are called.
@@ -85,7 +85,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
             packing ([`~onnx_graph.Packing`]): Where the real positions are.
 
         Returns:
-            `dict`: the outputs of the model by their names, each as `graph.output` describes it.
+            `dict`: outputs of `forward` by their names, of the same shapes, each as `graph.output` describes it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes: it has no `onnx_outputs`.")
 
