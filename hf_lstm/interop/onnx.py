@@ -146,7 +146,7 @@ def check(model: RecurrentPreTrainedModel, onnx_model: bytes, tolerance: float) 
     for name, value in found.items():
         if name not in expected:
             raise ValueError(
-                f"`model` has {name!r} in its `onnx_outputs`, but its `forward` returns {list(expected)}. Use its names."
+                f"`model` has {name!r} in its `onnx_outputs`, but `forward` returns {list(expected)}: use its names."
             )
         difference = np.abs(value - expected[name].numpy()) / np.abs(expected[name].numpy()).clip(1)
         if not difference.max() <= tolerance:
