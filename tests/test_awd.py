@@ -300,6 +300,18 @@ def test_penalty_under_autocast_and_checkpointing(family):
     assert loss.dtype == torch.float32 and abs(loss / expected - 1) < 0.02
 
 
+@each_family
+def test_dropouts_alone_in_training(family):
+    """As for Monte Carlo dropout (Gal & Ghahramani 2016): each part has a mode of its own."""
+    model = family.build("Model", input_dropout=0.5, hidden_dropout=0.5, output_dropout=0.5)
+    ids = random_ids()
+    for name in ("input_dropout", "hidden_dropout", "output_dropout"):
+        model.eval().get_submodule(name).train()
+        assert not torch.equal(model(ids).last_hidden_state, model(ids).last_hidden_state), name
+    model.eval()
+    assert torch.equal(model(ids).last_hidden_state, model(ids).last_hidden_state)
+
+
 def test_embedding_dropout_scales_what_it_keeps():
     """Merity et al. 2018, section 4.3: whole word types, and 1 / (1 - p) for the others."""
     factors = dropped_types(torch.arange(5000)[None], 5000, 0.1, torch.float64)

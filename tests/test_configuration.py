@@ -9,6 +9,8 @@ import transformers
 from families import FAMILIES, GRU, LSTM, RNN, each_family
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 
+from hf_lstm import LSTMForCausalLM
+
 
 BAD_VALUES = [
     ({"vocab_size": 0}, "vocab_size", "0"),
@@ -258,6 +260,47 @@ def test_a_value_set_later_is_checked_before_saving(family, tmp_path):
     config.hidden_dropout = 7.0
     with pytest.raises(Exception, match="`hidden_dropout`"):
         config.save_pretrained(tmp_path)
+
+
+class Mine(LSTMForCausalLM):
+    """A head of another name, as people write them."""
+
+
+def test_what_a_file_brings_along_is_left_behind(tmp_path):
+    """Only what somebody has set is refused, whoever wrote the file: a backbone, a subclass, version 0.1.0."""
+    model = Mine(LSTM.config(activation_regularization=2.0))
+    model.save_pretrained(tmp_path / "subclass")
+    model.model.save_pretrained(tmp_path / "backbone")
+    classifier = LSTM.build("ForSequenceClassification")
+    classifier.save_pretrained(tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"activation_regularization": 2.0, "use_crf": True}))
+    for folder in ("subclass", "backbone", "old"):
+        config = LSTM.config_class.from_pretrained(tmp_path / folder)
+        for loaded in (
+            LSTM.head("ForSequenceClassification").from_pretrained(tmp_path / folder),
+            transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / folder),
+            LSTM.head("ForSequenceClassification")(config),
+        ):
+            assert loaded.config.activation_regularization == 0 and not loaded.config.use_crf
+            assert "_read" not in loaded.config.to_dict()
+        assert config.activation_regularization == 2  # that of the caller stays as it is
+    with pytest.raises(ValueError, match="`output_layer='mixture'` is an option of"):
+        LSTM.head("ForSequenceClassification").from_pretrained(tmp_path / "subclass", output_layer="mixture")
+    config.pooling = "mean"
+    with pytest.raises(ValueError, match="`pooling='mean'` is an option of"):
+        LSTM.head("ForTokenClassification")(config)
+
+
+@each_family
+def test_a_name_from_elsewhere_in_a_file_is_kept(family, tmp_path):
+    """Only from a person it is refused: what was saved loads again."""
+    model = family.build("Model")
+    model.config.num_layers = 2
+    model.save_pretrained(tmp_path)
+    assert family.head("Model").from_pretrained(tmp_path).config.num_layers == 2
+    with pytest.raises(ValueError, match=r"`num_layers`.*`num_hidden_layers`"):
+        family.head("Model").from_pretrained(tmp_path, num_layers=2)
 
 
 @each_family

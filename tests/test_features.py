@@ -11,6 +11,9 @@ from families import LSTM, MASKS, PLAIN_TRAINING, assert_close, each_family, eac
 from transformers import Trainer, TrainingArguments
 
 from hf_lstm import LSTMConfig
+from hf_lstm.evaluation.diagnostics import gradient_flow
+from hf_lstm.interop.onnx import export_onnx
+from hf_lstm.models.stack import RecurrentStack
 
 
 F = 5
@@ -64,6 +67,23 @@ def test_state_is_carried(family):
     assert_close(states(outputs), states(whole))
 
 
+@each_family
+def test_a_stack_alone(family, tmp_path):
+    """Layers without any inputs of their own; a wrong size is an error, whatever torch's kernel would read."""
+    stack_class = type("Stack", (family.head("PreTrainedModel"), RecurrentStack), {})
+    stack, features = stack_class(family.config(**NO_WORDS)).eval(), signal()
+    twin = family.build("Model", **NO_WORDS)
+    twin.load_state_dict(stack.state_dict())
+    assert_close(stack(features).last_hidden_state, twin(inputs_embeds=features).last_hidden_state, 0)
+    for wrong in (features[..., :4], torch.cat([features, features], -1), features[0], features[:, :0], None):
+        with pytest.raises(ValueError, match=r"`inputs_embeds` has shape .* expected \(batch, length, 5\)"):
+            stack(wrong)
+    assert gradient_flow(stack, inputs_embeds=features).norms.shape == (2, 1, 7)
+    assert export_onnx(stack, tmp_path / "model.onnx").is_file() and stack.get_input_embeddings() is None
+    with pytest.raises(TypeError, match="no family of cells"):
+        RecurrentStack(family.config(**NO_WORDS))
+
+
 @each_head
 @each_family
 def test_saved_is_loaded(family, head, tmp_path):
@@ -88,8 +108,6 @@ def test_card_says_how_to_use_it(tmp_path, monkeypatch, capsys):
 @each_family
 def test_export(family, head, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    from hf_lstm.interop.onnx import export_onnx
-
     model, features = family.build(head, **NO_WORDS, bidirectional=True), signal()
     session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "model.onnx"))
     inputs = {"inputs_embeds": features.numpy(), "attention_mask": np.array(MASKS["holes"])}
@@ -116,7 +134,7 @@ def test_a_classifier_of_signals_learns(family, tmp_path):
 def test_what_cannot_be(family):
     with pytest.raises(ValueError, match=r"`vocab_size=None`.*`embedding_size`, which is None"):
         family.config_class(vocab_size=None)
-    with pytest.raises(ValueError, match=r"`pad_token_id` must lie"):
+    with pytest.raises(ValueError, match=r"`pad_token_id=0` names a token"):
         family.config(**NO_WORDS | {"pad_token_id": 0})
     with pytest.raises(ValueError, match=r"`word_dropout=0.1`"):
         family.config_class(vocab_size=None, embedding_size=F, word_dropout=0.1)
@@ -126,4 +144,6 @@ def test_what_cannot_be(family):
         family.build("Model", **NO_WORDS)(torch.tensor([[1, 2]]))
     with pytest.raises(ValueError, match=r"`inputs_embeds` has shape \(1, 2, 4\)"):
         family.build("Model", **NO_WORDS)(inputs_embeds=torch.randn(1, 2, 4))
+    with pytest.raises(ValueError, match="`vocab_size` is None"):
+        family.build("Model", **NO_WORDS).resize_token_embeddings(7)
     assert LSTMConfig(vocab_size=None, embedding_size=F).feature_size == F

@@ -13,8 +13,9 @@ import torch
 import transformers
 from families import LSTM, assert_close, each_family, random_ids, states
 from transformers import DynamicCache, StaticCache, TextIteratorStreamer, TextStreamer
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from hf_lstm import LSTMTokenizer, RecurrentCache
+from hf_lstm import LSTMForCausalLM, LSTMTokenizer, RecurrentCache
 from hf_lstm.models.generation import TESTED, RecurrentGenerationMixin
 
 
@@ -497,6 +498,48 @@ def test_two_different_states_are_refused():
             call(ids, cache=one, past_key_values=two)
 
 
+class ByTheOldName(LSTMForCausalLM):
+    """What a person may have written who knows one of the names."""
+
+    def forward(self, input_ids=None, attention_mask=None, past_key_values=None, use_cache=None, **kwargs):
+        outputs = self.model(input_ids, attention_mask, past_key_values=past_key_values, use_cache=use_cache)
+        logits = self.lm_head(outputs.last_hidden_state)
+        return CausalLMOutputWithPast(logits=logits, past_key_values=outputs.past_key_values)
+
+
+class HandedOn(LSTMForCausalLM):
+    """By its place."""
+
+    def forward(self, input_ids=None, attention_mask=None, past_key_values=None, **kwargs):
+        return super().forward(input_ids, attention_mask, past_key_values, **kwargs)
+
+
+@pytest.mark.parametrize("mode", ["greedy", "beams"])
+@pytest.mark.parametrize("kind", [ByTheOldName, HandedOn])
+def test_a_subclass_that_knows_one_name(kind, mode):
+    config = LSTM.config(tie_word_embeddings=False, eos_token_id=2, hidden_size=32, embedding_size=16)
+    model, ids = kind(config).eval(), random_ids(2, 5)
+    with torch.no_grad():
+        for parameter in model.model.layers.parameters():
+            parameter.mul_(3)
+    cached = generate(model, ids, **MODES[mode])
+    assert torch.equal(cached, generate(model, ids, use_cache=False, **MODES[mode]))
+    plain = LSTMForCausalLM(config).eval()
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(cached, generate(plain, ids, **MODES[mode])) and cached[:, 5:].unique().numel() > 2
+
+
+@each_family
+def test_an_output_is_read_by_both_names(family):
+    model, ids = build(family), random_ids(2, 4)
+    for outputs in (model(ids), model.model(ids)):
+        for name in ("cache", "past_key_values"):
+            assert outputs[name] is outputs.get(name) is getattr(outputs, name) is not None and name in outputs
+        outputs.cache = other = RecurrentCache(model.config)
+        assert outputs.past_key_values is outputs["cache"] is other
+    assert "cache" not in model(ids, use_cache=False)
+
+
 def test_a_transformers_that_nobody_tested(monkeypatch):
     """It is tried on a tiny model before the first `generate`: one that loses the state is refused."""
     model, ids = build(LSTM), random_ids(2, 5)
@@ -508,11 +551,17 @@ def test_a_transformers_that_nobody_tested(monkeypatch):
     random_state = torch.get_rng_state()
     assert module.beams_follow_state(type(model)) and torch.equal(torch.get_rng_state(), random_state)
     assert torch.equal(generate(model, ids, num_beams=3, do_sample=False), expected)
+    odd = type(
+        "Odd", (LSTMForCausalLM,), {"__init__": lambda self, config, more: LSTMForCausalLM.__init__(self, config)}
+    )
+    assert odd(model.config, "more").generate(ids, max_new_tokens=2).shape == (2, 7)
     module.beams_follow_state.cache_clear()
     monkeypatch.setattr(RecurrentCache, "reorder_cache", lambda self, beam_idx: None)
     with pytest.raises(RuntimeError, match=r"use_cache=False"):
         generate(model, ids, num_beams=3, do_sample=False)
     assert torch.equal(generate(model, ids, num_beams=3, do_sample=False, use_cache=False), expected)
+    model.generation_config.use_cache = False
+    assert torch.equal(generate(model, ids, num_beams=3, do_sample=False), expected)
     module.beams_follow_state.cache_clear()
 
 

@@ -133,7 +133,7 @@ def gradient_flow(
     True
     ```
     """
-    backbone = recurrent_model(model).base_model
+    backbone = _backbone(model)
     hidden_states, mask = _embed(backbone, TextInputs(input_ids, attention_mask, **inputs))
     if step is not None:
         if not 0 <= step < mask.shape[1]:
@@ -246,7 +246,7 @@ def gate_activations(
     (1, 1, 8)
     ```
     """
-    backbone = recurrent_model(model).base_model
+    backbone = _backbone(model)
     if backbone.config.model_type not in GATES:
         raise ValueError(f"`model` is a {type(model).__name__}, which has no gates. Use an LSTM or a GRU.")
     encoded = tokenizer(text, return_tensors="pt")
@@ -459,6 +459,16 @@ def _run_direction(layer, inputs: torch.Tensor, mask: torch.Tensor, weights, rev
         current = tuple(torch.where(real, after, before) for after, before in zip(new, current, strict=True))
         states.append(current)
     return states[::-1] if reverse else states
+
+
+def _backbone(model: nn.Module) -> RecurrentModel:
+    backbone = recurrent_model(model).base_model
+    if any(hasattr(layer, "base_layer") for layer in backbone.layers):
+        raise ValueError(
+            f"`model` is a {type(model).__name__} with adapters of peft on its layers, whose weights are there during "
+            "a call only. Pass what `merge_and_unload()` makes of it."
+        )
+    return backbone
 
 
 def _embed(backbone: RecurrentModel, text: TextInputs) -> tuple[torch.Tensor, torch.Tensor]:

@@ -191,8 +191,8 @@ def _random_batch(model: RecurrentPreTrainedModel) -> dict[str, torch.Tensor]:
         return torch.randint(least, size, (*mask.shape, *more), generator=random)
 
     batch = {"attention_mask": mask}
-    if config.vocab_size is None:
-        batch["inputs_embeds"] = torch.randn(*mask.shape, config.input_size, generator=random)
+    if model.get_input_embeddings() is None:
+        batch["inputs_embeds"] = torch.randn(*mask.shape, model.base_model.embeds_size, generator=random)
     else:
         batch["input_ids"] = ids(config.vocab_size)
     if config.char_vocab_size:

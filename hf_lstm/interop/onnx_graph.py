@@ -457,7 +457,7 @@ def input_shapes(backbone: RecurrentModel) -> dict[str, tuple]:
     """The inputs of a model and their shapes, but for its state."""
     known = {
         "input_ids": (BATCH, LENGTH) if backbone.embed_tokens else None,
-        "inputs_embeds": None if backbone.embed_tokens else (BATCH, LENGTH, backbone.config.input_size),
+        "inputs_embeds": None if backbone.embed_tokens else (BATCH, LENGTH, backbone.embeds_size),
         "attention_mask": (BATCH, LENGTH),
         "char_ids": (BATCH, LENGTH, "word_length") if backbone.char_encoder else None,
         "shape_ids": (BATCH, LENGTH) if backbone.embed_shapes else None,

@@ -44,12 +44,27 @@ def rename_cache(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 class WithCache:
-    """For an output with a state: it is read by either name, under any version of transformers."""
+    """For an output with a state: it goes by either name, as in transformers from 5.24 on, under any version."""
 
-    def __getattr__(self, name: str) -> Any:
-        if name in CACHE_NAMES and name != CACHE_NAME:
-            return getattr(self, CACHE_NAME)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if CACHE_NAME != "cache":
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "cache":
+                return getattr(self, CACHE_NAME)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(CACHE_NAME if name == "cache" else name, value)
+
+        def __getitem__(self, key: Any) -> Any:
+            return super().__getitem__(CACHE_NAME if key == "cache" else key)
+
+        def __contains__(self, key: object) -> bool:
+            return super().__contains__(CACHE_NAME if key == "cache" else key)
+
+        def get(self, key: str, default: Any = None) -> Any:
+            """As of a `dict`."""
+            return super().get(CACHE_NAME if key == "cache" else key, default)
 
 
 class RecurrentCacheLayer(CacheLayerMixin):

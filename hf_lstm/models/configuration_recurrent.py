@@ -7,6 +7,7 @@ whatever it reads; of each head; and of a text.
 import copy
 import dataclasses
 import difflib
+import inspect
 import math
 from typing import Any, ClassVar, Literal
 
@@ -170,7 +171,7 @@ class RecurrentStackConfig(PreTrainedConfig):
         """As in transformers. Keys that other tools added to the file are kept; a misspelt field is refused."""
         foreign = cls._undeclared(config_dict)
         for name in [*foreign, *cls._undeclared(kwargs)]:
-            if name in _ELSEWHERE or cls._closest_field(name):
+            if (name in _ELSEWHERE and name in kwargs) or (name not in _ELSEWHERE and cls._closest_field(name)):
                 raise ValueError(cls._refusal(name, config_dict.get(name, kwargs.get(name))))
         known = {name: value for name, value in config_dict.items() if name not in foreign}
         loaded = super().from_dict(known, **kwargs)
@@ -472,34 +473,48 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
 
     def for_head(self, head: str, options_class: type | None) -> "RecurrentConfig":
         """
-        The configuration for a head: itself, or without the options of the head that it was saved with.
+        The configuration for a head: itself, or without the options of other heads that a file brought along, as when
+        a language model is fine-tuned into a classifier.
 
         Args:
             head (`str`): The class that is built, to be named in errors.
             options_class (`type`, *optional*): Whose options it has, such as [`CausalLMOptions`].
 
         Raises:
-            `ValueError`: For an option of another head.
+            `ValueError`: For an option of another head that somebody has set.
         """
-        config, saved_by, own = self, "".join(self.architectures or ()), getattr(options_class, "__name__", None)
+        config, own, read = self, getattr(options_class, "__name__", None), getattr(self, "_read", {})
         for options in (each for each in type(self).__mro__ if vars(each).get("head")):
-            other = options.head
             # By name: in a saved folder the head and its configuration may each have a copy of the class.
             for name in [] if options.__name__ == own else self._changed(options):
-                if not saved_by.endswith(other):
-                    value, family = getattr(self, name), type(self).__name__.removesuffix("Config")
+                value = getattr(self, name)
+                if name not in read or read[name] != value:
+                    other = type(self).__name__.removesuffix("Config") + options.head
                     raise ValueError(
-                        f"`{name}={value!r:.60}` is an option of `{family}{other}`, and has no effect on `{head}`. "
-                        f"Leave it out, or build a `{family}{other}`."
+                        f"`{name}={value!r:.60}` is an option of `{other}`, and has no effect on `{head}`. Leave it "
+                        f"out, or build a `{other}`."
                     )
                 config = copy.deepcopy(self) if config is self else config
                 setattr(config, name, getattr(type(self), name))
+                logger.info(f"`{name}={value!r:.60}` of the file is left out: `{head}` does not have it.")
         return config
 
     def _changed(self, options: type) -> list[str]:
         """The options of a head that differ from their defaults."""
-        own = [name for name in vars(options)["__annotations__"] if name not in _OF_NO_HEAD]
+        own = [name for name in inspect.get_annotations(options) if name not in _OF_NO_HEAD]
         return [name for name in own if getattr(self, name) != getattr(type(self), name)]
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """As in [`RecurrentStackConfig`]; what a head refuses is what was set, not what a file brought along."""
+        loaded = super().from_dict(config_dict, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        config._read = {name: value for name, value in config_dict.items() if name not in kwargs}
+        return loaded
+
+    def _remove_keys_not_serialized(self, d: dict[str, Any]) -> None:
+        super()._remove_keys_not_serialized(d)
+        d.pop("_read", None)
 
     def validate_recurrent(self):
         """The rules of the stack and of the heads, and those of a text."""
@@ -528,6 +543,8 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
         for name in ("pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)
             for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and self.vocab_size is None:
+                    raise ValueError(f"`{name}={value!r}` names a token, of which there are none: set it to None.")
                 if token_id is not None and not 0 <= token_id < vocab_size:
                     raise ValueError(
                         f"`{name}` must lie between 0 and vocab_size - 1 = {vocab_size - 1}, got {value!r}. "
@@ -570,6 +587,8 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
                 f"direction, got {kinds}. Pass `[forward.config.to_dict(), backward.config.to_dict()]`."
             )
         forward, backward = self.context_configs
+        if None in (forward.vocab_size, backward.vocab_size):
+            raise ValueError("`context_models` read characters, but have `vocab_size=None`. Train them on characters.")
         if forward.vocab_size != backward.vocab_size:
             raise ValueError(
                 f"`context_models` have `vocab_size` {forward.vocab_size} and {backward.vocab_size}, but read the "

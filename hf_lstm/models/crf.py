@@ -461,6 +461,8 @@ class LinearChainCRF(nn.Module):
     ```
     """
 
+    draws_own_weights = True  # read by the models
+
     def __init__(self, num_labels: int, labels: Sequence[str] | None = None, scheme: str = "auto"):
         super().__init__()
         if num_labels < 1 or (labels is not None and len(labels) != num_labels):

@@ -5,6 +5,7 @@ little to the cells. Dimensions as in `modeling_recurrent.py`.
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from .cache import CACHE_NAME, RecurrentCache, WithCache, check_cache_kind, one_cache, rename_cache
+from .cache import CACHE_NAME, CACHE_NAMES, RecurrentCache, WithCache, check_cache_kind, one_cache, rename_cache
 
 
 NO_INPUTS = ("labels", "tokenizer", "assistant_tokenizer")  # `generate` hands them on, the tokenizer of stop strings
@@ -125,6 +126,13 @@ class StopCheck:
         return self.others(input_ids, None) | ends if self.others else ends
 
 
+@functools.cache
+def cache_argument(forward: Callable) -> str:
+    """What a forward pass calls the state: that of a subclass may know one of the names only."""
+    parameters = inspect.signature(forward).parameters
+    return next((name for name in CACHE_NAMES if name in parameters), CACHE_NAMES[0])
+
+
 def is_untested() -> bool:
     """Whether transformers is newer than any version that the tests have seen, as it may be where a folder travels."""
     return tuple(map(int, transformers.__version__.split(".")[:2])) > TESTED
@@ -163,13 +171,22 @@ class RecurrentGenerationMixin(GenerationMixin):
         Raises:
             `RuntimeError`: Under a transformers newer than any that was tested, if its beam search loses the state.
         """
-        if kwargs.get("use_cache") is not False and is_untested() and not beams_follow_state(type(self)):
+        if is_untested() and self._uses_cache(kwargs) and not beams_follow_state(self._own_class()):
             raise RuntimeError(
                 f"Beam search of transformers {transformers.__version__}, which is newer than any that this code was "
                 "tested with, does not carry the state of a recurrent model along: its results would be wrong. "
                 f"Install transformers<{TESTED[0]}.{TESTED[1] + 1}, or pass `use_cache=False`, which is slow."
             )
         return super().generate(*args, **rename_cache(kwargs))
+
+    def _uses_cache(self, kwargs: dict[str, Any]) -> bool:
+        config = kwargs.get("generation_config") or self.generation_config
+        return kwargs.get("use_cache", config.use_cache) is not False
+
+    @classmethod
+    def _own_class(cls) -> type:
+        """The language model of the family: a subclass may be built in another way."""
+        return cls.heads().get("AutoModelForCausalLM", cls)
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
@@ -230,7 +247,8 @@ class RecurrentGenerationMixin(GenerationMixin):
             inputs = inputs[:, -next_sequence_length:]
         if attention_mask is not None:
             attention_mask = attention_mask[:, -inputs.shape[1] :].to(self.device)
-        inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, "cache": cache}
+        forward = vars(self).get("forward", type(self).forward)
+        inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, cache_argument(forward): cache}
         return inputs | {name: value for name, value in kwargs.items() if name not in NO_INPUTS}
 
     def _update_model_kwargs_for_generation(

@@ -33,7 +33,7 @@ class RecurrentModel(RecurrentStack):
 
     def add_inputs(self, config: RecurrentConfig) -> None:
         """The embeddings of tokens, and what else is read of them."""
-        self.embed_tokens = self.char_encoder = self.embed_shapes = self.context_encoder = None
+        super().add_inputs(config)
         if config.vocab_size is not None:
             self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size, padding_idx=config.pad_token_id)
         if config.char_vocab_size:
@@ -99,10 +99,6 @@ class RecurrentModel(RecurrentStack):
             **kwargs,
         )
 
-    def get_input_embeddings(self) -> nn.Module | None:
-        """The embedding of tokens; None for a model of features."""
-        return self.embed_tokens
-
     def embed(self, text: TextInputs) -> torch.Tensor:
         """
         What the first layer reads, (B, T, F); at padding it may be anything where embeddings are given.
@@ -111,6 +107,17 @@ class RecurrentModel(RecurrentStack):
             `ValueError`: For inputs that do not fit the model or each other.
         """
         return self._with_word_features(self._embed(text.input_ids, text.inputs_embeds), text)
+
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
+        """As in transformers."""
+        if self.embed_tokens is None:
+            raise ValueError("`vocab_size` is None: this model reads features and has no tokens to resize.")
+        return super().resize_token_embeddings(*args, **kwargs)
+
+    @property
+    def embeds_size(self) -> int:
+        """Size of `inputs_embeds`, E, to which other features are appended."""
+        return self.config.input_size
 
     @property
     def _table(self) -> nn.Embedding:
@@ -203,6 +210,3 @@ class RecurrentModel(RecurrentStack):
             if shapes != {key: tuple(tensor.shape) for key, tensor in own.state_dict().items()}:
                 raise ValueError(f"`{name}` does not fit its configuration in `context_models`: {model.base_model}.")
             own.load_state_dict(given)
-
-    def onnx_outputs(self, graph, hidden_states, packing):
-        return {"last_hidden_state": graph.output(packing.unpack(hidden_states), "B", "T", self.config.output_size)}

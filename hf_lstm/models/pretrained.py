@@ -92,7 +92,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, RecurrentLayer):
             module.init_weights(self.config)
-        elif hasattr(module, "init_weights") and not isinstance(module, PreTrainedModel):  # a part that draws its own
+        elif getattr(module, "draws_own_weights", False):  # by name: a saved folder may have a copy of the class
             module.init_weights()
         elif isinstance(module, (nn.Linear, nn.Conv1d)):
             init.xavier_uniform_(module.weight)
@@ -154,11 +154,13 @@ class RecurrentHead(RecurrentPreTrainedModel):
 
 def recurrent_model(model: nn.Module, argument: str = "model") -> RecurrentPreTrainedModel:
     """
-    The recurrent model itself, without the wrapper of peft; a copy of the class in a saved folder is one as well.
+    The recurrent model itself, without the wrappers of torch and peft; a copy of the class in a saved folder is one.
 
     Raises:
         `ValueError`: If it is none of ours; `argument` is what the error calls it.
     """
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        model = model.module
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
     if getattr(bare, "library", None) != RecurrentPreTrainedModel.library:
         raise ValueError(f"`{argument}` is a {type(bare).__name__}, no model of hf_lstm. Give one of this package.")

@@ -18,6 +18,7 @@ from .configuration_recurrent import RecurrentStackConfig
 from .layers import RecurrentLayer, SequenceDropout, bare_layer, run_layer
 from .padding import Documents, Padding
 from .pretrained import RecurrentPreTrainedModel, refuse_unknown
+from .text_inputs import TextInputs
 
 
 Values = TypeVar("Values")  # what goes through the layers: tensors, or the names of nodes in a graph
@@ -48,6 +49,11 @@ class RecurrentStack(RecurrentPreTrainedModel):
     carries_state = True
 
     def __init__(self, config: RecurrentStackConfig):
+        if not hasattr(self, "layer_class"):
+            raise TypeError(
+                f"`{type(self).__name__}` has no family of cells: derive it from `LSTMPreTrainedModel`, "
+                "`GRUPreTrainedModel` or `RNNPreTrainedModel` as well."
+            )
         super().__init__(config)
         config = self.config
         self.add_inputs(config)
@@ -64,7 +70,8 @@ class RecurrentStack(RecurrentPreTrainedModel):
         self.post_init()
 
     def add_inputs(self, config: RecurrentStackConfig) -> None:
-        """Register what stands below the layers and makes features of inputs; here nothing."""
+        """Register what stands beneath the layers and makes features of inputs; here nothing."""
+        self.embed_tokens = self.char_encoder = self.embed_shapes = self.context_encoder = None
 
     def walk(
         self,
@@ -108,7 +115,33 @@ class RecurrentStack(RecurrentPreTrainedModel):
             attention_mask (`torch.Tensor` of shape `(B, T)`, *optional*), options: As in [`RecurrentModel.forward`],
                 where the output is described too.
         """
-        return self.read(inputs_embeds, attention_mask, **options)
+        return self.read(self.embed(TextInputs(inputs_embeds=inputs_embeds)), attention_mask, **options)
+
+    def embed(self, text: TextInputs) -> torch.Tensor:
+        """
+        What the first layer reads, (B, T, F): here what is given.
+
+        Raises:
+            `ValueError`: For features of another size, or of none.
+        """
+        features, size = text.inputs_embeds, self.embeds_size
+        if features is None or features.ndim != 3 or features.shape[2] != size or 0 in features.shape:
+            given = None if features is None else tuple(features.shape)
+            raise ValueError(
+                f"`inputs_embeds` has shape {given}, expected (batch, length, {size}) with at least one step."
+            )
+        if not features.is_floating_point():
+            raise ValueError(f"`inputs_embeds` must hold floating-point numbers, got {features.dtype}.")
+        return features
+
+    @property
+    def embeds_size(self) -> int:
+        """Size of `inputs_embeds`."""
+        return self.config.feature_size
+
+    def get_input_embeddings(self) -> nn.Module | None:
+        """The embedding of tokens; None for features."""
+        return self.embed_tokens
 
     def read(
         self,
@@ -143,12 +176,9 @@ class RecurrentStack(RecurrentPreTrainedModel):
             documents = self._documents(position_ids, (batch_size, length), padding, given_cache, use_cache)
         if documents is not None:
             features, padding, cache = documents.split(features), documents.padding, None
-        if self.training:  # in evaluation a dropout costs the call of a module
-            features = self.input_dropout(features)
-        passed = self._run(features, padding, cache)
+        passed = self._run(self.input_dropout(features), padding, cache)
         raw = passed[-1] if output_raw else None
-        if self.training:
-            passed[-1] = self.output_dropout(passed[-1])
+        passed[-1] = self.output_dropout(passed[-1])
         if documents is not None:
             passed = list(map(documents.join, passed if output_hidden_states else passed[-1:]))
             raw = None if raw is None else documents.join(raw)
@@ -166,7 +196,7 @@ class RecurrentStack(RecurrentPreTrainedModel):
         """Features and the output of each layer, (B, T, .); advances the cache."""
 
         def run(i: int, layer: RecurrentLayer, inputs: torch.Tensor) -> torch.Tensor:
-            inputs = self.hidden_dropout(inputs) if i and self.training else inputs
+            inputs = self.hidden_dropout(inputs) if i else inputs
             if cache is None:
                 return run_layer(layer, inputs, None, padding, False, False)[0]
             before = cache.layers[i]
@@ -249,3 +279,6 @@ class RecurrentStack(RecurrentPreTrainedModel):
             layer.load_state_dict({name: given[theirs] for name, theirs in wanted.items()})
         if f"weight_ih_l{len(self.layers)}" in given:
             raise ValueError(f"`module` {module} has more layers than `num_hidden_layers={len(self.layers)}`.")
+
+    def onnx_outputs(self, graph, hidden_states, packing):
+        return {"last_hidden_state": graph.output(packing.unpack(hidden_states), "B", "T", self.config.output_size)}

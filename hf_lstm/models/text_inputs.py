@@ -70,6 +70,7 @@ def takes_text(forward: Callable) -> Callable:
     named = [each if each.kind is each.VAR_KEYWORD else each.replace(kind=by_name) for each in others]
     parameters = [parameter(name, by_name if i > 1 else by_place) for i, name in enumerate(fields)]
     with_fields.__signature__ = inspect.Signature([own, *parameters, *named])
+    with_fields.__annotations__ = {each.name: each.annotation for each in [*parameters, *named]}
     return with_fields
 
 
