@@ -59,9 +59,9 @@ PARTS = {
     "token_classification",
     "tracing",
 }
-# Bytes of code in a folder with a model and its tokenizer, about 6,000 lines. Who loads it has to read it first, or to
+# Bytes of code in a folder with a model and its tokenizer, about 6,200 lines. Who loads it has to read it first, or to
 # trust it: no more than a person reads in a day. What would go beyond belongs elsewhere.
-CEILING = 310_000
+CEILING = 320_000
 
 
 def code_of(family) -> set[str]:
