@@ -37,6 +37,11 @@ class RecurrentModelOutput(WithCache, BaseModelOutputWithPast):
     raw_hidden_state: torch.Tensor | None = None
 
 
+def _dropped(dropout: SequenceDropout, values: torch.Tensor) -> torch.Tensor:
+    """A dropout, which is called in training alone: to call a module takes microseconds."""
+    return dropout(values) if dropout.training else values
+
+
 class RecurrentStack(RecurrentPreTrainedModel):
     """
     The layers, and all that happens between them: residual connections, normalisation, dropout, the state. It knows no
@@ -176,9 +181,9 @@ class RecurrentStack(RecurrentPreTrainedModel):
             documents = self._documents(position_ids, (batch_size, length), padding, given_cache, use_cache)
         if documents is not None:
             features, padding, cache = documents.split(features), documents.padding, None
-        passed = self._run(self.input_dropout(features), padding, cache)
+        passed = self._run(_dropped(self.input_dropout, features), padding, cache)
         raw = passed[-1] if output_raw else None
-        passed[-1] = self.output_dropout(passed[-1])
+        passed[-1] = _dropped(self.output_dropout, passed[-1])
         if documents is not None:
             passed = list(map(documents.join, passed if output_hidden_states else passed[-1:]))
             raw = None if raw is None else documents.join(raw)
@@ -196,7 +201,7 @@ class RecurrentStack(RecurrentPreTrainedModel):
         """Features and the output of each layer, (B, T, .); advances the cache."""
 
         def run(i: int, layer: RecurrentLayer, inputs: torch.Tensor) -> torch.Tensor:
-            inputs = self.hidden_dropout(inputs) if i else inputs
+            inputs = _dropped(self.hidden_dropout, inputs) if i else inputs
             if cache is None:
                 return run_layer(layer, inputs, None, padding, False, False)[0]
             before = cache.layers[i]
