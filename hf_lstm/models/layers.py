@@ -391,7 +391,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
 def bare_layer(layer: nn.Module) -> RecurrentLayer:
     """The layer within the wrappers that peft puts around it, which hide its attributes."""
-    while hasattr(layer, "base_layer"):  # a copy of the class in a saved folder is another class
+    while not hasattr(type(layer), "cell_function"):  # a copy of the class in a saved folder is another class
         layer = layer.base_layer
     return layer
 

@@ -248,9 +248,9 @@ class RecurrentStack(RecurrentPreTrainedModel):
             )
         fits = cache.model_type == self.config.model_type and len(kept) == len(layers)
         for layer, own in zip(layers, kept, strict=False):
-            for state, size in zip(own.states or (), layer.state_sizes, strict=False):
-                fits = fits and state.shape == (batch_size, directions, size)
-            fits = fits and len(own.states or layer.state_sizes) == len(layer.state_sizes)
+            if own.states is not None:
+                shapes = [(batch_size, directions, size) for size in layer.state_sizes]
+                fits = fits and [state.shape for state in own.states] == shapes
         if not fits:
             self._refuse_cache(cache, layers, batch_size)
 
