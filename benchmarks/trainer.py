@@ -35,7 +35,8 @@ def trainer(settings: Settings) -> Iterator[Comparison]:
         gc.freeze()  # `train` begins by looking through all objects, once, which takes as long as two steps here
         ours = _trainer_of(model, dataset, rows, folder).train
         name = f"LSTM language model of 3 M, batch {rows} x {length}, {steps} steps"
-        yield Comparison(name, "<= 1.05", "bare loop", ours, theirs, work=(steps, steps))
+        # What Trainer does between two steps takes 0.2 to 0.7 ms, of steps of 8 ms: 1.03 to 1.08.
+        yield Comparison(name, "<= 1.08", "bare loop", ours, theirs, work=(steps, steps))
 
 
 def stateful(settings: Settings) -> Iterator[Comparison]:
