@@ -17,7 +17,7 @@ from .documentation import python_docs
 from .files import HELD_OUT, files_by_split, hold_out, read_splits
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 
 def load_text(
