@@ -106,7 +106,7 @@ class RecurrentModel(RecurrentStack):
         Raises:
             `ValueError`: For inputs that do not fit the model or each other.
         """
-        return self._with_word_features(self._embed(text.input_ids, text.inputs_embeds), text)
+        return self._with_word_features(self._embed(text), text)
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
         """As in transformers."""
@@ -124,27 +124,25 @@ class RecurrentModel(RecurrentStack):
         """The input embedding, within an adapter of peft that hides its sizes."""
         return getattr(self.embed_tokens, "base_layer", self.embed_tokens)
 
-    def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
+    def _embed(self, text: TextInputs) -> torch.Tensor:
         """Check the inputs and embed them: (B, T) -> (B, T, E)."""
-        if (input_ids is None) == (inputs_embeds is None):
+        input_ids, table = text.input_ids, self.embed_tokens
+        if (input_ids is None) == (text.inputs_embeds is None):
             given = "neither" if input_ids is None else "both"
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
-        name, inputs = ("input_ids", input_ids) if inputs_embeds is None else ("inputs_embeds", inputs_embeds)
-        table = self.embed_tokens
-        if table is None and inputs_embeds is None:
+        if input_ids is None:
+            return super().embed(text)
+        if table is None:
             raise ValueError(
                 "`input_ids` were given to a model without a vocabulary (`vocab_size=None`), which reads features: "
-                f"pass them as `inputs_embeds` of shape (batch, length, {self.config.input_size})."
+                f"pass them as `inputs_embeds` of shape (batch, length, {self.embeds_size})."
             )
-        sizes = () if inputs_embeds is None else (self.config.input_size,)
-        if inputs.ndim != 2 + len(sizes) or inputs.shape[2:] != sizes or 0 in inputs.shape:
-            expected = ", ".join(["(batch", "length", *map(str, sizes)]) + ")"
-            raise ValueError(f"`{name}` has shape {tuple(inputs.shape)}, expected {expected} with at least one token.")
-        if inputs.is_floating_point() == (inputs_embeds is None):
-            kind = "whole numbers (`torch.long`)" if inputs_embeds is None else "floating-point numbers"
-            raise ValueError(f"`{name}` must hold {kind}, got {inputs.dtype}.")
-        if inputs_embeds is not None:
-            return inputs_embeds
+        if input_ids.ndim != 2 or 0 in input_ids.shape:
+            raise ValueError(
+                f"`input_ids` has shape {tuple(input_ids.shape)}, expected (batch, length) with at least one token."
+            )
+        if input_ids.is_floating_point():
+            raise ValueError(f"`input_ids` must hold whole numbers (`torch.long`), got {input_ids.dtype}.")
         if self.training and (rate := self.config.word_dropout):
             input_ids = replace_at_random(input_ids, self.config.unk_token_id, rate)
         try:

@@ -133,7 +133,7 @@ class RecurrentStack(RecurrentPreTrainedModel):
         if features is None or features.ndim != 3 or features.shape[2] != size or 0 in features.shape:
             given = None if features is None else tuple(features.shape)
             raise ValueError(
-                f"`inputs_embeds` has shape {given}, expected (batch, length, {size}) with at least one step."
+                f"`inputs_embeds` has shape {given}, expected (batch, length, {size}) with at least one token."
             )
         if not features.is_floating_point():
             raise ValueError(f"`inputs_embeds` must hold floating-point numbers, got {features.dtype}.")
