@@ -241,7 +241,7 @@ class TaggerArguments(_LabellingArguments):
         """The arguments of `LSTMTokenizer.train_from_iterator`: words as they are in the data, with all they show."""
         return {
             "kind": "word",
-            "split_punctuation": False,
+            "is_split_into_words": True,
             "lowercase": True,
             "fold_digits": True,
             "min_frequency": self.min_frequency,
