@@ -82,6 +82,24 @@ def test_every_aggregation_strategy_agrees_with_the_decoder(strategy, scheme, te
     assert found > 3
 
 
+@pytest.mark.filterwarnings("error:Tokenizer does not support real words")
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+def test_a_text_without_blanks(strategy, tmp_path):
+    """Chinese, whose characters were given as words."""
+    text = "王小明在北京大学，李四不在。"
+    tokenizer = LSTMTokenizer.train_from_iterator([list(text)], "word", is_split_into_words=True, show_progress=False)
+    folder = saved_tagger(LSTM, tmp_path, tokenizer, tag_scheme="BIOES")
+    tagger = pipeline("token-classification", model=folder, aggregation_strategy=strategy)
+    tags, key = decoded(folder, text), "entity" if strategy == "none" else "entity_group"
+    expected = [tuple(span) for span in read_spans(tags, "BIO")]
+    if strategy == "none":
+        expected = [(tag, i, i + 1) for i, tag in enumerate(tags) if tag != "O"]
+    assert len(tags) == len(text) and len(expected) > 2
+    assert [(entity[key], entity["start"], entity["end"]) for entity in tagger(text)] == [
+        (*each,) for each in expected
+    ]
+
+
 def test_given_words_are_tagged_as_the_decoder_tags_them(tmp_path):
     folder = saved_tagger(LSTM, tmp_path, tag_scheme="BIOES")
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForTokenClassification.from_pretrained(folder)
