@@ -266,7 +266,8 @@ def test_tagger(tmp_path, tagger_line, capsys, family, crf):
     model, tokenizer = AutoModelForTokenClassification.from_pretrained(run), AutoTokenizer.from_pretrained(run)
     assert model.num_parameters() == results["parameters"]
     assert model.config.embedding_size == 3 and model.config.char_vocab_size == tokenizer.char_vocab_size > 2
-    assert {"S-PER", "E-LOC"} <= set(model.config.label2id)
+    assert set(model.config.label2id) == {"O", "B-PER", "I-PER", "B-LOC", "I-LOC"}
+    assert {"S-PER", "E-LOC"} <= set(model.folding.names)
     words = [[word for word, _ in ENTITIES[i % 3 :]] for i in range(5)]
     inputs = tokenizer(words, is_split_into_words=True, padding=True, return_tensors="pt")
     with torch.no_grad():
