@@ -149,3 +149,9 @@ class GRULayer(RecurrentLayer):
 
     def cell(self, inputs, state, weights):
         return (torch.gru_cell(inputs, state[0], *weights),)
+
+    def _initial_value(self, name, parameter, config):
+        value = super()._initial_value(name, parameter, config)
+        if name.startswith("bias") and self.chrono_max_length is not None:
+            self._open_forget_gate(name, value)
+        return value

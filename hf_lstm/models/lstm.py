@@ -202,6 +202,8 @@ class LSTMLayer(RecurrentLayer):
 
     def _initial_value(self, name, parameter, config: LSTMConfig):
         value = super()._initial_value(name, parameter, config)
-        if name.startswith("bias") and config.forget_gate_bias is not None:
+        if name.startswith("bias") and self.chrono_max_length is not None:
+            value[: self.hidden_size] = -self._open_forget_gate(name, value)
+        elif name.startswith("bias") and config.forget_gate_bias is not None:
             value[self.hidden_size : 2 * self.hidden_size] = config.forget_gate_bias if "bias_ih" in name else 0.0
         return value
