@@ -4,7 +4,7 @@ The recurrent layer that the families share: the choice of the kernel, padding w
 Dimensions as in `modeling_recurrent.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -52,6 +52,17 @@ def mark(inputs: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     flags = where[..., None].to(inputs.dtype)
     # Time first, as the kernels want it, which then make no copy of their own.
     return torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
+
+
+def before_and_after(reverse: bool, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of values between steps, (T + 1, ...), those before each and those after each, (T, ...)."""
+    return (values[1:], values[:-1]) if reverse else (values[:-1], values[1:])
+
+
+def in_order(reverse: bool, *tensors: torch.Tensor) -> Iterable[tuple[torch.Tensor, ...]]:
+    """The steps of tensors (T, ...) that belong together, from the first to the last, or back."""
+    steps = list(zip(*(tensor.unbind() for tensor in tensors), strict=True))
+    return reversed(steps) if reverse else steps
 
 
 def _fits_cudnn(weights: list[torch.Tensor]) -> bool:
