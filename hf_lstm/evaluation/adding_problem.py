@@ -152,7 +152,7 @@ def _draw_runs(axes, runs: list[Mapping[str, Any]], colours: Mapping[str, str]) 
     for name in dict.fromkeys(run["network"] for run in runs):
         own = [run for run in runs if run["network"] == name]
         solved = sorted(run["steps"] for run in own if run["solved"])
-        when = f", after {' '.join(map(str, solved))} steps" if solved else ""
+        when = f", after {', '.join(map(str, solved))} steps" if solved else ""
         label = f"{name}: {len(solved)} of {len(own)}{when}"
         for run in own:
             style = {"linestyle": "-" if name in colours else "--", "linewidth": 1.2, "label": label}
