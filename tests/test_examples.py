@@ -383,7 +383,7 @@ def test_gradient_flow(tmp_path, capsys):
     torch.testing.assert_close(numbers[marks == 1].view(-1, 2).sum(1), answers)
     assert (answers - 1).pow(2).mean().item() == pytest.approx(1 / 6, rel=0.05)  # the score of who always answers 1
 
-    networks = ["RNN, relu, identity", "RNN, relu, identity, not clipped", "GRU"]
+    networks = ["RNN, relu, identity", "RNN, relu, identity, not clipped", "GRU, chrono"]
     try:
         load("gradient_flow").main(["--quick", "--output_dir", str(tmp_path), "--networks", *networks])
     finally:
@@ -396,7 +396,7 @@ def test_gradient_flow(tmp_path, capsys):
     for run in results["adding_problem"]:
         assert run["steps"] == 20 and run["solved"] == (run["mse"] < 0.01)
         outcome = "solved in" if run["solved"] else "failed after"
-        assert f"{run['network']:<34}    20  {outcome} 20 steps" in table
+        assert f"{run['network']:<34}    20     0  {outcome} 20 steps" in table
 
 
 @pytest.mark.parametrize("option", ["--continuous-batching", "--compile"])

@@ -94,6 +94,11 @@ class RecurrentStackConfig(PreTrainedConfig):
         initializer (`str`, defaults to `"orthogonal"`): `"orthogonal"`: orthogonal recurrent weights (Saxe et al.
             2014), Xavier-uniform input weights, zero biases; `"uniform"`: as `torch.nn.LSTM`, uniform on
             [-1/sqrt(H), 1/sqrt(H)].
+        chrono_max_length (`int`, *optional*): The number of steps over which is to be remembered, T_max: gates of an
+            LSTM or a GRU begin so that the memories of their units reach over 2 to T_max steps, evenly ("chrono
+            initialization", Tallec & Ollivier 2018, section 2): b_f = log(u) with u from U[1, T_max - 1], and
+            b_i = -b_f, where f is the forget gate, of a GRU the update gate z, and i the input gate. All other
+            parameters begin as `initializer` says.
         initializer_range (`float`, defaults to 0.2): Standard deviation of embeddings and of the output layer. It is
             ten times that of transformers, because nothing normalises the inputs of a recurrent layer: with 0.02 they
             start near zero, and training is slow to begin.
@@ -116,6 +121,7 @@ class RecurrentStackConfig(PreTrainedConfig):
     layer_norm: bool = False
     layer_norm_eps: float | int = 1e-5
     initializer: Literal["orthogonal", "uniform"] = "orthogonal"
+    chrono_max_length: int | None = None
     initializer_range: float | int = 0.2
     use_cache: bool = True
 
@@ -215,6 +221,12 @@ class RecurrentStackConfig(PreTrainedConfig):
         self._probabilities("input_dropout", "hidden_dropout", "output_dropout", "recurrent_weight_dropout")
         self._finite("initializer_range", "layer_norm_eps")
         self._validate_hidden_sizes()
+        self._at_least(2, "chrono_max_length")
+        if self.chrono_max_length is not None and not self.bias:
+            raise ValueError(
+                f"`chrono_max_length={self.chrono_max_length!r}` says where biases begin, of which there are none "
+                "with `bias=False`. Leave one of the two out."
+            )
         for name in ("hidden_dropout", "residual_connections"):
             if self.num_hidden_layers == 1 and getattr(self, name):
                 logger.warning_once(

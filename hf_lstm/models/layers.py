@@ -4,7 +4,7 @@ The recurrent layer that the families share: the choice of the kernel, padding w
 Dimensions as in `modeling_recurrent.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -54,6 +54,17 @@ def mark(inputs: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     return torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
 
 
+def before_and_after(reverse: bool, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of values between steps, (T + 1, ...), those before each and those after each, (T, ...)."""
+    return (values[1:], values[:-1]) if reverse else (values[:-1], values[1:])
+
+
+def in_order(reverse: bool, *tensors: torch.Tensor) -> Iterable[tuple[torch.Tensor, ...]]:
+    """The steps of tensors (T, ...) that belong together, from the first to the last, or back."""
+    steps = list(zip(*(tensor.unbind() for tensor in tensors), strict=True))
+    return reversed(steps) if reverse else steps
+
+
 def _fits_cudnn(weights: list[torch.Tensor]) -> bool:
     """Whether cuDNN takes these weights, and they are plain parameters of one type."""
     plain = all(type(weight) is nn.Parameter and weight.dtype == weights[0].dtype for weight in weights)
@@ -90,6 +101,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
         self.input_size, self.hidden_size, self.output_size = input_size, config.hidden_size, config.state_size
         self.bias, self.num_directions = config.bias, config.num_directions
         self.recurrent_weight_dropout = config.recurrent_weight_dropout
+        self.chrono_max_length = config.chrono_max_length  # its own: a word is shorter than a text
         self._names = [self._register(suffix) for suffix in ("", "_reverse")[: self.num_directions]]
         self._flattened: list[int] = []  # addresses of the parameters when they were laid side by side
 
@@ -382,6 +394,14 @@ class RecurrentLayer(GradientCheckpointingLayer):
         for block in value.split(self.hidden_size) if "weight_hr" not in name else [value]:  # one block a gate
             scheme(block)
         return value
+
+    def _open_forget_gate(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """
+        Chrono initialisation of the second gate in a bias, which keeps the state: sigmoid(log(u)) = 1 - 1 / (u + 1),
+        so that the memory of a unit reaches over u + 1 steps, from 2 to T_max (Tallec & Ollivier 2018, section 2).
+        """
+        bias = value[self.hidden_size : 2 * self.hidden_size]
+        return bias.uniform_(1, self.chrono_max_length - 1).log_() if "bias_ih" in name else bias.zero_()
 
     def extra_repr(self) -> str:
         return (

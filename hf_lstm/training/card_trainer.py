@@ -142,6 +142,7 @@ class CardTrainer(Trainer):
 
     def push_to_hub(self, *args, **kwargs):
         """As in `Trainer`; where the push breaks off, the error says how to go on."""
+        self._finish_current_push()  # before files that it reads are written anew
         with advised(self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).name):
             return super().push_to_hub(*args, **kwargs)
 
@@ -213,7 +214,10 @@ class CardTrainer(Trainer):
         """As in `Trainer`, which sends configuration and weights without the code that they need, with that code."""
         if self.is_world_process_zero():
             for file in Path(checkpoint_folder).glob("*.py"):
-                shutil.copy(file, self.args.output_dir)
+                there = Path(self.args.output_dir, file.name)
+                # A push on its way, in a thread of its own, would send what it reads while a file is written anew.
+                if not there.is_file() or file.read_bytes() != there.read_bytes():
+                    shutil.copy(file, there)
         super()._push_from_checkpoint(checkpoint_folder)
 
 
