@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip install hf-lstm[onnx]`.
+Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip install onnx onnxruntime`.
 
     python -m hf_lstm.interop.onnx FOLDER                  # a saved model -> FOLDER/onnx/model.onnx
     python -m hf_lstm.interop.onnx FOLDER --int8           # and model_quantized.onnx beside it
@@ -160,7 +160,7 @@ def _session(model: bytes | str):
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError("To run ONNX needs onnxruntime: `pip install hf-lstm[onnx]`.") from error
+        raise ImportError("To run ONNX needs onnxruntime: `pip install onnxruntime`.") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -234,7 +234,7 @@ def quantize_onnx(path: str | os.PathLike, output: str | os.PathLike | None = No
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
-        raise ImportError("To quantize ONNX needs onnx and onnxruntime: `pip install hf-lstm[onnx]`.") from error
+        raise ImportError("To quantize ONNX needs onnx and onnxruntime: `pip install onnx onnxruntime`.") from error
     output = path.with_name(f"{path.stem}_quantized.onnx") if output is None else Path(output)
     graph = onnx.load(path).graph
     weights = {constant.name for constant in graph.initializer}

@@ -28,7 +28,7 @@ from ..models.text_inputs import CharacterEncoder
 try:
     from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 except ImportError as error:
-    raise ImportError("The export to ONNX needs onnx: `pip install hf-lstm[onnx]`.") from error
+    raise ImportError("The export to ONNX needs onnx: `pip install onnx`.") from error
 
 
 OPSET, IR_VERSION = 17, 8  # of 2022, which every onnxruntime since 1.12 runs
