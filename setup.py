@@ -14,7 +14,7 @@ LINK = re.compile(r"(!?)\[([^]]*)\]\((?!https?:|mailto:|#)([^)]+)\)")
 
 def constant(name: str) -> str:
     """A plain string of `hf_lstm/__init__.py`, which is read, not imported: `__version__` or `__url__`."""
-    return re.search(rf'^{name} = "(.*)"', (ROOT / "hf_lstm" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
+    return re.search(rf'^{name} = "([^"]*)"', (ROOT / "hf_lstm" / "__init__.py").read_text(encoding="utf-8"), re.M)[1]
 
 
 def readme_of(text: str, url: str, version: str) -> str:
