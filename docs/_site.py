@@ -4,6 +4,7 @@ What `make docs` does beside MkDocs: a page of the reference for each module, do
 links of names. The package is read, not imported.
 """
 
+import ast
 import re
 import textwrap
 from functools import cache
@@ -171,6 +172,7 @@ def on_config(config):
         rooms.setdefault(module.path.split(".")[1], []).append(f"reference/{module.path}.md")
     sections = [{room: pages} for room, pages in rooms.items()]
     config.nav.append({"Reference": [reference, "reference/hf_lstm.md", *sections]})
+    config.repo_url = ast.literal_eval(str(package()["__url__"].value)) or None
     return config
 
 

@@ -136,7 +136,7 @@ if __name__ == "__main__":
     language_model = load("language_model", args.language_model, AutoModelForCausalLM)
     with gr.Blocks(title="hf_lstm") as demo:
         gr.Markdown(
-            "# Recurrent networks at work\n[hf_lstm](https://github.com/hf-lstm/hf-lstm): LSTM, GRU and plain "
+            "# Recurrent networks at work\nhf_lstm: LSTM, GRU and plain "
             "recurrent networks as first-class Hugging Face models. All of this runs on a CPU."
         )
         with gr.Tab("Tagger"):

@@ -215,7 +215,7 @@ def test_picture_needs_no_display_and_names_what_is_missing(tmp_path, monkeypatc
     with pytest.raises(ValueError, match="`log_history` holds no"):
         plot_training_curve([{"step": 2, "train_runtime": 3.0}], tmp_path / "none.png")
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install hf-lstm\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install matplotlib"):
         plot_training_curve(history, tmp_path / "curve.png")
 
 

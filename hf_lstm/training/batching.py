@@ -234,7 +234,17 @@ class LengthBatchingTrainer(CardTrainer):
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
         )
-        return self.accelerator.prepare(loader)
+        return self._prepared(loader)
+
+    def _prepared(self, loader: DataLoader) -> DataLoader:
+        # Our batches come in a multiple of the processes: nothing is left to be made even, and accelerate before 1.15
+        # refuses to do so for batches that differ in size.
+        accelerator = self.accelerator
+        even_batches, accelerator.even_batches = accelerator.even_batches, False
+        try:
+            return accelerator.prepare(loader)
+        finally:
+            accelerator.even_batches = even_batches
 
 
 class _FollowEpochs(TrainerCallback):
