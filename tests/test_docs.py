@@ -27,6 +27,7 @@ ELSEWHERE = {  # guides whose snippets other tests run
     "scaling.md": "several processes: tests/test_scale_out.py",
     "clients.md": "packages that are not in the test extra: tests/clients",
     "demo.md": "gradio and a browser, which are not in the test extra",
+    "serving.md": "packages that are not in the test extra: tests/clients",
     "hub.md": "a Hub: test_snippets_of_the_hub",
 }
 PAGES = [ROOT / "README.md", *(page for page in GUIDES if page.name not in ELSEWHERE)]
