@@ -21,6 +21,12 @@ from transformers import pipeline
 from hf_lstm import LSTMConfig, LSTMForSequenceClassification, LSTMForTokenClassification, LSTMTokenizer
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    """The client of Hugging Face speaks to no address at all while it is told to be offline."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
 @contextlib.contextmanager
 def served(folder: Path):
     """The port of a server that was started as the page says, without a cache."""
