@@ -112,11 +112,15 @@ class HuggingFaceDocstrings(griffe.Extension):
 
     def _shared(self, configuration: griffe.Class) -> list[str]:
         """The arguments that its bases in this package describe, as sections of their own."""
-        found = []
-        for base in configuration.mro():
-            for section in SECTION.finditer(base.docstring.value if base.docstring else ""):
+        found, known = [], set()
+        for thing in [configuration, *configuration.mro()]:
+            for section in SECTION.finditer(thing.docstring.value if thing.docstring else ""):
                 if section[1] == "Args" and not section[2]:
-                    found.append(f"\n\nArgs (of [`{base.name}`]):\n{section[3]}")
+                    fields = re.split(r"^(?= {4}\w)", section[3], flags=re.M)
+                    new = [field for field in fields if field.split(" (")[0].strip() not in known]
+                    known |= {field.split(" (")[0].strip() for field in fields}
+                    if thing is not configuration:
+                        found.append(f"\n\nArgs (of [`{thing.name}`]):\n{''.join(new)}")
         return found
 
     def _rewrite(self, thing: griffe.Object, seen: set[str]) -> None:

@@ -237,6 +237,7 @@ def test_a_wrong_request_says_why(writer, path, body, message):
 
 def test_what_has_no_effect_is_no_error(writer):
     body = {"prompt": "the", "max_tokens": 2, "n": 1, "user": "me", "stop": None, "logprobs": None, "model": "mine"}
+    assert writer.complete(body | {"model": "dummy"})["model"] == "mine"  # no name, from huggingface_hub
     assert writer.complete(body | {"response_format": {"type": "text"}, "presence_penalty": 0.0, "tools": []})
 
 

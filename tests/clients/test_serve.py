@@ -199,7 +199,7 @@ def test_classifier(tmp_path):
     config = LSTMConfig(vocab_size=len(tokenizer), hidden_size=8, pad_token_id=0, initializer_range=1.0)
     for part in (LSTMForSequenceClassification(config), tokenizer):
         part.save_pretrained(tmp_path / "my_model")
-    expected = pipeline("text-classification", str(tmp_path / "my_model"), top_k=None)("good film")
+    expected = pipeline("text-classification", str(tmp_path / "my_model"))("good film", top_k=None)
     with served(tmp_path) as port:
         found = InferenceClient(f"http://localhost:{port}").text_classification("good film")
         assert [(each.label, each.score) for each in found] == [(e["label"], e["score"]) for e in expected]
