@@ -107,7 +107,7 @@ test-newest:
 	$(NEWEST_VENV)/bin/python -m pytest -q -n $(WORKERS) $(VERSIONED) $(ARGS)
 
 # Other people's programs have many dependencies, and so an environment of their own, with these extras.
-CLIENTS_EXTRAS := test,clients,demo-test
+CLIENTS_EXTRAS := test,clients,demo-test,docs
 $(CLIENTS_STAMP): pyproject.toml constraints.txt constraints-clients.txt
 	test -x $(CLIENTS_VENV)/bin/python || $(PYTHON) -m venv $(CLIENTS_VENV)
 	$(CLIENTS_VENV)/bin/python -m pip install -c constraints.txt -c constraints-clients.txt $(PIP_ARGS) -e '.[$(CLIENTS_EXTRAS)]'

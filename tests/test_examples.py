@@ -397,11 +397,3 @@ def test_gradient_flow(tmp_path, capsys):
         assert run["steps"] == 20 and run["solved"] == (run["mse"] < 0.01)
         outcome = "solved in" if run["solved"] else "failed after"
         assert f"{run['network']:<34}    20     0  {outcome} 20 steps" in table
-
-
-@pytest.mark.parametrize("option", ["--continuous-batching", "--compile"])
-def test_server_refuses_what_needs_keys_and_values(option, capsys):
-    """The rest of this example is run by `make test-clients`."""
-    with pytest.raises(SystemExit):
-        load("serve").main(["my_model", option])
-    assert f"{option} needs a cache of keys and values" in capsys.readouterr().err

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "hub": {"models", "evaluation"},
     "interop": {"models"},
     "training": {"models", "data", "hub"},
-    "demo": {"models", "data", "evaluation", "hub", "interop", "training"},
+    "serving": set(),
+    "demo": {"models", "data", "evaluation", "hub", "interop", "training", "serving"},
 }
 
 
