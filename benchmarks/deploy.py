@@ -50,7 +50,7 @@ import json
 import onnxruntime
 from transformers import AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained("onnx", trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained("./onnx", trust_remote_code=True)
 session = onnxruntime.InferenceSession("onnx/model_quantized.onnx")
 labels = json.load(open("onnx/config.json"))["id2label"]
 

@@ -7,7 +7,7 @@ Train a classifier of texts, and its tokenizer, from scratch.
     python examples/train_text_classification.py --train_file train_5500.label --test_file TREC_10.label \
         --encoding latin-1 --label_end : --output_dir runs/trec                 # a label before each text
     python examples/train_text_classification.py --dataset_name SetFit/sst2 --output_dir runs/sst2
-    python examples/train_text_classification.py --pretrained_model runs/python_docs_lm --discriminative \
+    python examples/train_text_classification.py --pretrained_model ./runs/python_docs_lm --discriminative \
         --gradual_unfreezing                                                    # fine-tunes a language model
     python examples/train_text_classification.py --resume_from_checkpoint last  # or the folder of a checkpoint
     torchrun --nproc_per_node 2 examples/train_text_classification.py           # several processes: docs/scaling.md

@@ -132,6 +132,34 @@ def test_files_that_the_documents_name_exist():
             assert (document.parent / link).exists(), f"{document.name} links to {link}"
 
 
+# Where the name of a model stands that is loaded: of a call in Python, also within a notebook, and of a command.
+LOADING = re.compile(
+    r"""(?:from_pretrained\(|pipeline\(\\?"[\w-]+\\?",\ (?:model=)?|Transformer\(|^name\ =\ |
+    "(?:tagger|language_model)":\ |model:\ str\ =\ HfArg\(default=)\\?"([^"\\]+)""",
+    flags=re.X | re.M,
+)
+COMMANDS = re.compile(
+    r"(?=(?:pretrained=|--(?:model(?! hf )|tagger|language_model|pretrained_model) |interop\.onnx (?!FOLDER|import)|"
+    r"--context_models (?:\S+ )??)([^\s,]+))"
+)
+OWNERS = ("user/", "acme/", "hf-lstm/")  # of names on the Hub
+
+
+def test_folders_are_named_as_folders():
+    """
+    `runs/x` is also a model of a user `runs` on the Hub, and `saved` one without a user, whose code would run where
+    the folder is missing; `./runs/x` is a folder or an error.
+    """
+    found = []
+    for pattern in ("*.md", "docs/*.md", "model_cards/*.md", "hf_lstm/**/*.py", "examples/*.*"):
+        for file in ROOT.glob(pattern):
+            text = file.read_text(encoding="utf-8")
+            text = re.sub(r"^python examples/.* DATA/.*$", "", text, flags=re.M)  # a command as it ran
+            found += [(file.name, name) for form in (LOADING, COMMANDS) for name in form.findall(text)]
+    assert {"./runs/my_tagger", "./my_model", "./quick_start_lm", "./runs/forward"} <= {name for _, name in found}
+    assert [(file, name) for file, name in found if not name.startswith(("./", *OWNERS))] == []
+
+
 def test_the_reference_has_everything_public():
     """And each docstring refers to what exists: otherwise the site is not built."""
     spec = importlib.util.spec_from_file_location("site_of_docs", ROOT / "docs" / "_site.py")

@@ -370,7 +370,7 @@ def test_what_is_not_known_is_left_out(tmp_path, task):
     headings = re.findall(r"^#+ (.*)$", card.text, flags=re.M)
     assert headings == ["tiny", "How to use it", "Files and code", "Data", "Training", "Citation"]
     assert section(card.text, "Data").strip() == "Toys."
-    assert 'model="tiny"' in snippets(card.text)[0] and "print" not in snippets(card.text)[0]
+    assert 'model="./tiny"' in snippets(card.text)[0] and "print" not in snippets(card.text)[0]
     for word in ("okenizer", "seconds", "TrainingArguments", "```bash"):
         assert word not in re.sub(r"\| `.*", "", card.text)
 

@@ -133,7 +133,7 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     header = ModelCardData(
         library_name="transformers", pipeline_tag=task, tags=list(dict.fromkeys([*own_tags, *tags]))
     )
-    use = usage(saved, task, repo_id or name, None) if task else ""
+    use = usage(saved, task, repo_id or f"./{name}", None) if task else ""
     text = section(
         f"# {name}",
         f"`{kind}` of [hf_lstm]({HOMEPAGE}). Nobody has described yet what it was trained on and how well it does: "
