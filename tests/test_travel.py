@@ -55,6 +55,7 @@ PARTS = {
     "saving",
     "sequence_classification",
     "stack",
+    "tag_folding",
     "text_inputs",
     "token_classification",
     "tracing",
