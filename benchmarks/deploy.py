@@ -24,13 +24,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from cards import DATA_SETS, check_in, training_data
 from machine import machine
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from hf_lstm.data import load_tagged
 from hf_lstm.data.tag_schemes import convert_tags
 from hf_lstm.evaluation import tagging_scores
-from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
+from hf_lstm.hub.cards import Measurement, write_model_card
 from hf_lstm.interop.onnx import export_onnx, quantize_onnx
 
 
@@ -112,7 +113,7 @@ def measure(data: Path) -> dict:
     """F1 and time of the model in torch, in ONNX and in int8, on all sentences of the test data."""
     rows = load_tagged({"test": data / "conll2003" / FILES["test"]})["test"]
     names = rows.features["tags"].feature.names
-    words, tags = rows["tokens"][:], [convert_tags([names[i] for i in row], "IOB1", "BIOES") for row in rows["tags"]]
+    words, tags = rows["tokens"][:], [convert_tags([names[i] for i in row], "IOB1", "BIO") for row in rows["tags"]]
     tokenizer = AutoTokenizer.from_pretrained(RUN)
     model = AutoModelForTokenClassification.from_pretrained(RUN).eval()
     path = export_onnx(model, RUN / "onnx" / "model.onnx", tokenizer=tokenizer)
@@ -131,7 +132,7 @@ def measure(data: Path) -> dict:
         predictions, milliseconds = timed(tagger, inputs)
         found = [[model.config.id2label[i] for i in row[0]] for row in predictions]
         first = first or found
-        scores = tagging_scores(tags, found, scheme="BIOES")
+        scores = tagging_scores(tags, found, scheme="BIO")
         results[name] = {
             "F1": scores["overall_f1"],
             "accuracy": scores["overall_accuracy"],
@@ -170,7 +171,7 @@ def write_card(summary: dict) -> None:
         RUN,
         model=model,
         tokenizer=AutoTokenizer.from_pretrained(RUN),
-        data=TrainingData("CoNLL-2003 English NER", license="other"),
+        data=training_data("CoNLL-2003 English NER"),
         results=[
             Measurement("f1", summary["models"]["torch"]["F1"], "test", "F1 of entities (lenient, conlleval)"),
             *(
@@ -183,6 +184,8 @@ def write_card(summary: dict) -> None:
         name="conll2003_onnx",
         repo_id="hf-lstm/conll2003_onnx",
         language="en",
+        license="other",
+        example=DATA_SETS["CoNLL-2003 English NER"].example,
         training_args=torch.load(RUN / "training_args.bin", weights_only=False),
         command=summary["command"] + "\npython benchmarks/deploy.py --data DATA",
         procedure="The epoch was chosen on the development data, and nothing on the test data.",
@@ -198,8 +201,8 @@ def write_card(summary: dict) -> None:
         ],
     )
     card.content = card.content.replace("## Data\n", USAGE + "## Data\n", 1)
-    for path in (RUN / "README.md", ROOT / "model_cards" / "conll2003_onnx.md"):
-        card.save(path)
+    card.save(RUN / "README.md")
+    check_in("conll2003_onnx", card)
 
 
 def main() -> None:

@@ -31,8 +31,7 @@ from hf_lstm.data.tag_schemes import convert_tags, infer_scheme
 from hf_lstm.data.vectors import match_vectors, read_vectors
 from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.evaluation import format_scores, make_compute_metrics, tagging_scores
-from hf_lstm.hub.cards import TrainingData
-from hf_lstm.hub.measurements import tagging_measurements, this_command
+from hf_lstm.hub.measurements import tagging_measurements, tagging_reports, this_command
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.batching import LengthBatchingTrainer, predict_tags
@@ -127,11 +126,12 @@ def main(command_line: list[str] | None = None) -> None:
 
     sizes = {name: {"sentences": len(rows), "tokens": sum(map(len, rows))} for name, rows in tags.items()}
     trainer.create_model_card(
-        data=TrainingData(data_args.source, sizes),
+        **args.card,
+        data=data_args.training_data(sizes),
         results=tagging_measurements(scores, split),
-        reports={f"Tokens of the {split} data": scores["tokens"]},
+        reports=tagging_reports(scores, split),
         command=this_command(),
-        example=TRANSCRIPT if data_args.built_in else None,
+        example=next(iter(args.sentences), TRANSCRIPT if data_args.built_in else None),
     )
     if training_args.push_to_hub:
         trainer.push_to_hub()

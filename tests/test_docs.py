@@ -152,6 +152,13 @@ def run(command: list[str]) -> None:
         module.main(options)
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
+def test_no_snippet_passes_whatever_happens(page):
+    """What has an `except` and nothing after it runs as well where no error comes."""
+    for _, code in snippets(page):
+        assert not re.search(r"^\s*except\b", code, flags=re.M), code
+
+
 def test_files_that_the_documents_name_exist():
     for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDES):
         for link in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):

@@ -239,7 +239,7 @@ def write_model_card(
     sections = [
         f"# {name}",
         _summary(folder, model, tokenizer, task, data),
-        usage(model, task, repo_id, example),
+        usage(model, task, repo_id, example, (folder / "tokenizer_config.json").is_file()),
         files_and_code(folder),
         _data(data),
         _training(model, base_model, training_args, procedure, command, seconds, device),

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
@@ -144,15 +145,18 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     return sign(f"---\n{header.to_yaml()}\n---\n\n{text}\n", "save_pretrained")
 
 
-def usage(model: PreTrainedModel, task: str, repo_id: str, example: str | None) -> str:
-    """How to load a model, with hf_lstm and without it."""
+def usage(model: PreTrainedModel, task: str, repo_id: str, example: str | None, tokenizer: bool = True) -> str:
+    """How to load a model, with hf_lstm and without it, and with a tokenizer or without one."""
+    snippet = partial(_snippet, model, task, repo_id, example)
+    if model.config.vocab_size is None or not tokenizer:
+        snippet = partial(_snippet_without_text, model, repo_id)
     return section(
         "## How to use it",
         f"With hf_lstm (`pip install git+{HOMEPAGE}`), whose import registers the classes; no code of this repository "
         "runs:",
-        _snippet(model, task, repo_id, example, trust=False),
+        snippet(trust=False),
         "Without it, with transformers and torch alone:",
-        _snippet(model, task, repo_id, example, trust=True),
+        snippet(trust=True),
     )
 
 
@@ -227,8 +231,6 @@ def _digest(card: str) -> str:
 
 
 def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | None, trust: bool) -> str:
-    if model.config.vocab_size is None:
-        return _snippet_of_features(model, repo_id, trust)
     options = ""
     if task == "token-classification" and _has_plain_prefixes(model.config.id2label.values()):
         options += ', aggregation_strategy="simple"'
@@ -244,14 +246,16 @@ def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | Non
     return "```python\n{}\n```".format("\n".join(lines))
 
 
-def _snippet_of_features(model: PreTrainedModel, repo_id: str, trust: bool) -> str:
-    """For a model without a vocabulary, which no pipeline feeds."""
+def _snippet_without_text(model: PreTrainedModel, repo_id: str, trust: bool) -> str:
+    """For a model without a vocabulary or a tokenizer, which no pipeline feeds."""
     lines = ["import torch", f"from transformers import {model._auto_class}", ""]
     if not trust:
         lines.insert(0, "import hf_lstm  # noqa: F401")
     options = ", trust_remote_code=True" if trust else ""
     lines.append(f"model = {model._auto_class}.from_pretrained({_literal(repo_id)}{options})")
-    lines.append(f"print(model(inputs_embeds=torch.randn(1, 20, {model.config.input_size})))")
+    features = f"inputs_embeds=torch.randn(1, 20, {model.config.input_size})"
+    inputs = features if model.config.vocab_size is None else "input_ids=torch.tensor([[1, 2]])"
+    lines.append(f"print(model({inputs}))")
     return "```python\n{}\n```".format("\n".join(lines))
 
 
