@@ -472,12 +472,9 @@ def test_card_of_a_tagger_has_types_and_labels(tmp_path):
         results=tagging_measurements(scores, "test"),
         reports=tagging_reports(scores, "test"),
     ).text
-    assert (
-        "### Entities of the test data\n\n|  | precision" in text and "| PER | 1.0000 | 1.0000 | 1.0000 | 1 |" in text
-    )
-    assert (
-        "### Tokens of the test data\n\n|  | precision" in text and "| B-PER | 1.0000 | 1.0000 | 1.0000 | 1 |" in text
-    )
+    for name, row in (("Entities", "PER"), ("Tokens", "B-PER")):
+        assert f"### {name} of the test data\n\n|  | precision" in text
+        assert f"| {row} | 1.0000 | 1.0000 | 1.0000 | 1 |" in text
     assert "| Accuracy | test | 0.7500 |" in text and "\naccuracy: 0.7500\n" in text
     assert list(tagging_reports(tagging_scores([["NOUN"]], [["VERB"]]), "test")) == ["Tokens of the test data"]
 
