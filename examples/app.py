@@ -3,7 +3,7 @@
 A demo in the browser: a tagger, a language model whose state is carried from click to click, and the gates of both.
 
     python examples/app.py                                        # what `make train` wrote; `make demo` trains first
-    python examples/app.py --tagger runs/conll2003 --language_model user/name --port 7861
+    python examples/app.py --tagger ./runs/conll2003 --language_model user/name --port 7861
 
 Names are those of folders or of the Hub, whose code will run (`trust_remote_code`). A Hugging Face Space gives no
 arguments: there the variables TAGGER and LANGUAGE_MODEL name the models, see docs/demo.md.

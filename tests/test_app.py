@@ -208,7 +208,7 @@ def test_names_of_models_come_from_the_command_line_or_the_environment(monkeypat
     monkeypatch.delenv("LANGUAGE_MODEL", raising=False)
     monkeypatch.setenv("TAGGER", "user/tagger")
     args = parse("", [])
-    assert (args.tagger, args.language_model, args.port) == ("user/tagger", "runs/python_docs_lm", None)
+    assert (args.tagger, args.language_model, args.port) == ("user/tagger", "./runs/python_docs_lm", None)
     assert parse("", ["--tagger", "mine"]).tagger == "mine"
 
 

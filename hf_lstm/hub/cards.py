@@ -187,7 +187,7 @@ def write_model_card(
             [`~reports.token_report`], each under what it is about: `{"Entities of the test split": report}`.
         task (`str`, *optional*): The task as on the Hub. By default what the head is for.
         name (`str`, *optional*): Name of the model; by default that of the folder.
-        repo_id (`str`, *optional*): Where the snippets load from, `"user/name"`; by default the name of the folder.
+        repo_id (`str`, *optional*): Where the snippets load from, `"user/name"`; by default the folder, `"./name"`.
         language (`str` or `list[str]`, *optional*): ISO 639 codes.
         license (`str`, *optional*): Licence of the weights, as on the Hub: `"apache-2.0"`.
         base_model (`str`, *optional*): Id on the Hub of the model that training began from.
@@ -224,7 +224,7 @@ def write_model_card(
     folder, results = Path(folder), list(results)
     _check_saved(folder, model)
     task = task or _task(model)
-    name, repo_id = name or folder.resolve().name, repo_id or folder.resolve().name
+    name, repo_id = name or folder.resolve().name, repo_id or f"./{folder.resolve().name}"
     header = ModelCardData(
         language=language,
         license=license,
@@ -240,7 +240,7 @@ def write_model_card(
     sections = [
         f"# {name}",
         _summary(folder, model, tokenizer, task, data),
-        usage(model, task, repo_id, example),
+        usage(model, task, repo_id, example, (folder / "tokenizer_config.json").is_file()),
         files_and_code(folder),
         _data(data),
         _training(model, base_model, training_args, procedure, command, seconds, device),
