@@ -99,6 +99,22 @@ def test_outputs_and_gradients_are_those_of_the_changed_weights(family, fields, 
         assert not any("lora" not in name and grad is not None for name, grad in grads.items())
 
 
+@pytest.mark.parametrize("checkpointing", [{"use_reentrant": False}, {"use_reentrant": True}], ids=str)
+@each_family
+def test_checkpointing_hands_on_the_gradient_of_a_state(family, checkpointing):
+    model, ids, gradients = adapt(family.build("ForCausalLM")).train(), random_ids(), []
+    for enabled in (False, True):
+        if enabled:
+            model.base_model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing)
+        model.zero_grad()
+        state = model(input_ids=ids[:, :3], use_cache=True).cache
+        state = model(input_ids=ids[:, 3:], cache=state, use_cache=True).cache
+        sum(s.square().sum() for layer in state.layers for s in layer.states).backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.requires_grad])
+    assert any(gradient.any() for gradient in gradients[0])
+    assert_close(*gradients)
+
+
 def test_checkpointing_computes_an_adapted_layer_again(monkeypatch):
     calls, kernel = [], LSTM.head("Model").layer_class.kernel
     monkeypatch.setattr(LSTM.head("Model").layer_class, "kernel", lambda *a: (calls.append(1), kernel(*a))[1])
