@@ -677,6 +677,12 @@ def test_prompt_tuning(kind):
     with torch.no_grad():
         embeddings = torch.cat([model.get_prompt(len(ids)), base.get_input_embeddings()(ids)], dim=1)
         assert_close(model(input_ids=ids).logits, base(inputs_embeds=embeddings).logits)
+        mask = torch.tensor(MASKS["left"])
+        whole = torch.cat([torch.ones(3, 3), mask], dim=1).long()  # peft makes it of floating-point numbers
+        expected = base(inputs_embeds=embeddings, attention_mask=whole).logits
+        assert_close(model(input_ids=ids, attention_mask=mask).logits, expected)
+        written = model.generate(input_ids=ids, attention_mask=mask, **options)
+        assert torch.equal(base.generate(inputs_embeds=embeddings, attention_mask=whole, **options), written[:, 7:])
     written = model.generate(input_ids=ids, **options)
     assert torch.equal(model.generate(input_ids=ids, use_cache=False, **options), written)
     assert torch.equal(base.generate(inputs_embeds=embeddings, **options), written[:, 7:])

@@ -149,12 +149,13 @@ def test_what_is_written_is_read_again(tmp_path):
     assert read["tokens"][:] == tokens
     for column, expected in (("gold", gold), ("predicted", predicted)):
         assert [[tag for _, tag in row] for row in sentences(read, column)] == expected
-    write_tagged(path, [["New York"]], [["B-LOC"]], separator="\t")
-    assert sentences(load_tagged(path)["train"]) == [[("New York", "B-LOC")]]
+    for separator in ("\t", None):  # None: a tab, where there are blanks
+        write_tagged(path, [["New York"]], [["B-LOC of X"]], separator=separator)
+        assert sentences(load_tagged(path)["train"]) == [[("New York", "B-LOC of X")]]
 
 
 def test_what_cannot_be_read_again_is_not_written(tmp_path):
-    for token in ("New York", "", "a\nb"):
+    for token in ("New\tYork city", "", "a\nb"):
         with pytest.raises(ValueError, match=r"`tokens` has .* in sentence 1: no field of .* may be empty"):
             write_tagged(tmp_path / "a.txt", [["x"], [token]], [["O"], ["O"]])
     with pytest.raises(ValueError, match=r"`tags` of sentence 0 has \[2, 1\] tags for 2 tokens"):

@@ -246,6 +246,13 @@ class RecurrentGenerationMixin(GenerationMixin):
         if next_sequence_length is not None:
             inputs = inputs[:, -next_sequence_length:]
         if attention_mask is not None:
+            seen = 0 if cache is None else cache.get_seq_length()
+            if attention_mask.shape[1] > max(seen + inputs.shape[1], input_ids.shape[1]):
+                raise ValueError(
+                    f"`attention_mask` covers {attention_mask.shape[1]} tokens, but `input_ids` has "
+                    f"{input_ids.shape[1]}, and the state has seen {seen}. Pass the `cache` of the tokens before, or "
+                    "all tokens."
+                )
             attention_mask = attention_mask[:, -inputs.shape[1] :].to(self.device)
         forward = vars(self).get("forward", type(self).forward)
         inputs = {name: inputs.to(self.device), "attention_mask": attention_mask, cache_argument(forward): cache}
