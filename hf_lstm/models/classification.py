@@ -31,7 +31,7 @@ class RecurrentClassifier(RecurrentHead):
     def _refuse_labels_of_another_head(self, config: RecurrentConfig) -> None:
         """Labels that a file brought along, of tokens for texts, or the other way round."""
         read, head = getattr(config, "_read", {}), getattr(self.options_class, "head", None)
-        if not head or config.id2label != {int(i): name for i, name in read.get("id2label", {}).items()}:
+        if not head or config.id2label != {int(i): name for i, name in (read.get("id2label") or {}).items()}:
             return
         for trained in read.get("architectures") or ():
             if any(end != head and trained.endswith(end) for end in _CLASSIFIERS):

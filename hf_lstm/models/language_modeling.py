@@ -173,9 +173,9 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         raw = rest.pop() if penalised else None
         all_hidden_states = rest.pop() if rest and isinstance(rest[-1], tuple) else None
         cache = rest.pop() if rest else None
-        places = isinstance(logits_to_keep, torch.Tensor)
-        kept = logits_to_keep if places else slice(-logits_to_keep or None, None)
-        if places or logits_to_keep:
+        given = isinstance(logits_to_keep, torch.Tensor)
+        kept = logits_to_keep if given else slice(-logits_to_keep or None, None)
+        if given or logits_to_keep:
             hidden_states = hidden_states[:, kept]
         if not self.has_linear_output:
             refuse_adapter(self.lm_head, "lm_head")
@@ -186,13 +186,9 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         if output_logits or (has_labels and not self._can_fuse_loss()):
             logits = self.lm_head(hidden_states)
         if has_labels:
-            mask = None if attention_mask is None else attention_mask[:, -outputs[0].shape[1] :][:, kept]
-            if (places and shift_labels is None) or (penalised and hidden_states.shape[1] < outputs[0].shape[1]):
-                raise ValueError(
-                    "`logits_to_keep` leaves out positions that `labels` or a penalty of activations may need. Leave "
-                    "it out, or give `shift_labels`: what each of its positions is to predict itself."
-                )
-            shape = hidden_states.shape[:2]
+            shape, length = hidden_states.shape[:2], outputs[0].shape[1]
+            mask = None if attention_mask is None else attention_mask[:, -length:][:, kept]
+            self._check_kept(given and shift_labels is None, penalised and shape[1] < length)
             following, padding = self._following(shape, labels, shift_labels, mask, position_ids)
             loss = self._loss(hidden_states, logits, labels, following, num_items_in_batch)
         if penalised:
@@ -207,6 +203,15 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
     def _can_fuse_loss(self) -> bool:
         """Whether loss and output layer can be computed together: nobody has replaced, wrapped or sharded either."""
         return can_fuse(self.lm_head) and not hasattr(self, "_loss_function")
+
+    @staticmethod
+    def _check_kept(without_next: bool, without_neighbours: bool) -> None:
+        """Refuse positions with logits whose loss needs others."""
+        if without_next or without_neighbours:
+            raise ValueError(
+                "`logits_to_keep` leaves out positions that `labels` or a penalty of activations may need. Leave it "
+                "out, or give `shift_labels`: what each of its positions is to predict itself."
+            )
 
     def _following(
         self, shape, labels, shift_labels, attention_mask, position_ids
