@@ -2,12 +2,15 @@
 """What a person gets who installs the package: every room, and imports that go one way."""
 
 import ast
+import importlib
+import logging
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import transformers
 from processes import ROOT
 
 import hf_lstm
@@ -57,3 +60,17 @@ def test_a_wheel_has_every_file(tmp_path):
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     expected = {str(file.relative_to(PACKAGE.parent)) for file in PACKAGE.rglob("*.py")}
     assert expected <= names and "hf_lstm/py.typed" in names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["data.text", "evaluation.diagnostics", "models.classification", "training.averaging", "training.card_trainer"],
+)
+def test_warnings_follow_the_verbosity_of_transformers(name):
+    logger, before = importlib.import_module(f"hf_lstm.{name}").logger, transformers.logging.get_verbosity()
+    try:
+        for level in (logging.ERROR, logging.INFO):
+            transformers.logging.set_verbosity(level)
+            assert logger.getEffectiveLevel() == level
+    finally:
+        transformers.logging.set_verbosity(before)
