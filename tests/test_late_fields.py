@@ -95,8 +95,10 @@ def test_a_mask_longer_than_the_prompt_needs_its_state():
     model, ids = LSTM.build("ForCausalLM"), random_ids(1)
     options = {"max_new_tokens": 2, "do_sample": False, "attention_mask": torch.ones(1, 7, dtype=torch.long)}
     for more in ({}, {"cache": None}, {"use_cache": False}, {"num_beams": 2}):
-        with pytest.raises(ValueError, match="`attention_mask` covers 7 tokens, but `input_ids` has 3"):
+        with pytest.raises(ValueError, match="`attention_mask` covers 7 tokens, but the prompt has 3"):
             model.generate(ids[:, 4:], **options, **more)
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        model.generate(inputs_embeds=torch.zeros(1, 0, 6), max_new_tokens=2)
     state = model(ids[:, :4]).cache
     assert torch.equal(
         model.generate(ids[:, 4:], cache=state, **options)[:, 3:], model.generate(ids, **options)[:, 7:]
