@@ -29,6 +29,21 @@ class RecurrentCausalLMOutput(WithCache, CausalLMOutputWithPast):
     """[`~transformers.modeling_outputs.CausalLMOutputWithPast`], whose state is read by either of its names."""
 
 
+def _without_prompts(mask, input_ids, inputs_embeds) -> torch.Tensor | None:
+    """
+    A mask as whole numbers where peft has put one before it, of floating-point ones, for its virtual tokens: before
+    embeddings that begin with theirs, and at each later step of `generate`, whose state has seen them.
+    """
+    inputs = input_ids if inputs_embeds is None else inputs_embeds
+    if mask is None or inputs is None or not mask.is_floating_point() or mask.ndim != 2:
+        return mask
+    if inputs_embeds is None and mask.shape[1] <= inputs.shape[1]:
+        return mask
+    if (mask[:, 0] == 1).all() and ((mask == 0) | (mask == 1)).all():
+        return mask[:, -inputs.shape[1] :].long()
+    return mask
+
+
 class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
     """A backbone and an output layer over the vocabulary, tied to the embedding if the configuration says so."""
 
@@ -157,6 +172,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         shift_labels = kwargs.pop("shift_labels", None)  # Trainer takes a named argument for labels of evaluation
         refuse_unknown(kwargs, position_ids)
         has_labels = labels is not None or shift_labels is not None
+        attention_mask = _without_prompts(attention_mask, input_ids, inputs_embeds)
         penalised = self.training and has_labels and any(self.penalties)
         outputs = self.model(
             input_ids=input_ids,

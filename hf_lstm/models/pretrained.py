@@ -20,7 +20,7 @@ from .configuration_recurrent import RecurrentConfig, RecurrentStackConfig
 from .layers import RecurrentLayer
 from .padding import Padding
 from .saving import SavingMixin
-from .tracing import is_captured, is_exported
+from .tracing import is_exported
 
 
 # Fields that act whenever they are set; `vocab_size` changes with the embedding. Others are read by the constructor.
@@ -157,9 +157,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
         """The padding of the current positions; None if every one is real."""
         if attention_mask is None:
             return None
-        # Peft puts a mask of floating-point ones before ours, for its prompts.
-        floating = attention_mask.is_floating_point() or attention_mask.is_complex()
-        if floating and (is_captured() or is_exported() or not ((attention_mask == 0) | (attention_mask == 1)).all()):
+        if attention_mask.is_floating_point() or attention_mask.is_complex():
             raise ValueError(
                 "`attention_mask` must be boolean or integer, 1 at real tokens and 0 at padding, got "
                 f"{attention_mask.dtype}. Pass `attention_mask.long()` if it holds zeros and ones."
