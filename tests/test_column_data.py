@@ -2,11 +2,12 @@
 """Files with a token a line: odd lines, named columns, CoNLL-U, conversion of schemes, and what is written again."""
 
 import gzip
+import json
 
 import pytest
 from datasets import Dataset, DatasetDict
 
-from hf_lstm.data import convert_tag_column, load_tagged, write_tagged
+from hf_lstm.data import convert_tag_column, load_tagged, load_tagged_splits, write_tagged
 from hf_lstm.data.tag_schemes import convert_tags, is_well_formed
 from hf_lstm.evaluation import entity_report
 
@@ -236,3 +237,11 @@ def test_universal_dependencies_have_their_published_counts(shared_data):
     assert [sum(map(len, split["tokens"][:])) for split in splits.values()] == [25_147, 25_094]
     assert len(splits["dev"].features["upos"].feature.names) == 17
     assert len(set(sum(splits["test"]["xpos"][:], []))) == 48  # noqa: RUF017
+
+
+def test_tags_that_no_column_can_hold(tmp_path):
+    """They are refused before a training, at whose end its predictions could not be written."""
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps({"tokens": ["x"], "tags": [tag]}) + "\n" for tag in ["A B", "C\tD"] * 10))
+    with pytest.raises(ValueError, match=r"`tag_column` holds the tag 'C\\tD'"):
+        load_tagged_splits(path)
