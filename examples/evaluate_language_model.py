@@ -11,6 +11,7 @@ to what it has read, with a neural cache, with dynamic evaluation, and with both
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -105,11 +106,13 @@ def main(command_line: list[str] | None = None) -> None:
         "with both": both,
     }
     print(f"\n{cache}\n{dynamic}\ntogether with {both['neural_cache']}\n\nPerplexity")
-    results = {"perplexity": {}, "options": {}}
+    results = {"perplexity": {}, "nats": {}, "options": {}}
     for name, options in ways.items():
-        results["perplexity"][name] = evaluate_perplexity(model, test, **options).perplexity
+        found = evaluate_perplexity(model, test, **options)
+        results["perplexity"][name], results["nats"][name] = found.perplexity, found.loss
         results["options"][name] = {option: str(value) for option, value in options.items()}
-        print(f"  {name:<24}{results['perplexity'][name]:9.2f}", flush=True)
+        overflow = "" if math.isfinite(found.perplexity) else f"   of {found.loss:.1f} nats a token: it has diverged"
+        print(f"  {name:<24}{found.perplexity:9.2f}{overflow}", flush=True)
     if args.results_file:
         Path(args.results_file).write_text(json.dumps(results, indent=2))
 

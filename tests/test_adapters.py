@@ -99,6 +99,22 @@ def test_outputs_and_gradients_are_those_of_the_changed_weights(family, fields, 
         assert not any("lora" not in name and grad is not None for name, grad in grads.items())
 
 
+@pytest.mark.parametrize("checkpointing", [{"use_reentrant": False}, {"use_reentrant": True}], ids=str)
+@each_family
+def test_checkpointing_hands_on_the_gradient_of_a_state(family, checkpointing):
+    model, ids, gradients = adapt(family.build("ForCausalLM")).train(), random_ids(), []
+    for enabled in (False, True):
+        if enabled:
+            model.base_model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing)
+        model.zero_grad()
+        state = model(input_ids=ids[:, :3], use_cache=True).cache
+        state = model(input_ids=ids[:, 3:], cache=state, use_cache=True).cache
+        sum(s.square().sum() for layer in state.layers for s in layer.states).backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.requires_grad])
+    assert any(gradient.any() for gradient in gradients[0])
+    assert_close(*gradients)
+
+
 def test_checkpointing_computes_an_adapted_layer_again(monkeypatch):
     calls, kernel = [], LSTM.head("Model").layer_class.kernel
     monkeypatch.setattr(LSTM.head("Model").layer_class, "kernel", lambda *a: (calls.append(1), kernel(*a))[1])
@@ -665,6 +681,12 @@ def test_prompt_tuning(kind):
     with torch.no_grad():
         embeddings = torch.cat([model.get_prompt(len(ids)), base.get_input_embeddings()(ids)], dim=1)
         assert_close(model(input_ids=ids).logits, base(inputs_embeds=embeddings).logits)
+        mask = torch.tensor(MASKS["left"])
+        whole = torch.cat([torch.ones(3, 3), mask], dim=1).long()  # peft makes it of floating-point numbers
+        expected = base(inputs_embeds=embeddings, attention_mask=whole).logits
+        assert_close(model(input_ids=ids, attention_mask=mask).logits, expected)
+        written = model.generate(input_ids=ids, attention_mask=mask, **options)
+        assert torch.equal(base.generate(inputs_embeds=embeddings, attention_mask=whole, **options), written[:, 7:])
     written = model.generate(input_ids=ids, **options)
     assert torch.equal(model.generate(input_ids=ids, use_cache=False, **options), written)
     assert torch.equal(base.generate(inputs_embeds=embeddings, **options), written[:, 7:])

@@ -2,7 +2,9 @@
 """What a person gets who installs the package: every room, and imports that go one way."""
 
 import ast
+import importlib
 import importlib.util
+import logging
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import transformers
 from packaging.version import Version
 from processes import ROOT
 
@@ -149,3 +152,17 @@ def test_a_wheel_has_every_file(tmp_path):
     for name in (*expected, "setup.py", "Makefile", "constraints.txt", "examples/app.py", "tests/conftest.py"):
         assert name in files, name
     assert sum(files.values()) < 8_000_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["data.text", "evaluation.diagnostics", "models.classification", "training.averaging", "training.card_trainer"],
+)
+def test_warnings_follow_the_verbosity_of_transformers(name):
+    logger, before = importlib.import_module(f"hf_lstm.{name}").logger, transformers.logging.get_verbosity()
+    try:
+        for level in (logging.ERROR, logging.INFO):
+            transformers.logging.set_verbosity(level)
+            assert logger.getEffectiveLevel() == level
+    finally:
+        transformers.logging.set_verbosity(before)

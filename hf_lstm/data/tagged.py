@@ -135,6 +135,8 @@ def load_tagged_splits(
     if "validation" not in splits:
         splits["train"], splits["validation"] = hold_out(splits["train"], shuffle=False)
     labels = label_names(split["tags"] for split in splits.values())
+    if wrong := [label for label in labels if not label or set(label) & set("\t\n\r")]:  # before a training, not after
+        raise ValueError(f"`tag_column` holds the tag {wrong[0]!r}: none may be empty, or have a tab or a line break.")
     return DatasetDict({name: tagged_dataset(split[:], {"tags": labels}) for name, split in splits.items()})
 
 
@@ -218,7 +220,7 @@ def write_tagged(
     path: str | os.PathLike,
     tokens: Iterable[Sequence[str]],
     *tags: Iterable[Sequence[str]],
-    separator: str = " ",
+    separator: str | None = None,
 ) -> None:
     """
     Write sentences with a token a line and a column a tag. With true tags and then predicted ones conlleval reads it.
@@ -227,13 +229,18 @@ def write_tagged(
         path (`str` or `os.PathLike`): The file to write, in UTF-8.
         tokens (`Iterable[Sequence[str]]`): Tokens of the sentences.
         tags (`Iterable[Sequence[str]]`): Columns of tags of the sentences, in their order.
-        separator (`str`, *optional*, defaults to `" "`): What separates columns; conlleval has the option `-d`.
+        separator (`str`, *optional*): What separates columns; conlleval has the option `-d`. By default a blank, or a
+            tab where a token or a tag has a blank.
 
     Raises:
         `ValueError`: If a sentence has a tag too many or too few, or a token is empty or holds the separator.
     """
+    sentences = list(zip(tokens, *tags, strict=True))
+    if separator is None:
+        fields = (field for sentence in sentences for column in sentence for field in column)
+        separator = "\t" if any(" " in field for field in fields) else " "
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for i, columns in enumerate(zip(tokens, *tags, strict=True)):
+        for i, columns in enumerate(sentences):
             lengths = [len(column) for column in columns]
             if len(set(lengths)) > 1:
                 raise ValueError(

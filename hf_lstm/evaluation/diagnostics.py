@@ -39,7 +39,7 @@ from ..models.text_inputs import TextInputs
 from .plotting import plot_gates, plot_gradient_flow
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 GATES = {"lstm": {"i": 0, "f": 1, "o": 3}, "gru": {"r": 0, "z": 1}}  # which block of rows of the weights they have
 

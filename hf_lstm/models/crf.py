@@ -388,7 +388,7 @@ def _viterbi(chain: _Chain) -> torch.LongTensor:
     if is_exported():
         return _recorded_viterbi(chain)
     # Labels and steps outside need no maxima. Those over the first dimension are fastest.
-    best = chain.scores[1:-1, :, :-1].transpose(1, 2).contiguous()  # (T, K, B)
+    best = chain.scores[1:-1, :, :-1].transpose(1, 2).clone(memory_format=torch.contiguous_format)  # (T, K, B)
     best[:1] += chain.transitions[-1, :-1, None]
     leaving = chain.transitions[:-1, :-1, None]  # (K, K, 1)
     paths = best.new_empty(*leaving.shape[:2], best.shape[2])  # from a label to a label, (K, K, B)

@@ -30,6 +30,7 @@ from .cache import CACHE_NAME, CACHE_NAMES, RecurrentCache, WithCache, check_cac
 
 NO_INPUTS = ("labels", "tokenizer", "assistant_tokenizer")  # `generate` hands them on, the tokenizer of stop strings
 TESTED = (5, 24)  # the newest transformers that the tests have seen, whose bound in pyproject.toml follows it
+PROMPTS = ("inputs_embeds", "input_ids", "inputs")
 NUCLEUS = 2048  # tokens among which top-p looks before it sorts the vocabulary
 
 
@@ -170,14 +171,30 @@ class RecurrentGenerationMixin(GenerationMixin):
 
         Raises:
             `RuntimeError`: Under a transformers newer than any that was tested, if its beam search loses the state.
+            `ValueError`: For an `attention_mask` of tokens that neither the prompt has nor the state has seen.
         """
+        kwargs = rename_cache(kwargs)
+        inputs = next((kwargs[name] for name in PROMPTS if kwargs.get(name) is not None), *args[:1] or [None])
+        self._check_mask(inputs, kwargs.get("attention_mask"), kwargs.get(CACHE_NAME))
         if is_untested() and self._uses_cache(kwargs) and not beams_follow_state(self._own_class()):
             raise RuntimeError(
                 f"Beam search of transformers {transformers.__version__}, which is newer than any that this code was "
                 "tested with, does not carry the state of a recurrent model along: its results would be wrong. "
                 f"Install transformers<{TESTED[0]}.{TESTED[1] + 1}, or pass `use_cache=False`, which is slow."
             )
-        return super().generate(*args, **rename_cache(kwargs))
+        return super().generate(*args, **kwargs)
+
+    @staticmethod
+    def _check_mask(inputs: torch.Tensor | None, mask: torch.Tensor | None, cache: RecurrentCache | None) -> None:
+        """Transformers takes the end of a mask that is too long, and would begin from the zero state."""
+        if inputs is None or mask is None:
+            return
+        seen = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
+        if mask.shape[1] > seen + inputs.shape[1]:
+            raise ValueError(
+                f"`attention_mask` covers {mask.shape[1]} tokens, but the prompt has {inputs.shape[1]}, and the state "
+                f"has seen {seen}. Pass the `cache` of the tokens before, or all tokens from the beginning."
+            )
 
     def _uses_cache(self, kwargs: dict[str, Any]) -> bool:
         config = kwargs.get("generation_config") or self.generation_config
@@ -229,7 +246,7 @@ class RecurrentGenerationMixin(GenerationMixin):
         model to the other, have no meaning here.
         """
         cache = one_cache(cache, past_key_values)
-        if input_ids.shape[1] == 0 and inputs_embeds is None:
+        if (input_ids if inputs_embeds is None else inputs_embeds).shape[1] == 0:
             raise ValueError(
                 "`input_ids` has no tokens: the prompt is empty. Begin with `tokenizer.bos_token_id`, or with "
                 "`eos_token_id` for a model that was trained on texts with an end each."

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils import _pytree as pytree
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -116,6 +117,15 @@ class RecurrentLayer(GradientCheckpointingLayer):
         for name, shape in shapes.items():
             self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape)))
         return [name + suffix for name in shapes]
+
+    @property
+    def _gradient_checkpointing_func(self) -> Callable:
+        """Set by transformers, and called by its base class and by [`run_layer`]."""
+        return partial(_checkpoint, self._checkpoint)
+
+    @_gradient_checkpointing_func.setter
+    def _gradient_checkpointing_func(self, checkpoint: Callable) -> None:
+        self._checkpoint = checkpoint
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -427,6 +437,25 @@ def run_layer(layer: nn.Module, *args) -> tuple[torch.Tensor, State | None, list
     if bare.gradient_checkpointing and bare.training:
         return bare._gradient_checkpointing_func(partial(_run_wrapped, layer, bare), *args)
     return _run_wrapped(layer, bare, *args)
+
+
+def _checkpoint(checkpoint: Callable, run: Callable, *args):
+    """
+    `run(*args)`, computed again in the backward pass. With `use_reentrant=True` torch hands on the gradients of single
+    tensors only, not of a state, which is a tuple; and none at all where no argument needs one.
+    """
+    leaves, structure = pytree.tree_flatten(args)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    if not any(tensor.requires_grad for tensor in tensors):
+        leaves = [leaf.detach().requires_grad_() if leaf is tensors[0] else leaf for leaf in leaves]
+    returned = None
+
+    def run_leaves(*leaves):
+        nonlocal returned
+        found, returned = pytree.tree_flatten(run(*pytree.tree_unflatten(leaves, structure)))
+        return tuple(found)
+
+    return pytree.tree_unflatten(checkpoint(run_leaves, *leaves), returned)
 
 
 def _run_wrapped(layer: nn.Module, bare: RecurrentLayer, *args):

@@ -18,7 +18,7 @@ from ..hub.cards import Measurement, TrainingData, write_model_card
 from ..hub.folders import advised, renew_table, sign, signer
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 _TAGS = ["generated_from_trainer"]
 _KNOWN_METRICS = ("accuracy", "f1", "loss", "mae", "mse", "perplexity", "precision", "recall")  # ids on the Hub
 # What `evaluate` logs beside metrics, behind the prefix of the data.
@@ -58,6 +58,8 @@ class CardTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._card_details: dict[str, Any] = {}
+        if hasattr(self.model, "check_configuration"):
+            self.model.check_configuration()  # else saving would fail, after all the training
         factor = getattr(getattr(self.model, "config", None), "lm_loss_coef", 0)
         if self.is_fsdp_enabled and factor:
             raise ValueError(
