@@ -165,7 +165,8 @@ def test_odd_but_valid_tags():
 
 def test_unknown_tags_and_schemes_are_refused():
     for tag in ("PER", "b-PER", "B_PER", "B-", "X-PER", "", "0", "O-PER"):
-        with pytest.raises(ValueError, match=f"`tags` has '{tag}', which is unknown: write a tag as"):
+        remedy = {"b-PER": "write it as 'B-PER'", "B_PER": "write it as 'B-PER'"}.get(tag, "write a tag as")
+        with pytest.raises(ValueError, match=f"`tags` has '{tag}', which is unknown: {remedy}"):
             read_spans(["O", tag])
     with pytest.raises(ValueError, match="`tags` has 'S-PER', but the letters of `scheme` BIO are B, I"):
         read_spans(["S-PER"], "BIO")

@@ -190,7 +190,7 @@ def test_truncated_files_are_refused(tmp_path, kind):
             read_vectors(path, progress=False)
     path = write(tmp_path, kind, zipped=True, data=data)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r"a truncated gzip file: fetch it again"):
+    with pytest.raises(ValueError, match=r"a damaged gzip file: fetch it again"):
         read_vectors(path, progress=False)
 
 
