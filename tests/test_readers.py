@@ -394,9 +394,10 @@ def test_columns_are_no_labelled_texts(tmp_path):
     path.write_text("".join(f"w{i} NN B-NP O\n" + "\n" * (i % 5 == 4) for i in range(30)))
     with pytest.raises(ValueError, match="has a token a line, 4 columns and blank lines between sentences"):
         load_classified(path)
-    path.write_text("-DOCSTART- O\nEU B-ORG\n")
-    with pytest.raises(ValueError, match="has a token a line"):
-        load_classified(path)
+    for text in ("-DOCSTART- O\nEU B-ORG\n", CONLLU):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="has a token a line"):
+            load_classified(path)
 
 
 def test_words_are_no_labels(tmp_path):
@@ -438,6 +439,8 @@ def test_columns_by_number(tmp_path, token, tag):
 
 
 def push(folder, features, **splits):
+    folder = folder / f"hub{len(list(folder.iterdir()))}"
+    folder.mkdir()
     for name, columns in splits.items():
         Dataset.from_dict(columns, features=features).to_parquet(folder / f"{name}.parquet")
     return str(folder)
@@ -452,7 +455,7 @@ def test_labels_keep_the_order_of_their_class(tmp_path, said):
     assert list(splits) == ["train", "validation"] and splits["train"]["label"][:] == [0, 1]
     assert splits["train"].features["label"].names == names
     assert said[-1].endswith("test, which has no labels: the test data are left out.")
-    splits = load_classified(tmp_path / "train.parquet", tmp_path / "validation.parquet", tmp_path / "test.parquet")
+    splits = load_classified(*(f"{name}/{split}.parquet" for split in ("train", "validation", "test")))
     assert list(splits) == ["train", "validation"] and splits["train"].features["label"].names == names
     assert load_classified(dataset_name=name, label_end=" ")["train"].features["label"].names == [*names[:2], "a"]
 

@@ -13,6 +13,7 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from .columns import CONLLU_COLUMNS
 from .documentation import sorted_docs
 from .files import ROW_FILES, extension, files_by_split, hold_out, read_lines, source_of
 from .labels import check_labels, class_labels
@@ -152,6 +153,7 @@ def _labelled_lines(path: str | os.PathLike, argument: str, separator: str | Non
         if not line.strip():
             blank += 1
             continue
+        conllu = len(line.split("\t")) == len(CONLLU_COLUMNS) and line.split("\t")[0].isdecimal()
         found = FASTTEXT_LABEL.findall(line) if line.startswith("__label__") else []
         if found:
             label, text = " ".join(part.strip() for part in found), FASTTEXT_LABEL.sub("", line)
@@ -167,7 +169,8 @@ def _labelled_lines(path: str | os.PathLike, argument: str, separator: str | Non
         labels.append(label)
         places.append(f"line {number}")
         fields.add(len(line.split()))
-        if line.startswith("-DOCSTART-") or (blank and len(fields) == 1 and len(texts) >= _COLUMN_LINES):
+        columns = blank and len(fields) == 1 and len(texts) >= _COLUMN_LINES
+        if columns or conllu or line.startswith("-DOCSTART-"):
             raise ValueError(
                 f"{source}, which has a token a line, {max(fields)} columns and blank lines between sentences: give a "
                 "file with a label and a text in each line. Columns are read by `load_tagged`, and to train a tagger."
@@ -196,20 +199,18 @@ def _label(
     label: Any, problem_type: str, label_end: str | None, source: str, place: str
 ) -> str | list[str] | float | None:
     """The label of one text, None if it has none."""
-    parts = label if isinstance(label, list) else text_of(label, source, place)
-    if isinstance(parts, str):
-        written = list_of(parts, source, place)
-        parts = parts.split() if written is None else written
+    text = None if isinstance(label, list) else text_of(label, source, place)
+    parts = label if text is None else list_of(text, source, place)
     if problem_type == "multi_label_classification":
+        parts = parts if parts is not None or text is None else text.split()
         if parts is None or None in parts:
             return None
         return list(dict.fromkeys(_counted(text_of(part, source, place), label_end) for part in parts))
-    if isinstance(label, list) or (parts and (label[0] == "[" or label.startswith("__label__")) and len(parts) > 1):
+    if isinstance(parts, list) or (text and text.startswith("__label__") and len(text.split()) > 1):
         raise ValueError(
             f"{source}, {place}: several labels, {str(label)[:60]!r}. Give `problem_type` "
             "'multi_label_classification', or one label a text."
         )
-    text = text_of(label, source, place)
     if text is None or not text.strip():
         return None
     if problem_type != "regression":

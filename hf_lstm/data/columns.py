@@ -41,7 +41,9 @@ def read_columns(
     called = {name: f"`columns` names {column!r}" for name, column in columns.items()}
     if argument != "files":  # `load_tagged_splits`
         called = {name: f"`{name.removesuffix('s')}_column` is {column!r}" for name, column in columns.items()}
-    indices = {name: _column_index(column, column_names, called[name]) for name, column in columns.items()}
+    indices = {
+        name: _column_index(column, column_names, f"{source}: {called[name]}") for name, column in columns.items()
+    }
     sentences = {name: [] for name in columns}
     for rows in _sentences(itertools.chain(start, lines), source, separator, comment):
         rows = [(number, fields) for number, fields in rows if not conllu or fields[0].isdecimal()]
