@@ -403,8 +403,9 @@ def test_columns_are_no_labelled_texts(tmp_path):
 def test_words_are_no_labels(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("".join(f"text {i} of its own\tpos\n" for i in range(120)))
-    with pytest.raises(ValueError, match=r"120 labels, 120 of which occur once, such as .* look like words"):
-        load_classified(path)
+    for files in ([path], [path, path]):
+        with pytest.raises(ValueError, match=r"120 labels, 120 of which occur once, such as .* look like words"):
+            load_classified(*files)
     path.write_text("".join(f"O w{i}\n" for i in range(120)))
     with pytest.raises(
         ValueError, match=r"120 labels, 120 of which occur once.*look like words. Name another `tag_col"

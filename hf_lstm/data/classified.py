@@ -95,7 +95,7 @@ def load_classified(
         splits = {split: Dataset.from_dict(part) for split, part in splits.items()}
     else:
         several = problem_type == "multi_label_classification"
-        lists = (label if several else [label] for part in splits.values() for label in part["label"])
+        lists = (label if several else [label] for label in splits["train"]["label"])
         counts = Counter(name for label in lists for name in label)
         check_labels(counts, rows["train"].source, "Name another `label_column`, or give the `separator`.")
         declared = (part.names.get("label_column", []) for part in rows.values())

@@ -37,7 +37,8 @@ def check_labels(counts: Counter, source: str, remedy: str, refuse: bool = True)
         logger.warning(message)
     elif len(counts) > MOST:
         logger.warning(
-            f"{source}: {len(counts):,} labels, whose pairs, {len(counts) ** 2:,}, a CRF holds in memory. {remedy}"
+            f"{source}: {len(counts):,} labels, and a CRF has a weight for each of their {len(counts) ** 2:,} pairs. "
+            f"{remedy}"
         )
 
 

@@ -87,10 +87,10 @@ def load_tagged(
     }
     names = {}
     for column in columns.keys() - {"tokens"}:
-        counts = Counter(tag for split in splits.values() for tags in split[column] for tag in tags)
-        check_labels(counts, f"`columns` has {column!r}", "Take another column for tags.", refuse=False)
+        counts = [Counter(tag for tags in split[column] for tag in tags) for split in splits.values()]
+        check_labels(counts[0], f"`columns` has {column!r}", "Take another column for tags.", refuse=False)
         say_iob1((tags for split in splits.values() for tags in split[column]), f"`columns` has {column!r}")
-        names[column] = label_names(counts)
+        names[column] = label_names(tag for each in counts for tag in each)
     names = {column: names[column] for column in columns if column != "tokens"}
     return DatasetDict({name: tagged_dataset(split, names) for name, split in splits.items()})
 
@@ -162,9 +162,11 @@ def load_tagged_splits(
         if not splits[split]["tokens"]:
             logger.warning(f"{part.source}, which has no tags: the {split} data are left out.")
             del splits[split]
-    counts = Counter(tag for split in splits.values() for tags in split["tags"] for tag in tags)
-    check_labels(counts, rows["train"].source, "Name another `tag_column`, or give the `separator`.")
-    labels = label_names(counts, [part.names.get("tag_column", []) for part in rows.values()])
+    counts = {split: Counter(tag for tags in part["tags"] for tag in tags) for split, part in splits.items()}
+    check_labels(counts["train"], rows["train"].source, "Name another `tag_column`, or give the `separator`.")
+    labels = label_names(
+        (tag for each in counts.values() for tag in each), [part.names.get("tag_column", []) for part in rows.values()]
+    )
     splits = {split: tagged_dataset(part, {"tags": labels}) for split, part in splits.items()}
     if "validation" not in splits:
         splits["train"], splits["validation"] = hold_out(splits["train"], shuffle=False)
