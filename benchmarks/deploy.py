@@ -112,7 +112,7 @@ def measure(data: Path) -> dict:
     """F1 and time of the model in torch, in ONNX and in int8, on all sentences of the test data."""
     rows = load_tagged({"test": data / "conll2003" / FILES["test"]})["test"]
     names = rows.features["tags"].feature.names
-    words, tags = rows["tokens"][:], [convert_tags([names[i] for i in row], "IOB1", "BIOES") for row in rows["tags"]]
+    words, tags = rows["tokens"][:], [convert_tags([names[i] for i in row], "IOB1", "BIO") for row in rows["tags"]]
     tokenizer = AutoTokenizer.from_pretrained(RUN)
     model = AutoModelForTokenClassification.from_pretrained(RUN).eval()
     path = export_onnx(model, RUN / "onnx" / "model.onnx", tokenizer=tokenizer)
@@ -131,7 +131,7 @@ def measure(data: Path) -> dict:
         predictions, milliseconds = timed(tagger, inputs)
         found = [[model.config.id2label[i] for i in row[0]] for row in predictions]
         first = first or found
-        scores = tagging_scores(tags, found, scheme="BIOES")
+        scores = tagging_scores(tags, found, scheme="BIO")
         results[name] = {
             "F1": scores["overall_f1"],
             "accuracy": scores["overall_accuracy"],

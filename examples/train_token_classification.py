@@ -58,14 +58,13 @@ def main(command_line: list[str] | None = None) -> None:
     data_args, args, training_args = parser.parse_args_into_dataclasses(command_line)
     set_seed(training_args.seed)
 
-    # 1. Data: tagged sentences; tags of entities in the scheme to train in, other tags as they are.
+    # 1. Data: tagged sentences; tags of entities in BIO, other tags as they are.
     with training_args.main_process_first(desc="reading"):
         splits = load_tagged_splits(**vars(data_args))
     tags = {split: tag_strings(rows) for split, rows in splits.items()}
     scheme = infer_scheme(row for rows in tags.values() for row in rows)
-    sentences = convert_tag_column(splits, "tags", args.tag_scheme, scheme) if scheme else splits
+    sentences = convert_tag_column(splits, "tags", "BIO", scheme) if scheme else splits
     label_names = sentences["train"].features["tags"].feature.names
-    trained_in = args.tag_scheme if scheme else None
 
     # 2. Tokenizer, and the ids of words, characters and shapes; it knows all words of pretrained vectors.
     words = [*sentences["train"]["tokens"], *[args.known_words()] * args.min_frequency]
@@ -78,7 +77,7 @@ def main(command_line: list[str] | None = None) -> None:
     # 3. Model: a network of random weights, on pretrained word vectors and language models if there are any.
     vectors = args.matched_vectors(tokenizer.get_vocab())
     contexts = [AutoModelForCausalLM.from_pretrained(folder) for folder in args.context_models]
-    config = AutoConfig.for_model(**args.fields(tokenizer, label_names, trained_in, vectors, contexts))
+    config = AutoConfig.for_model(**args.fields(tokenizer, label_names, bool(scheme), vectors, contexts))
     model = AutoModelForTokenClassification.from_config(config)
     if vectors:
         model.get_input_embeddings().weight.data.copy_(vectors.matrix)
@@ -100,7 +99,7 @@ def main(command_line: list[str] | None = None) -> None:
         train_dataset=inputs["train"],
         eval_dataset=inputs["validation"],
         processing_class=tokenizer,
-        compute_metrics=make_compute_metrics(label_names, trained_in),
+        compute_metrics=make_compute_metrics(label_names, scheme and "BIO"),
         callbacks=[EarlyStoppingCallback(args.patience), *[WeightAveraging(args.average)] * bool(args.average)],
     )
     trainer.train(training_args.resume_from_checkpoint)  # a folder, or "last": the last one in `output_dir`
@@ -113,11 +112,11 @@ def main(command_line: list[str] | None = None) -> None:
     model = AutoModelForTokenClassification.from_pretrained(training_args.output_dir).to(training_args.device)
     split = "test" if "test" in splits else "validation"
     best, most_probable = predict_tags(model, inputs[split], trainer.data_collator, max_tokens=4 * args.max_tokens)
-    scores = tagging_scores(tag_strings(sentences[split]), best, scheme=trained_in)
+    scores = tagging_scores(tag_strings(sentences[split]), best, scheme=scheme and "BIO")
     pairs = [pair for rows in zip(best, most_probable, strict=True) for pair in zip(*rows, strict=True)]
     scores["not_most_probable"] = sum(a != b for a, b in pairs) / len(pairs)
     trainer.save_metrics(split, scores | trainer.figures | {"best_score": trainer.state.best_metric})
-    written = [convert_tags(row, args.tag_scheme, scheme) for row in best] if scheme else best
+    written = [convert_tags(row, "BIO", scheme) for row in best] if scheme else best
     write_tagged(f"{training_args.output_dir}/predictions.txt", splits[split]["tokens"], tags[split], written)
 
     print(f"\nScores of {len(pairs):,} tokens of the {split} data\n\n{format_scores(scores)}")

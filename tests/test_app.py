@@ -24,8 +24,11 @@ LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 def tagger(kind="word", labels=LABELS, **fields):
     """Random weights that make up their mind."""
-    options = {"split_punctuation": False, "characters": True} if kind == "word" else {"vocab_size": 300}
-    tokenizer = LSTMTokenizer.train_from_iterator(TEXT, kind, show_progress=False, **options)
+    options = {"vocab_size": 300, "add_prefix_space": True}
+    if kind == "word":
+        options = {"is_split_into_words": True, "characters": True}
+    sentences = [text.split() for text in TEXT]
+    tokenizer = LSTMTokenizer.train_from_iterator(sentences, kind, show_progress=False, **options)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     size = {"char_vocab_size": tokenizer.char_vocab_size} if kind == "word" else {}
     model = LSTM.build("ForTokenClassification", vocab_size=len(tokenizer), **names, **size, **fields)

@@ -285,7 +285,11 @@ def test_torch_export(family, head, fields):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fields", [CRF | WORDS, {"use_crf": True}], ids=["tags", "unconstrained"])
+@pytest.mark.parametrize(
+    "fields",
+    [CRF | WORDS, {"use_crf": True}, CRF | {"tag_scheme": "BIOES"}],
+    ids=["tags", "unconstrained", "decoded in BIOES"],
+)
 def test_torch_export_of_a_crf(fields):
     """Best path, posteriors and loss, as loops in the graph."""
     model = RNN.build("ForTokenClassification", **fields, num_hidden_layers=1, bidirectional=False)

@@ -22,6 +22,7 @@ from ..models.modeling_recurrent import RecurrentModel
 from ..models.output_layers import ClusteredOutput, MixtureOfSoftmaxes
 from ..models.pretrained import RecurrentPreTrainedModel
 from ..models.stack import RecurrentStack
+from ..models.tag_folding import TagFolding
 from ..models.text_inputs import CharacterEncoder
 
 
@@ -345,8 +346,11 @@ class ConditionalRandomField:
         last = g.Expand(self.num_labels, g.Concat(g.Unsqueeze(self.packing.batch_size, [0]), [1], axis=0))
         return g.Squeeze(g.scan(backwards, last, origins, INT64, reverse=True), [2])
 
-    def posterior_logits(self, path: str) -> str:
-        """Logarithms of the posteriors, (T, B, K), raised where `path` has not the most probable label."""
+    def posterior_logits(self, path: str, folding: TagFolding | None) -> tuple[str, str]:
+        """
+        `path` in the labels of the user, and logarithms of their posteriors, (T, B, K), raised where `path` has not
+        the most probable label.
+        """
         g = self.g
         both = np.stack([self.transitions, self.transitions.T])[:, None]
 
@@ -359,14 +363,24 @@ class ConditionalRandomField:
         left, right = (g.Gather(arriving, i, axis=1) for i in (0, 1))
         through = g.Add(g.Add(left, self._reversed(right)), self.scores)
         posterior = g.LogSoftmax(g.Slice(through, [0], [self.num_labels], [2]), axis=-1)
+        if folding is not None:
+            path = g.Gather(np.array([*folding.outer, -100]), path)
+            posterior = folded(g, posterior, folding, np.float64)
         logits = g.Cast(g.Max(posterior, np.float64(LOG_ZERO)), to=FLOAT)
-        path = g.Unsqueeze(path, [2])
+        label = g.Unsqueeze(path, [2])
         highest = g.ReduceMax(logits, axes=[2])
-        raised = g.Where(g.Equal(g.ArgMax(logits, axis=2), path), highest, g.Add(highest, 1e-6))
-        return g.Where(g.Equal(np.arange(self.num_labels), path), raised, logits)
+        raised = g.Where(g.Equal(g.ArgMax(logits, axis=2), label), highest, g.Add(highest, 1e-6))
+        number = self.num_labels if folding is None else len(folding.members)
+        return path, g.Where(g.Equal(np.arange(number), label), raised, logits)
 
     def _reversed(self, values: str) -> str:
         return self.g.Slice(values, [-1], [np.iinfo(np.int64).min], [0], [-1])
+
+
+def folded(g: Graph, logits: str, folding: TagFolding, dtype: type = np.float32) -> str:
+    """Logarithms of probabilities, of the labels of a decoder -> of those of the user: (T, B, M) -> (T, B, K)."""
+    padded = g.Pad(logits, [0] * 5 + [1], dtype(FORBIDDEN))
+    return g.ReduceLogSumExp(g.Gather(padded, folding.members, axis=2), axes=[3], keepdims=0)
 
 
 def pooled(g: Graph, pooler: nn.Module, hidden: str, packing: Packing) -> str:
@@ -418,11 +432,17 @@ class ModelGraph(Graph):
         """A [`SequencePooler`]: (T, B, D * P), zero at padding -> (B, .)."""
         return pooled(self, pooler, hidden_states, packing)
 
-    def decoded(self, scores: str, crf: LinearChainCRF, packing: Packing) -> tuple[str, str]:
-        """The best path (B, T), -100 at padding, and logarithms of posteriors (B, T, K), of scores (T, B, K)."""
+    def folded(self, logits: str, folding: TagFolding) -> str:
+        """Logarithms of probabilities of a decoder's labels -> of those of the user: (T, B, M) -> (T, B, K)."""
+        return folded(self, logits, folding)
+
+    def decoded(
+        self, scores: str, crf: LinearChainCRF, packing: Packing, folding: TagFolding | None
+    ) -> tuple[str, str]:
+        """The best path (B, T), -100 at padding, and logarithms of posteriors (B, T, K), of scores (T, B, M)."""
         field = ConditionalRandomField(self, crf, scores, packing)
-        path = field.best_path()
-        logits = packing.unpack(field.posterior_logits(path))
+        path, logits = field.posterior_logits(field.best_path(), folding)
+        logits = packing.unpack(logits)
         logits = self.Where(self.Unsqueeze(packing.mask, [2]), logits, 0.0)
         return self.Where(packing.mask, packing.unpack(path), -100), logits
 

@@ -330,8 +330,9 @@ class TokenClassificationOptions(RecurrentStackConfig):
 
     Args:
         use_crf (`bool`, defaults to `False`): Put a linear-chain CRF over the labels of a token classifier.
-        tag_scheme (`str`, defaults to `"auto"`): The scheme of the label names, whose rules the CRF keeps when it
-            decodes: see [`LinearChainCRF`].
+        tag_scheme (`str`, defaults to `"auto"`): The scheme in which the model decodes, and whose rules the CRF keeps:
+            see [`LinearChainCRF`]. With labels named in BIO, `"BIOES"`, `"BILOU"` and `"BMES"` are private to the
+            model: it takes and gives BIO, see [`TagFolding`].
         lm_loss_coef (`float`, defaults to 0.0): What a token classifier of one layer adds to its training loss: this
             factor, gamma, times the loss of predicting from the output of each direction the token that it reads next
             (Rei 2017, section 4, with the input embedding as output embedding). More is learnt from little data; an

@@ -47,7 +47,7 @@ LETTERS = {
 OTHER_NAMES = {"IOB": "IOB1", "IOB2": "BIO", "IOBES": "BIOES", "BIOLU": "BILOU", "BMESO": "BMES"}
 
 
-def _scheme_of(labels: Sequence[str], scheme: str) -> str:
+def scheme_of(labels: Sequence[str], scheme: str) -> str:
     """The name of the scheme in `LETTERS`, or "NONE"."""
     scheme = OTHER_NAMES.get(scheme.upper(), scheme.upper())
     if scheme in LETTERS or scheme == "NONE":
@@ -71,7 +71,7 @@ class _Tagging(NamedTuple):
 
 
 def _read_tagging(labels: Sequence[str], scheme: str) -> _Tagging:
-    scheme = _scheme_of(labels, scheme)
+    scheme = scheme_of(labels, scheme)
     prefixes, _, types = zip(*(label.partition("-") for label in labels), strict=True)
     letters = LETTERS[scheme]._asdict() if scheme in LETTERS else {}
 
@@ -128,7 +128,7 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
     return torch.from_numpy(_read_tagging(labels, scheme).allowed)
 
 
-class _Packing:
+class Packing:
     """
     The real tokens of each row, in their order, and nothing else: T + 2 steps, time first. Step 0 is outside of the
     sentence, tokens stand at 1 to T, T being their number in the longest row, and shorter rows stay outside from their
@@ -271,13 +271,13 @@ class _Messages(NamedTuple):
 class _Chain(NamedTuple):
     """A batch of packed sentences, ready for the recursions; label K is the outside of a sentence."""
 
-    packing: _Packing
+    packing: Packing
     scores: torch.Tensor  # (T + 2, B, K + 1)
     transitions: torch.Tensor  # (K + 1, K + 1)
     constrained: bool  # whether some transitions are minus infinity
 
     @classmethod
-    def of(cls, packing: _Packing, scores: torch.Tensor, parameters, forbidden: torch.Tensor | None = None):
+    def of(cls, packing: Packing, scores: torch.Tensor, parameters, forbidden: torch.Tensor | None = None):
         """From scores (B, T given, K), the parameters of a [`LinearChainCRF`] and a mask (K + 1, K + 1)."""
         scores = F.pad(scores.flatten(0, 1), (0, 1, 0, 1), value=-torch.inf)
         scores[-1, -1] = 0
@@ -371,7 +371,7 @@ class _ScaledLoss(torch.autograd.Function):
         return scores, expected[:-1, :-1], expected[-1, :-1], expected[:-1, -1], None, None, None
 
 
-def _loss(packing: _Packing, scores: torch.Tensor, parameters, labels: torch.LongTensor | None = None) -> torch.Tensor:
+def _loss(packing: Packing, scores: torch.Tensor, parameters, labels: torch.LongTensor | None = None) -> torch.Tensor:
     """log Z in nats, (B,), of scores (B, T given, K); less the scores of `labels`, (T + 2, B), if there are any."""
     with torch.no_grad():
         chain, lost = _Chain.of(packing, scores, parameters).levelled()
@@ -471,11 +471,15 @@ class LinearChainCRF(nn.Module):
                 "a number of at least 1, and as many names or none."
             )
         self.num_labels = num_labels
-        self._tagging = _read_tagging([str(i) for i in range(num_labels)] if labels is None else labels, scheme)
+        self.name_labels([str(i) for i in range(num_labels)] if labels is None else labels, scheme)
         self.transitions = nn.Parameter(torch.empty(num_labels, num_labels))
         self.start_transitions = nn.Parameter(torch.empty(num_labels))
         self.end_transitions = nn.Parameter(torch.empty(num_labels))
         self.init_weights()
+
+    def name_labels(self, labels: Sequence[str], scheme: str = "auto") -> None:
+        """Give the labels other names, and with these other rules: as at construction."""
+        self._tagging = _read_tagging(labels, scheme)
 
     def init_weights(self) -> None:
         """Small random scores; parameters already loaded are kept. For the `_init_weights` of a model."""
@@ -519,6 +523,16 @@ class LinearChainCRF(nn.Module):
         excluded = ~allowed.bool() & allowed.bool().any(-1, keepdim=True)
         permitted = scores.masked_fill(excluded, -torch.inf)
         return _loss(packing, scores, parameters) - _loss(packing, permitted, parameters)
+
+    @torch.no_grad()
+    def forbidden(self, labels: torch.LongTensor, mask: torch.Tensor) -> tuple[int, int]:
+        """Number of transitions in `labels`, (B, T), that decoding forbids, and of all tokens that begin an entity."""
+        packing = Packing(mask.bool())
+        labels = packing.pack_labels(labels, self.num_labels)  # (T + 2, B)
+        pairs = labels[:-1].cpu(), labels[1:].cpu()
+        tagged = F.pad(torch.tensor([kind is not None for kind in self._tagging.types]), (0, 1))
+        begins = tagged[pairs[1]] & ~self._joined(pairs[0].device)[pairs]
+        return int((~torch.from_numpy(self._tagging.allowed))[pairs].sum()), int(begins.sum())
 
     @torch.no_grad()
     def decode(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> tuple[torch.LongTensor, torch.Tensor]:
@@ -578,16 +592,19 @@ class LinearChainCRF(nn.Module):
         return chain.packing.unpack(posterior)[..., :-1].to(self._dtype(scores))
 
     @torch.no_grad()
-    def posterior_logits(self, scores: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def posterior_logits(self, scores: torch.Tensor, mask: torch.Tensor | None = None, folding=None) -> torch.Tensor:
         """
         Logarithms of the marginals, `(B, T, K)`, for code that takes the argmax or the softmax of logits. Their argmax
         is the best sequence: a label of it that is not the most probable of its token is put 1e-6 above that, and only
-        there the softmax is not the posterior. At least -10,000, whose softmax is 0; and 0 where `mask` is 0.
+        there the softmax is not the posterior. At least -10,000, whose softmax is 0; and 0 where `mask` is 0. With a
+        [`TagFolding`] of K' labels of the user they are of those, `(B, T, K')`.
         """
         chain = self._legal_chain(scores, mask)
-        through = chain.levelled()[0].messages().through[..., :-1]
-        logits = through.log_softmax(-1).clamp(min=LOG_ZERO).to(self._dtype(scores))
-        path = (_viterbi(chain)[:-1] % self.num_labels)[..., None]
+        logits = chain.levelled()[0].messages().through[..., :-1].log_softmax(-1)
+        path = _viterbi(chain)[:-1] % self.num_labels
+        if folding is not None:
+            logits, path = folding.log_add(logits), folding.fold(path)
+        logits, path = logits.clamp(min=LOG_ZERO).to(self._dtype(scores)), path[..., None]
         highest, most_probable = logits.max(-1, keepdim=True)
         logits = logits.scatter(2, path, torch.where(most_probable == path, highest, highest + 1e-6))
         return chain.packing.unpack(logits, 0)
@@ -648,7 +665,7 @@ class LinearChainCRF(nn.Module):
 
     def _packed(
         self, scores: torch.Tensor, mask: torch.Tensor | None, labels: torch.LongTensor | None, dtype: torch.dtype
-    ) -> tuple[_Packing, torch.Tensor, list[torch.Tensor]]:
+    ) -> tuple[Packing, torch.Tensor, list[torch.Tensor]]:
         """What every method begins with: the packing, scores within bounds, and the parameters."""
         if scores.dim() != 3 or scores.shape[2] != self.num_labels:
             raise ValueError(f"`scores` has shape {tuple(scores.shape)}, expected (B, T, {self.num_labels}).")
@@ -672,7 +689,7 @@ class LinearChainCRF(nn.Module):
         if is_exported() or not _is_within(scores, -SCORE_LIMIT, SCORE_LIMIT):
             scores = scores.clamp(-SCORE_LIMIT, SCORE_LIMIT)
         parameters = (self.transitions, self.start_transitions, self.end_transitions)
-        return _Packing(keep), scores, [parameter.to(dtype) for parameter in parameters]
+        return Packing(keep), scores, [parameter.to(dtype) for parameter in parameters]
 
     def _legal_chain(self, scores, mask=None, labels=None) -> _Chain:
         """For prediction, in fp64 where there is one: hardly any scores then need logarithms ([`_scaling_period`])."""

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
 The head that gives a label to each token, with or without a conditional random field. Dimensions as in
-`modeling_recurrent.py`; K labels.
+`modeling_recurrent.py`; K labels, M of the decoder (`tag_folding.py`).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_outputs import ModelOutput
-from transformers.utils import can_return_tuple
+from transformers.utils import can_return_tuple, logging
 
 from .classification import RecurrentClassifier
 from .configuration_recurrent import RecurrentConfig, TokenClassificationOptions
@@ -19,8 +19,12 @@ from .crf import LinearChainCRF
 from .losses import linear_cross_entropy
 from .padding import Padding, next_labels
 from .pretrained import refuse_unknown
+from .tag_folding import folding_of
 from .text_inputs import TextInputs, takes_text
 from .tracing import is_exported
+
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 
 @dataclass
@@ -78,6 +82,10 @@ class RecurrentForTokenClassification(RecurrentClassifier):
     """
     A backbone, a linear layer over the labels, and with `config.use_crf` a linear-chain CRF over their sequence (Huang
     et al. 2015; Lample et al. 2016). Reads in both directions unless the configuration says otherwise.
+
+    With labels in BIO and a `tag_scheme` that marks the ends of entities too, such as "BIOES", it decodes in that one:
+    see [`TagFolding`]. What goes in and what comes out is BIO. The names of the labels are those that the
+    configuration has when they are needed, so they may be given after construction, as `run_ner.py` does.
     """
 
     _auto_class = "AutoModelForTokenClassification"
@@ -91,10 +99,13 @@ class RecurrentForTokenClassification(RecurrentClassifier):
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
         config = self.config
-        self.classifier = nn.Linear(config.output_size, config.num_labels)
-        self.crf = None
+        self.folding, self.crf = folding_of(label_names(config), config.tag_scheme), None
+        number = len(self.folding.names) if self.folding else config.num_labels
+        self.classifier = nn.Linear(config.output_size, number)
         if config.use_crf:
-            self.crf = LinearChainCRF(config.num_labels, label_names(config), config.tag_scheme)
+            self.crf = LinearChainCRF(number)
+        self._named = None
+        self._read_names()
         self.neighbours = NeighbourPrediction(config) if config.lm_loss_coef else None
         self.post_init()
 
@@ -137,8 +148,9 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             `ValueError`: For labels of another shape or range, and for a CRF in training mode without labels.
         """
         refuse_unknown(kwargs)
+        self._read_names()
         features, hidden_states, real = self._encode(text, output_hidden_states)
-        scores = self.classifier(features)
+        scores = self.classifier(features)  # (B, T, M)
         self._warn_if_head_is_frozen(scores)
         if labels is not None:
             self._check_labels(labels, scores.shape)
@@ -146,6 +158,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             real = real & (tag_mask != 0)
         if labels is not None:
             real = real & (labels != -100)
+        labels, allowed_tags, logits = self._for_decoder(labels, allowed_tags, scores, real)
         if self.crf is None:
             self._refuse_without_crf(
                 allowed_tags=allowed_tags is not None,
@@ -158,7 +171,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 loss = F.cross_entropy(scores.flatten(0, 1).float(), targets, ignore_index=-100, reduction="sum")
                 loss = loss + self._neighbour_loss(features, text)
             return TokenClassifierOutput(
-                loss=self._mean(loss, real, num_items_in_batch), logits=scores, hidden_states=hidden_states
+                loss=self._mean(loss, real, num_items_in_batch), logits=logits, hidden_states=hidden_states
             )
         if output_entity_probabilities and is_exported():
             raise ValueError(
@@ -166,6 +179,8 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 "depends on values. Leave it out, and take the posteriors of the tokens: `output_marginals=True`."
             )
         loss = None
+        if labels is not None and self.training:
+            self._warn_of_forbidden(labels, real)
         if labels is not None or allowed_tags is not None:
             loss = self.crf(scores, labels, real, allowed_tags).sum()
             loss = loss + self._neighbour_loss(features, text)
@@ -176,16 +191,65 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 "to 0."
             )
         outputs = TokenClassifierOutput(
-            loss=self._mean(loss, real, num_items_in_batch), logits=scores, hidden_states=hidden_states
+            loss=self._mean(loss, real, num_items_in_batch), logits=logits, hidden_states=hidden_states
         )
         if output_marginals:
             outputs.marginals = self.crf.marginals(scores, real)
+            if self.folding is not None:
+                outputs.marginals = self.folding.add(outputs.marginals)
         if not self.training:
-            outputs.logits = self.crf.posterior_logits(scores, real)
+            outputs.logits = self.crf.posterior_logits(scores, real, self.folding)
             outputs.predictions = outputs.logits.argmax(-1).masked_fill(~real, -100)
             if output_entity_probabilities:
-                outputs.entity_probabilities = self.crf.entity_probabilities(scores, outputs.predictions, real)
+                path = outputs.predictions if self.folding is None else self.crf.decode(scores, real)[0]
+                outputs.entity_probabilities = self.crf.entity_probabilities(scores, path, real)
         return outputs
+
+    def _for_decoder(self, labels, allowed_tags, scores, real):
+        """Labels and sets of them as the decoder has them; and its scores, (B, T, M), as the user has them."""
+        if self.folding is None:
+            return labels, allowed_tags, scores
+        labels = None if labels is None else self.folding.expand(labels, real)
+        if allowed_tags is not None:
+            expected = (*scores.shape[:2], self.num_labels)
+            if allowed_tags.shape != expected:
+                raise ValueError(f"`allowed_tags` has shape {tuple(allowed_tags.shape)}, expected {expected}.")
+            allowed_tags = self.folding.permitted(allowed_tags)
+        return labels, allowed_tags, self.folding.log_add(scores)
+
+    def _read_names(self) -> None:
+        """Take the names of the labels from the configuration, if they are not those of the last time."""
+        named = label_names(self.config), self.config.tag_scheme
+        if named == self._named:
+            return
+        folding = folding_of(*named)
+        names, number = named[0] if folding is None else folding.names, self.classifier.out_features
+        if len(names) != number:
+            raise ValueError(
+                f"`id2label` names {named[0][:6]} and so on, for which `tag_scheme={named[1]!r}` needs {len(names)} "
+                f"labels of the decoder, but the model was built with {number}. Name the labels before it is built."
+            )
+        if self.crf is not None:
+            self.crf.name_labels(names, named[1])
+        self.folding, self._named, self._steps_to_watch = folding, named, 10
+
+    def _warn_of_forbidden(self, labels: torch.LongTensor, real: torch.BoolTensor) -> None:
+        """Say it, in the first steps of training, where many labels break the rules by which the CRF will decode."""
+        if self._steps_to_watch and not torch.compiler.is_compiling():
+            self._steps_to_watch -= 1
+            forbidden, entities = self.crf.forbidden(labels, real)
+            if forbidden > 0.05 * entities:
+                self._steps_to_watch = 0
+                logger.warning(
+                    f"`labels` have {forbidden} transitions that `tag_scheme={self.config.tag_scheme!r}` forbids, in "
+                    f"{entities} entities: the model can never predict them. If the data are in IOB1, where `I-` "
+                    "begins an entity, set `tag_scheme='IOB1'`, or convert them: `hf_lstm.data.convert_tag_column`."
+                )
+
+    def save_pretrained(self, *args: Any, **kwargs: Any):
+        """As in transformers; names of labels that the weights do not fit are refused."""
+        self._read_names()
+        return super().save_pretrained(*args, **kwargs)
 
     def _neighbour_loss(self, features: torch.Tensor, text: TextInputs) -> torch.Tensor | float:
         """The summed loss of [`NeighbourPrediction`] times its factor; 0 outside training."""
@@ -205,7 +269,9 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             raise ValueError(
                 f"`labels` has shape {tuple(labels.shape)}, expected {tuple(shape[:2])}: a label for each token."
             )
-        if self.crf is not None or labels.device.type != "cpu":  # the CRF checks them itself
+        if (
+            self.crf is not None and self.folding is None
+        ) or labels.device.type != "cpu":  # the CRF checks them itself
             return
         wrong = (labels != -100) & ((labels < 0) | (labels >= self.num_labels))
         if wrong.any():
@@ -228,10 +294,12 @@ class RecurrentForTokenClassification(RecurrentClassifier):
         return loss / (real.sum().clamp(min=1) if num_items is None else torch.as_tensor(num_items).to(loss.device))
 
     def onnx_outputs(self, graph, hidden_states, packing):
+        self._read_names()
         scores = graph.linear(hidden_states, self.classifier)
         if self.crf is None:
-            return {"logits": graph.output(packing.unpack(scores), "B", "T", self.num_labels)}
-        predictions, logits = graph.decoded(scores, self.crf, packing)
+            logits = scores if self.folding is None else graph.folded(scores, self.folding)
+            return {"logits": graph.output(packing.unpack(logits), "B", "T", self.num_labels)}
+        predictions, logits = graph.decoded(scores, self.crf, packing, self.folding)
         return {
             "predictions": graph.output(predictions, "B", "T", integers=True),
             "logits": graph.output(logits, "B", "T", self.num_labels),

@@ -9,15 +9,20 @@ this file. `LSTMTokenizer` adds what that class lacks: training in one call, and
 import json
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import TokenizersBackend
+from transformers.utils import logging
 
 from .characters import CONTEXT_NAMES, INPUT_NAMES, CharacterTokenizer, counted, known_characters
 from .saving import SavingMixin
+from .words import word_pattern, words_of
 
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
 
@@ -25,9 +30,13 @@ KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
 OPTION_KINDS = {
     "min_frequency": ("word", "char", "bpe", "wordpiece"),
     "split_punctuation": ("word",),
+    "is_split_into_words": ("word",),
     "keep_newlines": ("word", "wordpiece"),
     "add_prefix_space": ("bpe",),
 }
+
+WHOLE = r"\S(?:[\s\S]*\S)?"  # of a given word: it stays as it is
+_ENCODING = threading.RLock()  # held where the words of a call are cut in another way than text
 
 # What `init_kwargs` hold of tokenizers with inputs beside the ids, but for the table of characters.
 INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
@@ -53,9 +62,9 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
     empty prompt has no ids.
 
     For taggers, `characters=True` and `word_shapes=True` give `char_ids` and `shape_ids` of each token beside its id,
-    see [`CharacterTokenizer`]; their models need `char_vocab_size` and `shape_vocab_size`. Of words given with
-    `is_split_into_words=True`, `kind="word"` with `split_punctuation=False` makes one token each, but two or more of a
-    word with white space inside and none of an empty or blank one: align labels by `word_ids()`, which skips those.
+    see [`CharacterTokenizer`]; their models need `char_vocab_size` and `shape_vocab_size`. Train them on sentences of
+    words, `is_split_into_words=True`: a given word then is one token (an empty or blank one is none: align labels by
+    `word_ids()`, which skips those), and an ordinary text is cut as those words were, punctuation apart.
 
     Training `"unigram"` or `"wordpiece"` twice on the same corpus can give different vocabularies: their trainers in
     the `tokenizers` library walk hash tables. The other kinds are reproducible.
@@ -113,6 +122,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         lowercase: bool = False,
         fold_digits: bool = False,
         split_punctuation: bool | None = None,
+        is_split_into_words: bool | None = None,
         keep_newlines: bool | None = None,
         add_prefix_space: bool | None = None,
         pad_token: str = "<pad>",
@@ -145,7 +155,10 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             fold_digits (`bool`, *optional*, defaults to `False`): Whether to read every decimal digit as `0`.
             split_punctuation (`bool`, *optional*, defaults to `True` for `"word"`):
                 Whether punctuation makes words of its own. With `False` words are what white space separates: the
-                choice for text that is already tokenized (Penn Treebank, WikiText, CoNLL). For `"word"`.
+                choice for text that is already tokenized (Penn Treebank, WikiText). For `"word"`.
+            is_split_into_words (`bool`, *optional*, defaults to `False` for `"word"`):
+                Whether `iterator` gives sentences as lists of words, as those of a tagger are. Given words then stay
+                whole, and how texts are cut is learnt from them: see [`word_pattern`]. For `"word"`.
             keep_newlines (`bool`, *optional*, defaults to `False` for `"word"` and `"wordpiece"`):
                 Whether a newline is a token, as language models of verse, code or lines want it, or white space. The
                 other kinds always keep it.
@@ -183,9 +196,15 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             kind,
             min_frequency=min_frequency,
             split_punctuation=split_punctuation,
+            is_split_into_words=is_split_into_words,
             keep_newlines=keep_newlines,
             add_prefix_space=add_prefix_space,
         )
+        if is_split_into_words and split_punctuation is not None:
+            raise ValueError(
+                f"`split_punctuation` is {split_punctuation!r} with `is_split_into_words=True`, where the words "
+                "themselves tell how a text is cut: leave it out."
+            )
         named = {"pad_token": pad_token, "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         extra = _check_special_tokens(named, extra_special_tokens)
         inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes, context_tokenizer)
@@ -205,6 +224,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             add_bos_token=add_bos_token,
             add_eos_token=add_eos_token,
             add_prefix_space=bool(add_prefix_space),
+            **({"whole_words": True} if is_split_into_words else {}),
             padding_side=cls.padding_side,  # named here, because only what is in `init_kwargs` is saved
             truncation_side=cls.truncation_side,
             **inputs,
@@ -274,7 +294,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             truncation_side=self.truncation_side,
             model_max_length=self.model_max_length,
             chat_template=self.chat_template,
-            **{name: self.init_kwargs[name] for name in INPUT_OPTIONS if name in self.init_kwargs},
+            **{name: self.init_kwargs[name] for name in ("whole_words", *INPUT_OPTIONS) if name in self.init_kwargs},
         )
 
     @classmethod
@@ -297,9 +317,11 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         plain = {token.content for token in tokens if not token.special}  # before the trainer marks them all special
         common = {"vocab_size": vocab_size, "special_tokens": tokens, "show_progress": show_progress}
         trainer = _trainer(kind, min_frequency, unk_token, common)
-        backend = _untrained(kind, unk_token, pipeline.normalizer, pipeline.pre_tokenizer, pipeline.decoder)
+        words = Counter() if init_kwargs.get("whole_words") else None
+        pre_tokenizer = pipeline.pre_tokenizer if words is None else words_of(WHOLE)
+        backend = _untrained(kind, unk_token, pipeline.normalizer, pre_tokenizer, pipeline.decoder)
 
-        texts, characters = _texts(iterator, tokens), Counter()
+        texts, characters = _texts(iterator, tokens, words), Counter()
         if "max_word_length" in init_kwargs:
             texts = counted(texts, characters)
         too_small = f"`vocab_size` is {vocab_size}, too small for the special tokens and the alphabet of the corpus"
@@ -318,7 +340,14 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
 
         if "max_word_length" in init_kwargs:
             init_kwargs["characters"] = known_characters(characters, init_kwargs["char_min_frequency"])
+        if words is not None:
+            normalized = Counter()  # as text is when it is cut
+            for word, n in words.items():
+                normalized[backend.normalizer.normalize_str(word) if backend.normalizer else word] += n
+            backend.pre_tokenizer = words_of(word_pattern(normalized))
         state = json.loads(backend.to_str())
+        if kind == "word":
+            state["model"] = _as_word_piece(state["model"])
         for token in state["added_tokens"]:
             token["special"] = token["content"] not in plain
         return cls(tokenizer_object=Tokenizer.from_str(json.dumps(state)), **init_kwargs)
@@ -338,6 +367,23 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
                 kwargs.setdefault("add_bos_token", "SpecialToken" in template[0])
                 kwargs.setdefault("add_eos_token", "SpecialToken" in template[-1])
         return kwargs
+
+    def _encode_plus(self, text, text_pair=None, **kwargs):
+        if kwargs.get("is_split_into_words") and self.init_kwargs.get("kind") == "bpe" and not self.add_prefix_space:
+            logger.warning_once(
+                "`is_split_into_words=True` with `add_prefix_space=False`: given words get other ids than words in a "
+                "text, before which a space stands. Train the tokenizer with `add_prefix_space=True`."
+            )
+        if not self.init_kwargs.get("whole_words"):
+            return super()._encode_plus(text, text_pair, **kwargs)
+        with _ENCODING:
+            backend, of_text = self.backend_tokenizer, self.backend_tokenizer.pre_tokenizer
+            if kwargs.get("is_split_into_words"):
+                backend.pre_tokenizer = words_of(WHOLE)
+            try:
+                return super()._encode_plus(text, text_pair, **kwargs)
+            finally:
+                backend.pre_tokenizer = of_text
 
     def _save_pretrained(self, *args, **kwargs):
         # Padding and truncation belong to the last call; saved, they would come back as defaults of the loaded one.
@@ -422,7 +468,8 @@ def _context_vocab(tokenizer: TokenizersBackend) -> dict:
 def _normalizer(lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:
     steps = []
     if lowercase:
-        steps.append(normalizers.Lowercase())
+        # The one capital whose small letter is two characters: a token is as long as the word that it stands for.
+        steps += [normalizers.Replace("İ", "I"), normalizers.Lowercase()]
     if fold_digits:
         steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
     return normalizers.Sequence(steps) if steps else None
@@ -437,8 +484,7 @@ def _pre_tokenizer(kind: str, split_punctuation: bool, add_prefix_space: bool) -
         return pre_tokenizers.BertPreTokenizer()
     if kind == "char":
         return pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    # A word is a match; `invert` makes what lies between the matches the thing removed.
-    return pre_tokenizers.Split(Regex(r"\w+|[^\w\s]+" if split_punctuation else r"\S+"), "removed", invert=True)
+    return words_of(r"\w+|[^\w\s]+" if split_punctuation else r"\S+")
 
 
 def _decoder(kind: str) -> decoders.Decoder:
@@ -472,6 +518,15 @@ def _untrained(kind: str, unk_token: str, normalizer, pre_tokenizer, decoder) ->
     return tokenizer
 
 
+def _as_word_piece(model: dict) -> dict:
+    """
+    A model of whole words as a WordPiece that has no pieces, which gives the same ids. Pipelines take only tokenizers
+    with such pieces for ones that know where words end, and would join others to what stands before them.
+    """
+    prefix = {"continuing_subword_prefix": " ", "max_input_chars_per_word": 1_000_000}  # no word begins with a space
+    return {"type": "WordPiece", "unk_token": model["unk_token"], **prefix, "vocab": model["vocab"]}
+
+
 def _trainer(kind: str, min_frequency: int | None, unk_token: str, common: dict) -> trainers.Trainer:
     if kind == "bpe":
         alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -483,8 +538,13 @@ def _trainer(kind: str, min_frequency: int | None, unk_token: str, common: dict)
     return trainers.WordLevelTrainer(min_frequency=min_frequency or 1, **common)
 
 
-def _texts(iterator: Iterable[str] | Iterable[list[str]], tokens: list[AddedToken]) -> Iterator[str]:
-    """The texts of `iterator` cut at `tokens`, as encoding cuts them: counted as words, they would get a second id."""
+def _texts(
+    iterator: Iterable[str] | Iterable[list[str]], tokens: list[AddedToken], words: Counter | None
+) -> Iterator[str]:
+    """
+    The texts of `iterator` cut at `tokens`, as encoding cuts them: counted as words, they would get a second id. With
+    `words` they are given words, which are counted there.
+    """
     if isinstance(iterator, (str, bytes, dict)) or not isinstance(iterator, Iterable):
         raise ValueError(
             f"`iterator` is {iterator!r:.60}: give an iterable of texts such as a list, or paths to "
@@ -493,9 +553,15 @@ def _texts(iterator: Iterable[str] | Iterable[list[str]], tokens: list[AddedToke
     cut = re.compile("|".join(re.escape(token.content) for token in tokens if not token.single_word))
     empty = True
     for item in iterator:
+        if words is not None and not isinstance(item, (list, tuple)):
+            raise ValueError(
+                f"`iterator` holds {item!r:.60}, but with `is_split_into_words=True` sentences are lists of words."
+            )
         for text in item if isinstance(item, (list, tuple)) else [item]:
             if not isinstance(text, str):
                 raise ValueError(f"`iterator` holds {text!r:.60}: give strings or lists of strings.")
+            if words is not None and text.strip():
+                words[text.strip()] += 1
             pieces = cut.split(text)
             empty = empty and not any(piece.strip() for piece in pieces)
             yield from pieces

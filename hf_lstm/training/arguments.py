@@ -216,7 +216,7 @@ class TaggedArguments(_Source):
 class TaggerArguments(_LabellingArguments):
     """The tokenizer and the network."""
 
-    tag_scheme: str = HfArg(default="BIOES", help="Scheme to train tags of entities in; scores and files keep theirs.")
+    tag_scheme: str = HfArg(default="BIOES", help="Scheme of entities inside the model, which takes and gives BIO.")
     data_scheme: str | None = HfArg(
         default=None,
         help="Scheme of the tags in the data: needed for letters alone, as B, M, E, S; 'none': they are classes.",
@@ -274,7 +274,7 @@ class TaggerArguments(_LabellingArguments):
         """The arguments of `LSTMTokenizer.train_from_iterator`: words as they are in the data, with all they show."""
         return {
             "kind": "word",
-            "split_punctuation": False,
+            "is_split_into_words": True,
             "lowercase": True,
             "fold_digits": True,
             "min_frequency": self.min_frequency,
@@ -286,7 +286,7 @@ class TaggerArguments(_LabellingArguments):
         self,
         tokenizer: PreTrainedTokenizerBase,
         label_names: list[str],
-        tag_scheme: str | None,
+        of_entities: bool,
         vectors: MatchedVectors | None = None,
         contexts: Sequence[PreTrainedModel] = (),
     ) -> dict:
@@ -296,13 +296,13 @@ class TaggerArguments(_LabellingArguments):
         Args:
             tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
             label_names (`list[str]`): Names of the K labels, in the order of their ids.
-            tag_scheme (`str`, *optional*): The scheme of the labels, if they are tags of entities.
+            of_entities (`bool`): Whether the labels are tags of entities, in BIO.
             vectors ([`~vectors.MatchedVectors`], *optional*): Pretrained vectors of words.
             contexts (`Sequence[PreTrainedModel]`, *optional*): The language models of `context_models`.
         """
         same = ("char_encoder", "char_dropout", "lm_loss_coef", "recurrent_weight_dropout", "use_crf")
         fields = self._fields(tokenizer, label_names) | {name: getattr(self, name) for name in same}
-        fields["tag_scheme"] = tag_scheme or "none"
+        fields["tag_scheme"] = self.tag_scheme if of_entities else "none"
         fields["context_models"] = [language_model.config.to_dict() for language_model in contexts] or None
         return fields | ({"embedding_size": vectors.matrix.shape[1]} if vectors else {})
 
