@@ -27,7 +27,7 @@ from transformers import (
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, tag_strings, write_tagged
-from hf_lstm.data.tag_schemes import convert_tags, infer_scheme
+from hf_lstm.data.tag_schemes import convert_tags
 from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.evaluation import format_scores, make_compute_metrics, tagging_scores
 from hf_lstm.hub.cards import TrainingData
@@ -62,7 +62,7 @@ def main(command_line: list[str] | None = None) -> None:
     with training_args.main_process_first(desc="reading"):
         splits = load_tagged_splits(**vars(data_args))
     tags = {split: tag_strings(rows) for split, rows in splits.items()}
-    scheme = infer_scheme(row for rows in tags.values() for row in rows)
+    scheme = args.scheme_of(row for rows in tags.values() for row in rows)
     sentences = convert_tag_column(splits, "tags", "BIO", scheme) if scheme else splits
     label_names = sentences["train"].features["tags"].feature.names
 
