@@ -42,6 +42,7 @@ class DataArguments:
     dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
     text_column: str = HfArg(default="text", help="The column that holds the text.")
     sample_by: Literal["line", "paragraph", "document"] = HfArg(default="line", help="A document in a txt file.")
+    encoding: str = HfArg(default="utf-8", help="Encoding of the files.")
     keep_blank: bool = HfArg(default=False, help="Keep documents without text, for their end: lines of WikiText.")
 
 

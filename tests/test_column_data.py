@@ -174,7 +174,7 @@ def test_bad_files_are_refused(tmp_path):
         load_tagged(write(tmp_path / "blank.txt", "\n-DOCSTART- O\n\n"))
     with pytest.raises(ValueError, match=r"`files` has '.*a\.conllu', which holds no sentence"):
         load_tagged(write(tmp_path / "a.conllu", "# text\n1-2\tdu" + "\t_" * 8 + "\n"))
-    with pytest.raises(ValueError, match=r"`columns` names 4, but '.*a\.txt' has 4 columns"):
+    with pytest.raises(ValueError, match=r"`columns` names 4, but `files` has '.*a\.txt', with 4 columns"):
         load_tagged(good, {"tokens": 0, "tags": 4})
     with pytest.raises(ValueError, match="`columns` names 'ner', but no `column_names` are given"):
         load_tagged(good, {"tokens": 0, "tags": "ner"})

@@ -243,6 +243,21 @@ def tagger_line(tmp_path):
     return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
 
+@pytest.mark.parametrize("scheme, labels", [("BMES", {"O", "B", "I"}), ("none", set("BMES")), (None, set("BMES"))])
+def test_tagger_of_letters(tmp_path, tagger_line, scheme, labels):
+    """Words of Chinese, if somebody says so; else four classes, none of which may be lost."""
+    text = "".join(f"{token} {tag}\n" for token, tag in zip("abcdef", "BMESBE", strict=True))
+    (tmp_path / "train.txt").write_text(text)
+    files = [str(tmp_path / "train.txt")] * 2
+    line = [*tagger_line, "--validation_file", files[0], "--test_file", files[1]]
+    load("train_token_classification").main([*line, *(["--data_scheme", scheme] if scheme else [])])
+    results = json.loads((tmp_path / "run" / "test_results.json").read_text())
+    assert ("overall_f1" in results) == (scheme == "BMES")
+    written = (tmp_path / "run" / "predictions.txt").read_text().split("\n")[:6]
+    assert [line.rsplit(" ", 1)[0] for line in written] == text.split("\n")[:6]
+    assert set(AutoModelForTokenClassification.from_pretrained(tmp_path / "run").config.label2id) == labels
+
+
 @pytest.mark.parametrize("family, crf", [("lstm", True), ("gru", True), ("rnn", False)])
 def test_tagger(tmp_path, tagger_line, capsys, family, crf):
     options = ["--model_type", family, "--use_crf", str(crf), "--vectors", str(tmp_path / "glove.txt")]
