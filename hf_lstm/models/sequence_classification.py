@@ -11,7 +11,7 @@ from transformers.utils import can_return_tuple
 from .classification import RecurrentClassifier
 from .configuration_recurrent import RecurrentConfig, SequenceClassificationOptions
 from .pretrained import refuse_unknown
-from .text_inputs import TextInputs, takes_text
+from .text_inputs import TextInputs, reads_nothing, takes_text
 
 
 class SequencePooler(nn.Module):
@@ -78,6 +78,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         self.post_init()
 
     @can_return_tuple
+    @reads_nothing
     @takes_text
     def forward(
         self,
