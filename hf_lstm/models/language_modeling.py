@@ -22,6 +22,7 @@ from .modeling_recurrent import RecurrentModel
 from .output_layers import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 from .padding import Documents, Padding, next_labels
 from .pretrained import RecurrentHead, refuse_unknown
+from .text_inputs import reads_nothing
 
 
 @dataclass
@@ -133,6 +134,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         return old_lm_head
 
     @can_return_tuple
+    @reads_nothing
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,

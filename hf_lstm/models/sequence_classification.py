@@ -13,7 +13,7 @@ from .classification import RecurrentClassifier
 from .configuration_recurrent import RecurrentConfig, SequenceClassificationOptions
 from .losses import check_labels, divisor
 from .pretrained import refuse_unknown
-from .text_inputs import TextInputs, takes_text
+from .text_inputs import TextInputs, reads_nothing, takes_text
 from .tracing import is_captured, is_exported
 
 
@@ -81,6 +81,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         self.post_init()
 
     @can_return_tuple
+    @reads_nothing
     @takes_text
     def forward(
         self,

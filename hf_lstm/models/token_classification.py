@@ -20,7 +20,7 @@ from .losses import check_labels, divisor, linear_cross_entropy
 from .padding import Padding, next_labels
 from .pretrained import refuse_unknown
 from .tag_folding import folding_of
-from .text_inputs import TextInputs, takes_text
+from .text_inputs import TextInputs, reads_nothing, takes_text
 from .tracing import is_exported
 
 
@@ -111,6 +111,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
 
     # Trainer takes every argument with "label" in its name for one that an evaluation must have.
     @can_return_tuple
+    @reads_nothing
     @takes_text
     def forward(
         self,
