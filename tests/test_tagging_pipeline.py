@@ -6,10 +6,12 @@ import gc
 import psutil
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, Features, Sequence, Value
 from families import LSTM
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.data import encode_tagged
 from hf_lstm.data.tag_schemes import read_spans
 
 
@@ -149,6 +151,19 @@ def test_pieces_of_words(kind, tmp_path):
     assert (out.predictions[0] != -100).nonzero().flatten().tolist() == firsts
     mask = (labels != -100).long()
     assert torch.equal(model(**inputs, tag_mask=mask).predictions, out.predictions)
+
+
+def test_every_piece_of_a_word_has_a_label():
+    """As transformers' `run_ner.py` gives them with `--label_all_tokens`."""
+    tokenizer = LSTMTokenizer.train_from_iterator(TEXTS, "char", show_progress=False)
+    features = Features({"tokens": Sequence(Value("string")), "tags": Sequence(ClassLabel(names=LABELS))})
+    words, tags = ["Ada", "L.", "in", "Rome"], ["B-PER", "I-PER", "O", "B-LOC"]
+    data = Dataset.from_dict({"tokens": [words], "tags": [[LABELS.index(tag) for tag in tags]]}, features=features)
+    labels = encode_tagged(data, tokenizer, label_all_tokens=True)[0]["labels"]
+    expected = ["B-PER", "I-PER", "I-PER", "I-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "I-LOC", "I-LOC"]
+    assert [LABELS[label] for label in labels] == expected
+    first = encode_tagged(data, tokenizer)[0]["labels"]
+    assert [LABELS[label] for label in first if label != -100] == tags
 
 
 @pytest.mark.slow

@@ -229,7 +229,9 @@ def convert_tag_column(splits: DatasetDict, column: str, target: str, source: st
     return DatasetDict(converted)
 
 
-def encode_tagged(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_column: str = "tags") -> Dataset:
+def encode_tagged(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_column: str = "tags", label_all_tokens: bool = False
+) -> Dataset:
     """
     The inputs of a tagger and its `labels`: the tag of each word at its first token, and -100 at its others.
 
@@ -238,20 +240,30 @@ def encode_tagged(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_colu
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer.
         tag_column (`str`, *optional*, defaults to `"tags"`): Column of the tags, ids. A warning says where they are in
             IOB1, which a CRF cannot tell from BIO: [`convert_tag_column`] writes them in another scheme.
+        label_all_tokens (`bool`, *optional*, defaults to `False`): Label the other tokens of a word too, as it is
+            itself, with `I-` for `B-`: for tokenizers of pieces of words, whose models a pipeline asks for a label of
+            each piece. Tags of entities have to be in BIO.
 
     Returns:
         `Dataset`: As many rows.
     """
-    if isinstance(getattr(dataset.features[tag_column], "feature", None), ClassLabel):
+    feature = getattr(dataset.features[tag_column], "feature", None)
+    names = feature.names if isinstance(feature, ClassLabel) else []
+    if names:
         say_iob1(tag_strings(dataset, tag_column), f"`tag_column` is {tag_column!r}")
+    number = {name: i for i, name in enumerate(names)}
+    inside = {i: number.get(f"I{name[1:]}", i) for name, i in number.items() if name.partition("-")[0] == "B"}
 
     def encode(rows):
         encoded = tokenizer(rows["tokens"], is_split_into_words=True)
         encoded["labels"] = []
         for i, tags in enumerate(rows[tag_column]):
             words = encoded.word_ids(i)
-            firsts = (word is not None and (t == 0 or words[t - 1] != word) for t, word in enumerate(words))
+            firsts = [word is not None and (t == 0 or words[t - 1] != word) for t, word in enumerate(words)]
             labels = [tags[word] if first else -100 for word, first in zip(words, firsts, strict=True)]
+            if label_all_tokens:
+                rest = [-100 if word is None else inside.get(tags[word], tags[word]) for word in words]
+                labels = [a if first else b for a, b, first in zip(labels, rest, firsts, strict=True)]
             encoded["labels"].append(labels)
         return encoded
 
