@@ -57,6 +57,6 @@ def test_site(site, width):
         addresses = [each.get_attribute("href") for each in found.all()]
         assert any("hf_lstm.models.crf.html" in each for each in addresses), addresses
         found.first.click()
-        page.locator("mark").first.wait_for(state="attached", timeout=30_000)  # the word, in its page
+        page.locator(".md-content mark").first.wait_for(state="attached", timeout=30_000)  # the word, in its page
         assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
         browser.close()
