@@ -38,7 +38,8 @@ CSS = """
 .gradio-container :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 .story { min-height: 11em; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.6; font-size: 1.05em; }
 .story b { color: var(--primary-700); } .dark .story b { color: var(--primary-300); }
-#highlighted .label { text-transform: none; } #highlighted .textfield { overflow-wrap: anywhere; }
+#highlighted .label { text-transform: none; color: black !important; background: rgb(255 255 255 / 0.75) !important; }
+#highlighted .textfield { overflow-wrap: anywhere; }
 .problem { margin: 0; padding: 0.6em 0.9em; border-left: 0.3em solid var(--error-border-color); }
 .problem { background: var(--error-background-fill); color: var(--error-text-color) !important; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5em, 1fr)); gap: 1em 2em; }

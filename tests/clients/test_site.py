@@ -52,9 +52,11 @@ def test_site(site, width):
         if width == 390:
             page.locator(".md-header label[for=__search]").click()
         page.locator("input.md-search__input").press_sequentially("viterbi")
-        found = page.locator(".md-search-result__item").first
-        found.wait_for(timeout=30_000)
-        found.locator("a").first.click()
-        page.wait_for_url("**/*.html*viterbi*", timeout=30_000)
+        found = page.locator(".md-search-result__item a")
+        found.first.wait_for(timeout=30_000)
+        addresses = [each.get_attribute("href") for each in found.all()]
+        assert any("hf_lstm.models.crf.html" in each for each in addresses), addresses
+        found.first.click()
+        page.locator(".md-content mark").first.wait_for(state="attached", timeout=30_000)  # the word, in its page
         assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
         browser.close()
