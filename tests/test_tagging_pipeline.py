@@ -110,7 +110,7 @@ def test_pieces_of_words(kind, tmp_path):
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
 @pytest.mark.parametrize("kind", ["word", "bpe", "unigram", "wordpiece", "char"])
 def test_offsets_give_the_text_as_it_was_typed(kind, strategy):
-    """`word` of the pipeline is what tokens decode to, lowered by this tokenizer; the offsets are of the user's text."""
+    """`word` is what tokens decode to, lowered by this tokenizer; the offsets are of the user's text."""
     text = "Ada LOVELACE met Zoe\u0308 in Łódź"
     options = {"lowercase": True, "unicode_normalizer": "nfc", "vocab_size": 300, "show_progress": False}
     tokenizer = LSTMTokenizer.train_from_iterator([text, *TEXTS], kind, **options)
