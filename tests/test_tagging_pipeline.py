@@ -166,6 +166,23 @@ def test_every_piece_of_a_word_has_a_label():
     assert [LABELS[label] for label in first if label != -100] == tags
 
 
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+@pytest.mark.parametrize("kind", ["word", "bpe", "unigram", "wordpiece", "char"])
+def test_offsets_give_the_text_as_it_was_typed(kind, strategy):
+    """`word` is what tokens decode to, lowered by this tokenizer; the offsets are of the user's text."""
+    text = "Ada LOVELACE met Zoe\u0308 in Łódź"
+    options = {"lowercase": True, "unicode_normalizer": "nfc", "vocab_size": 300, "show_progress": False}
+    tokenizer = LSTMTokenizer.train_from_iterator([text, *TEXTS], kind, **options)
+    model = LSTM.build("ForTokenClassification", vocab_size=len(tokenizer), num_labels=3)
+    tagger = pipeline("token-classification", model, tokenizer=tokenizer, aggregation_strategy=strategy)
+    found = tagger(text, ignore_labels=[])
+    pieces, end = [], 0
+    for entity in found:
+        pieces.append(text[max(end, entity["start"]) : entity["end"]])  # a letter of several bytes has several tokens
+        end = max(end, entity["end"])
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
 @pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
     tagger = pipeline("token-classification", model=saved_tagger(LSTM, tmp_path), aggregation_strategy="simple")
