@@ -118,8 +118,8 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
         scheme (`str`, defaults to `"auto"`): One of `LETTERS` or of `OTHER_NAMES`, "none" or "auto".
             "auto" looks at the prefixes: I alone is IOB1; B, or B and I, is BIO, although the names of an IOB1 corpus
             look the same (name the scheme if it is one); others are the first of BIOES, BILOU, BMES that has them all;
-            with any label that is neither "O" nor one capital, alone or before a "-", nothing is forbidden, nor without
-            a "-": letters alone may be classes.
+            with any label that is neither "O" nor one capital, alone or before a "-", nothing is forbidden, nor
+            without any "-": letters alone may be classes.
 
     Returns:
         `torch.BoolTensor` of shape `(K + 1, K + 1)`: [i, j] for label i before label j; [K, j] for a sentence that
