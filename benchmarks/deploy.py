@@ -24,13 +24,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from cards import DATA_SETS, check_in, training_data
 from machine import machine
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from hf_lstm.data import load_tagged
 from hf_lstm.data.tag_schemes import convert_tags
 from hf_lstm.evaluation import tagging_scores
-from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
+from hf_lstm.hub.cards import Measurement, write_model_card
 from hf_lstm.interop.onnx import export_onnx, quantize_onnx
 
 
@@ -50,7 +51,7 @@ import json
 import onnxruntime
 from transformers import AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained("onnx", trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained("./onnx", trust_remote_code=True)
 session = onnxruntime.InferenceSession("onnx/model_quantized.onnx")
 labels = json.load(open("onnx/config.json"))["id2label"]
 
@@ -170,7 +171,7 @@ def write_card(summary: dict) -> None:
         RUN,
         model=model,
         tokenizer=AutoTokenizer.from_pretrained(RUN),
-        data=TrainingData("CoNLL-2003 English NER", license="other"),
+        data=training_data("CoNLL-2003 English NER"),
         results=[
             Measurement("f1", summary["models"]["torch"]["F1"], "test", "F1 of entities (lenient, conlleval)"),
             *(
@@ -183,6 +184,8 @@ def write_card(summary: dict) -> None:
         name="conll2003_onnx",
         repo_id="hf-lstm/conll2003_onnx",
         language="en",
+        license="other",
+        example=DATA_SETS["CoNLL-2003 English NER"].example,
         training_args=torch.load(RUN / "training_args.bin", weights_only=False),
         command=summary["command"] + "\npython benchmarks/deploy.py --data DATA",
         procedure="The epoch was chosen on the development data, and nothing on the test data.",
@@ -198,8 +201,8 @@ def write_card(summary: dict) -> None:
         ],
     )
     card.content = card.content.replace("## Data\n", USAGE + "## Data\n", 1)
-    for path in (RUN / "README.md", ROOT / "model_cards" / "conll2003_onnx.md"):
-        card.save(path)
+    card.save(RUN / "README.md")
+    check_in("conll2003_onnx", card)
 
 
 def main() -> None:

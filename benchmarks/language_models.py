@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cards import check_in
 from machine import machine
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -113,7 +114,7 @@ def collect(name: str, data: str, processor_seconds: float | None) -> dict:
         summary["adapting"] = {"command": " ".join(adapting_command(name, "DATA")), **json.loads(adapting.read_text())}
     path.write_text(json.dumps(summary, indent=1) + "\n")
     card = (folder / "README.md").read_text(encoding="utf-8").replace(f"{data}/", "DATA/")
-    (ROOT / "model_cards" / f"{name}.md").write_text(card, encoding="utf-8")
+    check_in(name, card)
     return summary
 
 

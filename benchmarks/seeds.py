@@ -17,13 +17,14 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
+from cards import DATA_SETS, check_in, training_data
 from language_models import run
 from machine import machine
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
 from hf_lstm.data.tag_schemes import convert_tags, infer_scheme
 from hf_lstm.evaluation import token_report
-from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
+from hf_lstm.hub.cards import Measurement, write_model_card
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,28 +44,22 @@ FINE_TUNED = (
 TREC = ("trec/train_5500.label", None, "trec/TREC_10.label")
 CONLL2003 = ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz")
 
-# Name: title, language, licence of the data, task, files of the three splits, flags.
+# Name: title, as in `cards.py`, task, files of the three splits, flags.
 SETS = {
     "conll2003": (
         "CoNLL-2003 English NER",
-        "en",
-        "other",
         "token",
         CONLL2003,
         NER,
     ),
     "conll2003_context": (  # after `language_models.py context_forward context_backward`
         "CoNLL-2003 English NER",
-        "en",
-        "other",
         "token",
         CONLL2003,
         NER + " --context_models runs/context_forward runs/context_backward",
     ),
     "wnut17": (
         "WNUT-17 emerging entities",
-        "en",
-        "cc-by-4.0",
         "token",
         ("wnut17/wnut17train.conll", "wnut17/emerging.dev.conll", "wnut17/emerging.test.annotated"),
         SMALL_NER + "--hidden_size 200 --max_tokens 250 --char_dropout 0.2 --average 0.99 "
@@ -72,8 +67,6 @@ SETS = {
     ),
     "resume_ner": (
         "Resume NER (Chinese)",
-        "zh",
-        "unknown",
         "token",
         ("resume_ner/train.char.bmes", "resume_ner/dev.char.bmes", "resume_ner/test.char.bmes"),
         SMALL_NER + "--hidden_size 400 --embedding_size 150 --max_tokens 600 --char_dropout 0.5 --average 0.998 "
@@ -81,37 +74,29 @@ SETS = {
     ),
     "weibo_ner": (
         "Weibo NER (Chinese), second version",
-        "zh",
-        "cc-by-sa-3.0",
         "token",
         tuple(f"weibo_ner/weiboNER_2nd_conll.{split}" for split in ("train", "dev", "test")),
         NER,
     ),
     "ud_english_ewt": (
         "UD English EWT 2.16, universal parts of speech",
-        "en",
-        "cc-by-sa-4.0",
         "token",
         tuple(f"ud_english_ewt/en_ewt-ud-{split}.conllu.gz" for split in ("train", "dev", "test")),
         NER.replace("20 ", "12 "),
     ),
-    "r8": ("R8", "en", "other", "text", ("r8/train.txt.gz", None, "r8/test.txt.gz"), TEXT),
+    "r8": ("R8", "text", ("r8/train.txt.gz", None, "r8/test.txt.gz"), TEXT),
     "trec": (
         "TREC-6 question types",
-        "en",
-        "unknown",
         "text",
         TREC,
         "--label_end : --encoding latin-1 --characters True --model_type gru --average 0.99 --patience 10 "
         "--num_train_epochs 12",
     ),
     # after `language_models.py wikitext2`; and the same network from random weights
-    "trec_fine_tuned": ("TREC-6 question types", "en", "unknown", "text", TREC, FINE_TUNED),
-    "trec_from_scratch": ("TREC-6 question types", "en", "unknown", "text", TREC, FINE_TUNED + " --from_scratch"),
+    "trec_fine_tuned": ("TREC-6 question types", "text", TREC, FINE_TUNED),
+    "trec_from_scratch": ("TREC-6 question types", "text", TREC, FINE_TUNED + " --from_scratch"),
     "sst2": (
         "SST-2, sentences",
-        "en",
-        "unknown",
         "text",
         tuple(f"sst/stsa/stsa.binary.{split}" for split in ("train", "dev", "test")),
         TEXT,
@@ -146,7 +131,7 @@ OPTIONS = ("train_file", "validation_file", "test_file")
 
 
 def command(name: str, seed: int, data: str) -> list[str]:
-    _, _, _, task, files, flags = SETS[name]
+    _, task, files, flags = SETS[name]
     paths = [
         text for flag, file in zip(OPTIONS, files, strict=True) if file for text in (f"--{flag}", f"{data}/{file}")
     ]
@@ -181,6 +166,13 @@ def collect(name: str) -> dict:
     return summary
 
 
+def reports_of(name: str, seed: int) -> dict:
+    """The tables of a run: of entities by their types, where there are entities, and of labels."""
+    entities = {f"The test data, type by type (seed {seed})": results_of(name, seed).get("entities")}
+    tables = entities | {f"The test data, label by label (seed {seed})": report_of(name, seed)}
+    return {title: table for title, table in tables.items() if table}
+
+
 def report_of(name: str, seed: int) -> dict:
     """The table of a run label by label; tags of entities in BIO, as the tables that people know have them."""
     results = results_of(name, seed)
@@ -196,23 +188,26 @@ def report_of(name: str, seed: int) -> dict:
 
 def write_card(name: str, summary: dict) -> None:
     """The card of the first run, with the scores of all."""
-    title, language, license, task, _, _ = SETS[name]
+    title, task, _, _ = SETS[name]
+    facts = DATA_SETS[title]
     seeds, folder = summary["seeds"], ROOT / "runs" / f"{name}_{summary['seeds'][0]}"
     model = MODELS[task].from_pretrained(folder)
     card = write_model_card(
         folder,
         model=model,
         tokenizer=AutoTokenizer.from_pretrained(folder),
-        data=TrainingData(title, license=license),
+        data=training_data(title),
         results=[
             Measurement(metric, values[0], "test", title, over_seeds=values if len(values) > 1 else ())
             for key, values in summary["scores"].items()
             for metric, title in [SCORES[key]]
         ],
-        reports={f"The test data, label by label (seed {seeds[0]})": report_of(name, seeds[0])},
+        reports=reports_of(name, seeds[0]),
         name=f"{name}_{model.config.model_type}",
         repo_id=f"hf-lstm/{name}",
-        language=language,
+        language=facts.language,
+        license=facts.license,
+        example=facts.example,
         training_args=torch.load(folder / "training_args.bin", weights_only=False),
         command=summary["command"],
         procedure="The epoch was chosen on the development data; the test data were scored once, by each seed.",
@@ -223,7 +218,7 @@ def write_card(name: str, summary: dict) -> None:
             *([NOTES[name]] if name in NOTES else []),
         ],
     )
-    card.save(ROOT / "model_cards" / f"{name}.md")
+    check_in(name, card)
 
 
 def main() -> None:

@@ -217,7 +217,8 @@ def write_card(trainer: StatefulTrainer, texts: dict, rows: list[dict], flags: l
     trainer.create_model_card(
         model_name="wikitext2_sgd",
         language="en",
-        license="cc-by-sa-4.0",
+        license="cc-by-sa-3.0",
+        repo_id="hf-lstm/wikitext2_sgd",
         data=TrainingData("WikiText-2", {split: {"tokens": len(text)} for split, text in texts.items()}),
         results=[Measurement("perplexity", score, split) for split, score in scores.items()],
         command=" ".join(["python benchmarks/wikitext2.py ours --data DATA/wikitext-2", *flags]),

@@ -4,13 +4,14 @@ Measure a trained language model on a text: in windows, with its state carried t
 to what it has read, with a neural cache, with dynamic evaluation, and with both.
 
     python examples/evaluate_language_model.py                     # the model of train_language_model.py on its data
-    python examples/evaluate_language_model.py --model runs/book --train_file book.txt --sample_by paragraph
+    python examples/evaluate_language_model.py --model ./runs/book --train_file book.txt --sample_by paragraph
     python examples/evaluate_language_model.py --cache_size 500 --learning_rates 1e-4 3e-4 --decays 0 2e-3
-    python examples/evaluate_language_model.py --model runs/wikitext2 --train_file wiki.train.tokens --keep_blank \
+    python examples/evaluate_language_model.py --model ./runs/wikitext2 --train_file wiki.train.tokens --keep_blank \
         --validation_file wiki.valid.tokens --test_file wiki.test.tokens          # tunes on one, measures on the other
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -49,7 +50,7 @@ class DataArguments:
 class EvaluationArguments:
     """How the text is read, and what is tried."""
 
-    model: str = HfArg(default="runs/python_docs_lm", help="Folder or Hub id of a language model with its tokenizer.")
+    model: str = HfArg(default="./runs/python_docs_lm", help="Folder or Hub id of a language model and tokenizer.")
     window: int = HfArg(default=128, help="Tokens predicted in a window, each of which begins afresh.")
     cache_size: int = HfArg(default=2000, help="Positions that the neural cache remembers.")
     segment_length: int = HfArg(default=5, help="Tokens between two steps of dynamic evaluation.")
@@ -106,11 +107,13 @@ def main(command_line: list[str] | None = None) -> None:
         "with both": both,
     }
     print(f"\n{cache}\n{dynamic}\ntogether with {both['neural_cache']}\n\nPerplexity")
-    results = {"perplexity": {}, "options": {}}
+    results = {"perplexity": {}, "nats": {}, "options": {}}
     for name, options in ways.items():
-        results["perplexity"][name] = evaluate_perplexity(model, test, **options).perplexity
+        found = evaluate_perplexity(model, test, **options)
+        results["perplexity"][name], results["nats"][name] = found.perplexity, found.loss
         results["options"][name] = {option: str(value) for option, value in options.items()}
-        print(f"  {name:<24}{results['perplexity'][name]:9.2f}", flush=True)
+        overflow = "" if math.isfinite(found.perplexity) else f"   of {found.loss:.1f} nats a token: it has diverged"
+        print(f"  {name:<24}{found.perplexity:9.2f}{overflow}", flush=True)
     if args.results_file:
         Path(args.results_file).write_text(json.dumps(results, indent=2))
 

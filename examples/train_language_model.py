@@ -45,7 +45,6 @@ from hf_lstm.evaluation.diagnostics import GradientFlowCallback
 from hf_lstm.evaluation.language_modeling import compare_language_models, document_perplexities
 from hf_lstm.evaluation.perplexity import join_tokens
 from hf_lstm.evaluation.plotting import plot_training_curve
-from hf_lstm.hub.cards import TrainingData
 from hf_lstm.hub.measurements import perplexity_measurements, this_command
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import NonMonotonicAveraging
@@ -126,7 +125,8 @@ def main(command_line: list[str] | None = None) -> None:
     sizes = {split: len(ids) for split, ids in streams.items()}
     trainer.save_metrics("eval", results.scores | {"tokens": sizes} | trainer.figures)
     trainer.create_model_card(
-        data=TrainingData(data_args.source, {split: {"tokens": size} for split, size in sizes.items()}),
+        **args.card,
+        data=data_args.training_data({split: {"tokens": size} for split, size in sizes.items()}),
         results=perplexity_measurements(results, of_characters=args.tokenizer_kind == "char"),
         procedure="Reads each document from its last token to its first." if args.reverse else None,
         command=this_command(),

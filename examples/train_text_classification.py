@@ -7,7 +7,7 @@ Train a classifier of texts, and its tokenizer, from scratch.
     python examples/train_text_classification.py --train_file train_5500.label --test_file TREC_10.label \
         --encoding latin-1 --label_end : --output_dir runs/trec                 # a label before each text
     python examples/train_text_classification.py --dataset_name SetFit/sst2 --output_dir runs/sst2
-    python examples/train_text_classification.py --pretrained_model runs/python_docs_lm --discriminative \
+    python examples/train_text_classification.py --pretrained_model ./runs/python_docs_lm --discriminative \
         --gradual_unfreezing                                                    # fine-tunes a language model
     python examples/train_text_classification.py --resume_from_checkpoint last  # or the folder of a checkpoint
     torchrun --nproc_per_node 2 examples/train_text_classification.py           # several processes: docs/scaling.md
@@ -31,8 +31,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.data import class_names, encode_classified, load_classified
 from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.evaluation import format_report, token_report
-from hf_lstm.evaluation.text_classification import classification_scores
-from hf_lstm.hub.cards import TrainingData
+from hf_lstm.evaluation.text_classification import classification_scores, joined
 from hf_lstm.hub.measurements import classification_measurements, this_command
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
@@ -118,16 +117,19 @@ def main(command_line: list[str] | None = None) -> None:
     print(f"\nScores of {len(inputs[split]):,} texts of the {split} data\n")
     reports = {}
     if problem_type == "single_label_classification":
-        reports["classes"] = token_report([output.label_ids], [output.predictions.argmax(-1)], label_names)
+        logits, labels = joined(output)
+        reports["classes"] = token_report([labels], [logits.argmax(-1)], label_names)
         print(format_report(reports["classes"]))
     else:
         print("".join(f"  {name:<28}{value:9.4f}\n" for name, value in output.metrics.items()))
     trainer.save_metrics(split, output.metrics | trainer.figures | reports)
     trainer.create_model_card(
-        data=TrainingData(data_args.source, {name: {"texts": len(rows)} for name, rows in splits.items()}),
+        **args.card,
+        data=data_args.training_data({name: {"texts": len(rows)} for name, rows in splits.items()}),
         results=classification_measurements(output.metrics, split),
         reports={f"Classes of the {split} data": report for report in reports.values()} or None,
         command=this_command(),
+        example=EXAMPLE if data_args.built_in else None,
     )
     if training_args.push_to_hub:
         trainer.push_to_hub()

@@ -6,8 +6,9 @@ Train a tagger from scratch: words, their characters and shapes under a recurren
     python examples/train_token_classification.py --train_file train.txt --validation_file dev.txt \
         --test_file test.txt --output_dir runs/ner                           # columns, as of CoNLL; plain or gzipped
     python examples/train_token_classification.py --train_file en.conllu --tag_column upos --output_dir runs/pos
-    python examples/train_token_classification.py --dataset_name wnut_17 --tag_column ner_tags --output_dir runs/wnut
-    python examples/train_token_classification.py --context_models runs/forward_lm runs/backward_lm
+    python examples/train_token_classification.py --dataset_name unimelb-nlp/wikiann --dataset_config_name en \
+        --tag_column ner_tags --output_dir runs/wikiann                     # of the Hub, where it is in parquet
+    python examples/train_token_classification.py --context_models ./runs/forward_lm ./runs/backward_lm
     python examples/train_token_classification.py --resume_from_checkpoint last      # or the folder of a checkpoint
     torchrun --nproc_per_node 2 examples/train_token_classification.py               # processes: docs/scaling.md
 """
@@ -30,8 +31,7 @@ from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, 
 from hf_lstm.data.tag_schemes import convert_tags
 from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.evaluation import format_scores, make_compute_metrics, tagging_scores
-from hf_lstm.hub.cards import TrainingData
-from hf_lstm.hub.measurements import tagging_measurements, this_command
+from hf_lstm.hub.measurements import tagging_measurements, tagging_reports, this_command
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.batching import LengthBatchingTrainer, predict_tags
@@ -125,11 +125,12 @@ def main(command_line: list[str] | None = None) -> None:
 
     sizes = {name: {"sentences": len(rows), "tokens": sum(map(len, rows))} for name, rows in tags.items()}
     trainer.create_model_card(
-        data=TrainingData(data_args.source, sizes),
+        **args.card,
+        data=data_args.training_data(sizes),
         results=tagging_measurements(scores, split),
-        reports={f"Tokens of the {split} data": scores["tokens"]},
+        reports=tagging_reports(scores, split),
         command=this_command(),
-        example=TRANSCRIPT if data_args.built_in else None,
+        example=next(iter(args.sentences), TRANSCRIPT if data_args.built_in else None),
     )
     if training_args.push_to_hub:
         trainer.push_to_hub()

@@ -418,5 +418,5 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="2"):
         main([str(tmp_path)])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"pip install hf-lstm\[onnx\]"):
+    with pytest.raises(ImportError, match=r"pip install onnx"):
         export_onnx(GRU.build("Model"), path)

@@ -20,6 +20,7 @@ WRITER = """
     from families import GRU, LSTM, RNN
     from hf_lstm import LSTMConfig, LSTMTokenizer
 
+    torch.manual_seed(0)
     TEXTS = ["John lives in Paris .", "the cat sat on the mat"]
     TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     words = {"characters": True, "word_shapes": True}

@@ -3,6 +3,7 @@
 
 import ast
 import hashlib
+import importlib.util
 import json
 import re
 import subprocess
@@ -22,9 +23,15 @@ from transformers import TrainingArguments
 
 import hf_lstm
 from hf_lstm import LSTMTokenizer
-from hf_lstm.evaluation.reports import entity_report, token_report
-from hf_lstm.hub.cards import HOMEPAGE, Measurement, TrainingData, write_model_card
+from hf_lstm.evaluation.reports import entity_report, tagging_scores, token_report
+from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
+from hf_lstm.hub.measurements import tagging_measurements, tagging_reports
+from hf_lstm.training.arguments import TaggedArguments, TaggerArguments, TextArguments
 
+
+SPEC = importlib.util.spec_from_file_location("cards_of_benchmarks", ROOT / "benchmarks" / "cards.py")
+ours = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(ours)
 
 CARDS = ROOT / "model_cards"
 CHECKED_IN = sorted(file for file in CARDS.glob("*.md") if file.name not in ("README.md", "TEMPLATE.md"))
@@ -148,7 +155,7 @@ def shown(table: list[list[str]], result: EvalResult) -> bool:
     return False
 
 
-def problems(path: Path) -> list[str]:
+def problems(path: Path, with_code: bool = True) -> list[str]:
     """What is wrong with a card, by everything that can be known without the network."""
     found, text = [], path.read_text(encoding="utf-8")
     card = ModelCard.load(path)
@@ -182,14 +189,29 @@ def problems(path: Path) -> list[str]:
     trusting = [bool("trust_remote_code=True" in ast.unparse(code)) for code in parsed[:2]]
     if trusting != [False, True] or "import hf_lstm" not in usage[0]:
         found.append("a snippet with the package and one that trusts the repository")
-    if not any(row[0].startswith("`modeling_") for row in rows(text)):
-        found.append("the code that would run is not listed")
+    if with_code != any(row[0].startswith("`modeling_") for row in rows(text)):
+        found.append("the code of a folder is not listed, or it is of another folder")
     return found + card_errors(text, "model")[0]
 
 
 @pytest.mark.parametrize("path", CHECKED_IN, ids=lambda path: path.stem)
 def test_checked_in_card_is_valid(path):
-    assert problems(path) == []
+    """And says all that is known, for the Hub too: see `benchmarks/cards.py`."""
+    assert problems(path, with_code=False) == []
+    text = path.read_text(encoding="utf-8")
+    assert ours.described(path.stem, text) == text
+    header = ModelCard(text).data
+    assert header.language and header.license and header.metrics and header.eval_results
+    assert header.datasets or path.stem in ("r8", "resume_ner")  # which the Hub does not have
+    assert header.widget or path.stem in ours.WITHOUT_TOKENIZER
+    assert f'"hf-lstm/{path.stem}"' in text and "## Files and code" in text
+    (accuracy, *_) = [row[2] for row in rows(section(text, "Results")) if row[0] == "Accuracy"] or [None]
+    below = re.findall(r"^accuracy: ([\d.]+)$", text, flags=re.M)
+    assert below in ([], [accuracy]), "two accuracies that differ have different names"
+
+
+def test_every_card_is_described():
+    assert {file.stem for file in CHECKED_IN} == set(ours.CARDS)
 
 
 @each_task
@@ -370,7 +392,7 @@ def test_what_is_not_known_is_left_out(tmp_path, task):
     headings = re.findall(r"^#+ (.*)$", card.text, flags=re.M)
     assert headings == ["tiny", "How to use it", "Files and code", "Data", "Training", "Citation"]
     assert section(card.text, "Data").strip() == "Toys."
-    assert 'model="tiny"' in snippets(card.text)[0] and "print" not in snippets(card.text)[0]
+    assert 'model="./tiny"' in snippets(card.text)[0] and "print" not in snippets(card.text)[0]
     for word in ("okenizer", "seconds", "TrainingArguments", "```bash"):
         assert word not in re.sub(r"\| `.*", "", card.text)
 
@@ -441,6 +463,40 @@ def test_card_says_that_language_models_are_read(tmp_path):
     assert "with an adaptive softmax" not in text and "Grave et al." not in text
 
 
+def test_card_of_a_tagger_has_types_and_labels(tmp_path):
+    """And the accuracy of the first table is that of the last."""
+    scores = tagging_scores(REFERENCES, PREDICTIONS)
+    text = write_full(
+        tmp_path,
+        "token-classification",
+        results=tagging_measurements(scores, "test"),
+        reports=tagging_reports(scores, "test"),
+    ).text
+    for name, row in (("Entities", "PER"), ("Tokens", "B-PER")):
+        assert f"### {name} of the test data\n\n|  | precision" in text
+        assert f"| {row} | 1.0000 | 1.0000 | 1.0000 | 1 |" in text
+    assert "| Accuracy | test | 0.7500 |" in text and "\naccuracy: 0.7500\n" in text
+    assert list(tagging_reports(tagging_scores([["NOUN"]], [["VERB"]]), "test")) == ["Tokens of the test data"]
+
+
+def test_card_without_a_tokenizer_shows_no_pipeline(tmp_path):
+    model = LSTM.build("ForCausalLM")
+    model.save_pretrained(tmp_path)
+    text = write_model_card(tmp_path, model=model, data=DATA, repo_id=str(tmp_path)).text
+    for code in snippets(text):
+        assert "pipeline" not in code and "input_ids=" in code
+        exec(code, {})
+
+
+def test_card_names_the_data_of_the_hub(tmp_path):
+    splits = {"train": {"rows": 1}}
+    data = TaggedArguments(dataset_name="acme/toy", dataset_config_name="plain").training_data(splits)
+    assert (data.name, data.hub_id, data.config, data.splits) == ("acme/toy", "acme/toy", "plain", splits)
+    assert TaggedArguments(dataset_name=str(tmp_path)).training_data({}).hub_id is None  # a folder
+    assert TextArguments(train_file=["a.txt"]).training_data({}).hub_id is None
+    assert TaggerArguments(language="en", license="mit").card == {"language": "en", "license": "mit"}
+
+
 def test_snippet_of_the_readme_runs(tmp_path):
     model, tokenizer = make(tmp_path, "text-generation")
     saved = []
@@ -478,8 +534,14 @@ def test_cell_keeps_its_place_in_the_table(tmp_path):
     assert "| f1 | a\\|b c | 0.5000 |" in text
 
 
-def test_address_of_the_project():
-    assert f'Repository = "{HOMEPAGE}"' in (ROOT / "pyproject.toml").read_text()
+@pytest.mark.parametrize("url", ["", "https://github.com/user/name"])
+def test_address_of_the_project(url, tmp_path, monkeypatch):
+    """Without one a card names none; with one it is linked, installed from, and cited."""
+    monkeypatch.setattr(hf_lstm, "__url__", url)
+    text = write_full(tmp_path, "text-generation").text
+    for part in ("[hf_lstm]({})", "(`pip install git+{}`)", "url = {{{}}}"):
+        assert (part.format(url) in text) == bool(url)
+    assert ("github.com" in text) == bool(url)
 
 
 def test_refuses_what_it_cannot_vouch_for(tmp_path):

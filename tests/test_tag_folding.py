@@ -211,3 +211,13 @@ def test_labels_of_another_scheme_are_said(caplog):
     model(**given)
     model(**given)
     assert caplog.text.count("`labels` have 2 transitions that `tag_scheme='auto'` forbids, in 2 entities") == 1
+
+
+def test_a_folder_with_labels_of_the_decoder_loads_as_one_in_bio(tmp_path):
+    _, theirs = pair("BIOES")
+    theirs.save_pretrained(tmp_path)
+    model = AutoModelForTokenClassification.from_pretrained(tmp_path, **named(BIO)).eval()
+    given = inputs()
+    real = given["attention_mask"].bool()
+    out, other = (each(**given, output_marginals=True).marginals[real] for each in (model, theirs))
+    assert_close(out, to_bio(other, "BIOES"))

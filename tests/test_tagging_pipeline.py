@@ -6,10 +6,12 @@ import gc
 import psutil
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, Features, Sequence, Value
 from families import LSTM
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.data import encode_tagged
 from hf_lstm.data.tag_schemes import read_spans
 
 
@@ -82,6 +84,24 @@ def test_every_aggregation_strategy_agrees_with_the_decoder(strategy, scheme, te
     assert found > 3
 
 
+@pytest.mark.filterwarnings("error:Tokenizer does not support real words")
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+def test_a_text_without_blanks(strategy, tmp_path):
+    """Chinese, whose characters were given as words."""
+    text = "王小明在北京大学，李四不在。"
+    tokenizer = LSTMTokenizer.train_from_iterator([list(text)], "word", is_split_into_words=True, show_progress=False)
+    folder = saved_tagger(LSTM, tmp_path, tokenizer, tag_scheme="BIOES")
+    tagger = pipeline("token-classification", model=folder, aggregation_strategy=strategy)
+    tags, key = decoded(folder, text), "entity" if strategy == "none" else "entity_group"
+    expected = [tuple(span) for span in read_spans(tags, "BIO")]
+    if strategy == "none":
+        expected = [(tag, i, i + 1) for i, tag in enumerate(tags) if tag != "O"]
+    assert len(tags) == len(text) and len(expected) > 2
+    assert [(entity[key], entity["start"], entity["end"]) for entity in tagger(text)] == [
+        (*each,) for each in expected
+    ]
+
+
 def test_given_words_are_tagged_as_the_decoder_tags_them(tmp_path):
     folder = saved_tagger(LSTM, tmp_path, tag_scheme="BIOES")
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForTokenClassification.from_pretrained(folder)
@@ -131,6 +151,19 @@ def test_pieces_of_words(kind, tmp_path):
     assert (out.predictions[0] != -100).nonzero().flatten().tolist() == firsts
     mask = (labels != -100).long()
     assert torch.equal(model(**inputs, tag_mask=mask).predictions, out.predictions)
+
+
+def test_every_piece_of_a_word_has_a_label():
+    """As transformers' `run_ner.py` gives them with `--label_all_tokens`."""
+    tokenizer = LSTMTokenizer.train_from_iterator(TEXTS, "char", show_progress=False)
+    features = Features({"tokens": Sequence(Value("string")), "tags": Sequence(ClassLabel(names=LABELS))})
+    words, tags = ["Ada", "L.", "in", "Rome"], ["B-PER", "I-PER", "O", "B-LOC"]
+    data = Dataset.from_dict({"tokens": [words], "tags": [[LABELS.index(tag) for tag in tags]]}, features=features)
+    labels = encode_tagged(data, tokenizer, label_all_tokens=True)[0]["labels"]
+    expected = ["B-PER", "I-PER", "I-PER", "I-PER", "I-PER", "O", "O", "B-LOC", "I-LOC", "I-LOC", "I-LOC"]
+    assert [LABELS[label] for label in labels] == expected
+    first = encode_tagged(data, tokenizer)[0]["labels"]
+    assert [LABELS[label] for label in first if label != -100] == tags
 
 
 @pytest.mark.slow

@@ -167,6 +167,8 @@ def load_tagged_splits(
     labels = label_names(
         (tag for each in counts.values() for tag in each), [part.names.get("tag_column", []) for part in rows.values()]
     )
+    if wrong := [label for label in labels if not label or set(label) & set("\t\n\r")]:  # before a training, not after
+        raise ValueError(f"`tag_column` holds the tag {wrong[0]!r}: none may be empty, or have a tab or a line break.")
     splits = {split: tagged_dataset(part, {"tags": labels}) for split, part in splits.items()}
     if "validation" not in splits:
         splits["train"], splits["validation"] = hold_out(splits["train"], shuffle=False)
@@ -227,7 +229,9 @@ def convert_tag_column(splits: DatasetDict, column: str, target: str, source: st
     return DatasetDict(converted)
 
 
-def encode_tagged(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_column: str = "tags") -> Dataset:
+def encode_tagged(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_column: str = "tags", label_all_tokens: bool = False
+) -> Dataset:
     """
     The inputs of a tagger and its `labels`: the tag of each word at its first token, and -100 at its others.
 
@@ -236,20 +240,30 @@ def encode_tagged(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_colu
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer.
         tag_column (`str`, *optional*, defaults to `"tags"`): Column of the tags, ids. A warning says where they are in
             IOB1, which a CRF cannot tell from BIO: [`convert_tag_column`] writes them in another scheme.
+        label_all_tokens (`bool`, *optional*, defaults to `False`): Label the other tokens of a word too, as it is
+            itself, with `I-` for `B-`: for tokenizers of pieces of words, whose models a pipeline asks for a label of
+            each piece. Tags of entities have to be in BIO.
 
     Returns:
         `Dataset`: As many rows.
     """
-    if isinstance(getattr(dataset.features[tag_column], "feature", None), ClassLabel):
+    feature = getattr(dataset.features[tag_column], "feature", None)
+    names = feature.names if isinstance(feature, ClassLabel) else []
+    if names:
         say_iob1(tag_strings(dataset, tag_column), f"`tag_column` is {tag_column!r}")
+    number = {name: i for i, name in enumerate(names)}
+    inside = {i: number.get(f"I{name[1:]}", i) for name, i in number.items() if name.partition("-")[0] == "B"}
 
     def encode(rows):
         encoded = tokenizer(rows["tokens"], is_split_into_words=True)
         encoded["labels"] = []
         for i, tags in enumerate(rows[tag_column]):
             words = encoded.word_ids(i)
-            firsts = (word is not None and (t == 0 or words[t - 1] != word) for t, word in enumerate(words))
+            firsts = [word is not None and (t == 0 or words[t - 1] != word) for t, word in enumerate(words)]
             labels = [tags[word] if first else -100 for word, first in zip(words, firsts, strict=True)]
+            if label_all_tokens:
+                rest = [-100 if word is None else inside.get(tags[word], tags[word]) for word in words]
+                labels = [a if first else b for a, b, first in zip(labels, rest, firsts, strict=True)]
             encoded["labels"].append(labels)
         return encoded
 
@@ -260,7 +274,7 @@ def write_tagged(
     path: str | os.PathLike,
     tokens: Iterable[Sequence[str]],
     *tags: Iterable[Sequence[str]],
-    separator: str = " ",
+    separator: str | None = None,
 ) -> None:
     """
     Write sentences with a token a line and a column a tag. With true tags and then predicted ones conlleval reads it.
@@ -269,13 +283,18 @@ def write_tagged(
         path (`str` or `os.PathLike`): The file to write, in UTF-8.
         tokens (`Iterable[Sequence[str]]`): Tokens of the sentences.
         tags (`Iterable[Sequence[str]]`): Columns of tags of the sentences, in their order.
-        separator (`str`, *optional*, defaults to `" "`): What separates columns; conlleval has the option `-d`.
+        separator (`str`, *optional*): What separates columns; conlleval has the option `-d`. By default a blank, or a
+            tab where a token or a tag has a blank.
 
     Raises:
         `ValueError`: If a sentence has a tag too many or too few, or a token is empty or holds the separator.
     """
+    sentences = list(zip(tokens, *tags, strict=True))
+    if separator is None:
+        fields = (field for sentence in sentences for column in sentence for field in column)
+        separator = "\t" if any(" " in field for field in fields) else " "
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for i, columns in enumerate(zip(tokens, *tags, strict=True)):
+        for i, columns in enumerate(sentences):
             lengths = [len(column) for column in columns]
             if len(set(lengths)) > 1:
                 raise ValueError(

@@ -52,7 +52,7 @@ def parse(description: str, command_line: list[str] | None = None) -> Namespace:
         `Namespace`: `tagger`, `language_model` and `port`.
     """
     parser = ArgumentParser(description=description)
-    names = {"tagger": "runs/python_docs_tagger", "language_model": "runs/python_docs_lm"}
+    names = {"tagger": "./runs/python_docs_tagger", "language_model": "./runs/python_docs_lm"}
     for argument, name in names.items():
         default = os.environ.get(argument.upper(), name)
         parser.add_argument(f"--{argument}", default=default, help=f"Folder or name on the Hub ({default}).")

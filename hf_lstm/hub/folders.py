@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
@@ -19,8 +20,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers import PreTrainedModel
 from transformers.dynamic_module_utils import get_relative_import_files
 
+import hf_lstm
 
-HOMEPAGE = "https://github.com/hf-lstm/hf-lstm"
+
 PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}  # files whose loading can run code
 
 # The table of the code stands between two comments, and what stands between them is brought up to date at each saving.
@@ -133,10 +135,10 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     header = ModelCardData(
         library_name="transformers", pipeline_tag=task, tags=list(dict.fromkeys([*own_tags, *tags]))
     )
-    use = usage(saved, task, repo_id or name, None) if task else ""
+    use = usage(saved, task, repo_id or f"./{name}", None) if task else ""
     text = section(
         f"# {name}",
-        f"`{kind}` of [hf_lstm]({HOMEPAGE}). Nobody has described yet what it was trained on and how well it does: "
+        f"`{kind}` of {project()}. Nobody has described yet what it was trained on and how well it does: "
         "`hf_lstm.hub.cards.write_model_card` writes a card with what was measured.",
         use,
         files_and_code(folder),
@@ -144,15 +146,23 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     return sign(f"---\n{header.to_yaml()}\n---\n\n{text}\n", "save_pretrained")
 
 
-def usage(model: PreTrainedModel, task: str, repo_id: str, example: str | None) -> str:
-    """How to load a model, with hf_lstm and without it."""
+def project() -> str:
+    """The package, with a link to it once it has an address."""
+    return f"[hf_lstm]({hf_lstm.__url__})" if hf_lstm.__url__ else "hf_lstm"
+
+
+def usage(model: PreTrainedModel, task: str, repo_id: str, example: str | None, tokenizer: bool = True) -> str:
+    """How to load a model, with hf_lstm and without it, and with a tokenizer or without one."""
+    install = f" (`pip install git+{hf_lstm.__url__}`)" if hf_lstm.__url__ else ""
+    snippet = partial(_snippet, model, task, repo_id, example)
+    if model.config.vocab_size is None or not tokenizer:
+        snippet = partial(_snippet_without_text, model, repo_id)
     return section(
         "## How to use it",
-        f"With hf_lstm (`pip install git+{HOMEPAGE}`), whose import registers the classes; no code of this repository "
-        "runs:",
-        _snippet(model, task, repo_id, example, trust=False),
+        f"With {project()}{install}, whose import registers the classes; no code of this repository runs:",
+        snippet(trust=False),
         "Without it, with transformers and torch alone:",
-        _snippet(model, task, repo_id, example, trust=True),
+        snippet(trust=True),
     )
 
 
@@ -227,8 +237,6 @@ def _digest(card: str) -> str:
 
 
 def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | None, trust: bool) -> str:
-    if model.config.vocab_size is None:
-        return _snippet_of_features(model, repo_id, trust)
     options = ""
     if task == "token-classification" and _has_plain_prefixes(model.config.id2label.values()):
         options += ', aggregation_strategy="simple"'
@@ -244,14 +252,16 @@ def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | Non
     return "```python\n{}\n```".format("\n".join(lines))
 
 
-def _snippet_of_features(model: PreTrainedModel, repo_id: str, trust: bool) -> str:
-    """For a model without a vocabulary, which no pipeline feeds."""
+def _snippet_without_text(model: PreTrainedModel, repo_id: str, trust: bool) -> str:
+    """For a model without a vocabulary or a tokenizer, which no pipeline feeds."""
     lines = ["import torch", f"from transformers import {model._auto_class}", ""]
     if not trust:
         lines.insert(0, "import hf_lstm  # noqa: F401")
     options = ", trust_remote_code=True" if trust else ""
     lines.append(f"model = {model._auto_class}.from_pretrained({_literal(repo_id)}{options})")
-    lines.append(f"print(model(inputs_embeds=torch.randn(1, 20, {model.config.input_size})))")
+    features = f"inputs_embeds=torch.randn(1, 20, {model.config.input_size})"
+    inputs = features if model.config.vocab_size is None else "input_ids=torch.arange(3)[None]"
+    lines.append(f"print(model({inputs}))")
     return "```python\n{}\n```".format("\n".join(lines))
 
 

@@ -54,6 +54,21 @@ def tagging_measurements(scores: Mapping, split: str) -> list[Measurement]:
     return [Measurement(metric, scores[key], split, name) for key, (metric, name) in found.items()]
 
 
+def tagging_reports(scores: Mapping, split: str) -> dict[str, Mapping]:
+    """
+    The tables of a tagger: of entities by type, where tags have a scheme, and of tokens by label.
+
+    Args:
+        scores (`Mapping`): What [`~reports.tagging_scores`] returned.
+        split (`str`): The split that they are of.
+
+    Returns:
+        `dict[str, Mapping]`: The argument `reports` of a card.
+    """
+    tables = {"Entities": scores.get("entities"), "Tokens": scores["tokens"]}
+    return {f"{name} of the {split} data": table for name, table in tables.items() if table}
+
+
 def classification_measurements(metrics: Mapping[str, float], split: str) -> list[Measurement]:
     """
     The scores of [`~text_classification.classification_scores`].
@@ -77,4 +92,10 @@ def this_command() -> str:
     return shlex.join(["python", *sys.argv])
 
 
-__all__ = ["classification_measurements", "perplexity_measurements", "tagging_measurements", "this_command"]
+__all__ = [
+    "classification_measurements",
+    "perplexity_measurements",
+    "tagging_measurements",
+    "tagging_reports",
+    "this_command",
+]

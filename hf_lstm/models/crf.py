@@ -119,7 +119,7 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
             "auto" looks at the prefixes: I alone is IOB1; B, or B and I, is BIO, although the names of an IOB1 corpus
             look the same (name the scheme if it is one); others are the first of BIOES, BILOU, BMES that has them all;
             with any label that is neither "O" nor one capital, alone or before a "-", nothing is forbidden, nor
-            without any "-": letters alone may be classes.
+            without a "-": letters alone may be classes.
 
     Returns:
         `torch.BoolTensor` of shape `(K + 1, K + 1)`: [i, j] for label i before label j; [K, j] for a sentence that
@@ -391,7 +391,7 @@ def _viterbi(chain: _Chain) -> torch.LongTensor:
     if is_exported():
         return _recorded_viterbi(chain)
     # Labels and steps outside need no maxima. Those over the first dimension are fastest.
-    best = chain.scores[1:-1, :, :-1].transpose(1, 2).contiguous()  # (T, K, B)
+    best = chain.scores[1:-1, :, :-1].transpose(1, 2).clone(memory_format=torch.contiguous_format)  # (T, K, B)
     best[:1] += chain.transitions[-1, :-1, None]
     leaving = chain.transitions[:-1, :-1, None]  # (K, K, 1)
     paths = best.new_empty(*leaving.shape[:2], best.shape[2])  # from a label to a label, (K, K, B)

@@ -38,8 +38,24 @@ OPTION_KINDS = {
 WHOLE = r"\S(?:[\s\S]*\S)?"  # of a given word: it stays as it is
 _ENCODING = threading.RLock()  # held where the words of a call are cut in another way than text
 
-# What `init_kwargs` hold of tokenizers with inputs beside the ids, but for the table of characters.
-INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
+# What else `init_kwargs` hold, but for the table of characters.
+INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names", "unicode_normalizer")
+
+FORMS = ("nfc", "nfd", "nfkc", "nfkd")  # of Unicode
+
+# Options on which the ids depend, ours and those of other tokenizers: `from_pretrained` cannot change them.
+TRAINING_OPTIONS = (
+    *("kind", "vocab_size", "min_frequency", "lowercase", "fold_digits", "unicode_normalizer", "split_punctuation"),
+    *("keep_newlines", "characters", "char_min_frequency", "word_shapes", "context_tokenizer"),
+    *("do_lower_case", "do_basic_tokenize", "never_split", "strip_accents", "tokenize_chinese_chars"),
+    *("add_dummy_prefix", "byte_fallback", "dropout", "sp_model_kwargs", "trim_offsets"),
+)
+
+# Marks that are neither letters nor white space but stand within a word: soft hyphen, joiner and non-joiner (Unicode
+# Standard Annex 29, rule WB4), and the zero-width space but where it stands for the blanks that a script lacks.
+_SPACELESS = r"[\p{Khmer}\p{Lao}\p{Myanmar}\p{Thai}]"
+_MARK = rf"(?:[\u00AD\u200C\u200D]|(?<!{_SPACELESS})\u200B(?!{_SPACELESS}))"
+WORD_OR_PUNCTUATION = rf"\w+(?:{_MARK}+\w+)*|(?![\u00AD\u200B-\u200D])[^\w\s]+"
 
 
 class LSTMTokenizer(SavingMixin, CharacterTokenizer):
@@ -121,6 +137,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         min_frequency: int | None = None,
         lowercase: bool = False,
         fold_digits: bool = False,
+        unicode_normalizer: str | None = None,
         split_punctuation: bool | None = None,
         is_split_into_words: bool | None = None,
         keep_newlines: bool | None = None,
@@ -153,6 +170,10 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
                 `"unigram"`.
             lowercase (`bool`, *optional*, defaults to `False`): Whether to lower-case the text.
             fold_digits (`bool`, *optional*, defaults to `False`): Whether to read every decimal digit as `0`.
+            unicode_normalizer (`str`, *optional*):
+                `"nfc"`, `"nfd"`, `"nfkc"` or `"nfkd"`: the form of Unicode in which text is read before all else, so
+                that an accent typed apart (e, U+0301) and a letter that has it (é) are the same. Characters that
+                `characters` gives are of that form, too; those of `context_tokenizer` are as given.
             split_punctuation (`bool`, *optional*, defaults to `True` for `"word"`):
                 Whether punctuation makes words of its own. With `False` words are what white space separates: the
                 choice for text that is already tokenized (Penn Treebank, WikiText). For `"word"`.
@@ -207,11 +228,12 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             )
         named = {"pad_token": pad_token, "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         extra = _check_special_tokens(named, extra_special_tokens)
+        form = _form(unicode_normalizer)
         inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes, context_tokenizer)
 
         pre_tokenizer = _pre_tokenizer(kind, split_punctuation is not False, bool(add_prefix_space))
         return cls._train(
-            _untrained(kind, unk_token, _normalizer(lowercase, fold_digits), pre_tokenizer, _decoder(kind)),
+            _untrained(kind, unk_token, _normalizer(form, lowercase, fold_digits), pre_tokenizer, _decoder(kind)),
             iterator,
             _added_tokens([*named.values(), *extra], keep_newlines),
             vocab_size,
@@ -227,6 +249,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             **({"whole_words": True} if is_split_into_words else {}),
             padding_side=cls.padding_side,  # named here, because only what is in `init_kwargs` is saved
             truncation_side=cls.truncation_side,
+            **({"unicode_normalizer": form} if form else {}),
             **inputs,
         )
 
@@ -323,7 +346,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
 
         texts, characters = _texts(iterator, tokens, words), Counter()
         if "max_word_length" in init_kwargs:
-            texts = counted(texts, characters)
+            texts = counted(texts, characters, init_kwargs.get("unicode_normalizer"))
         too_small = f"`vocab_size` is {vocab_size}, too small for the special tokens and the alphabet of the corpus"
         try:
             backend.train_from_iterator(texts, trainer, length)
@@ -351,6 +374,65 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         for token in state["added_tokens"]:
             token["special"] = token["content"] not in plain
         return cls(tokenizer_object=Tokenizer.from_str(json.dumps(state)), **init_kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs):
+        """
+        As in transformers.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`): Id on the Hub, or a folder.
+            args, kwargs (*optional*):
+                Those of transformers. Of the options of training `add_prefix_space`, `add_bos_token`, `add_eos_token`
+                and `max_word_length` can be changed here.
+
+        Raises:
+            `ValueError`: For a value of an option on which the ids depend other than that of training.
+        """
+        given = {name: kwargs.pop(name) for name in TRAINING_OPTIONS if name in kwargs}
+        tokenizer = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        trained = tokenizer._trained_with() if given else {}
+        for name, value in given.items():
+            if value is not None and value != trained.get(name, False):
+                raise ValueError(
+                    f"`{name}` is {value!r}, but this tokenizer was trained with {trained.get(name, False)!r}, and "
+                    "its ids depend on that. Leave it out, or train another one with `train_from_iterator`."
+                )
+        length, has_characters = kwargs.get("max_word_length"), tokenizer.char_vocab_size > 0
+        if length is not None and not (has_characters and isinstance(length, int) and length > 1):
+            raise ValueError(
+                f"`max_word_length` is {length!r}: give a whole number from 2 up, of a tokenizer with `characters`."
+            )
+        return tokenizer
+
+    def _trained_with(self) -> dict:
+        """The options of training by their names, as far as they can be read off."""
+        steps = str(self.backend_tokenizer.normalizer)
+        found = {name: self.init_kwargs[name] for name in TRAINING_OPTIONS if name in self.init_kwargs}
+        return found | {
+            "vocab_size": len(self),
+            "lowercase": "Lowercase" in steps,
+            "do_lower_case": "Lowercase" in steps,
+            "fold_digits": "Nd" in steps,
+            "split_punctuation": len(self.tokenize("a.b")) > 1,
+            "keep_newlines": "\n" in self.added_tokens_encoder,
+            "characters": self.char_vocab_size > 0,
+            "word_shapes": self.shape_vocab_size > 0,
+        }
+
+    @property
+    def add_prefix_space(self) -> bool:
+        """Whether a space is put before the text and before each given word: of `kind="bpe"`, an option to be set."""
+        return bool(getattr(self._tokenizer.pre_tokenizer, "add_prefix_space", False))
+
+    @add_prefix_space.setter
+    def add_prefix_space(self, value: bool) -> None:
+        step = self._tokenizer.pre_tokenizer
+        if hasattr(step, "add_prefix_space"):
+            step.add_prefix_space = bool(value)
+            self._tokenizer.pre_tokenizer = step
+        elif value:
+            raise ValueError(f'`add_prefix_space` is {value!r}: leave it out, or train one of `kind="bpe"`.')
 
     @classmethod
     def convert_to_native_format(cls, **kwargs):
@@ -465,8 +547,15 @@ def _context_vocab(tokenizer: TokenizersBackend) -> dict:
     return {"characters": characters, "unknown": tokenizer.unk_token_id, "boundary": boundary}
 
 
-def _normalizer(lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:
-    steps = []
+def _form(unicode_normalizer: str | None) -> str | None:
+    form = unicode_normalizer.lower() if isinstance(unicode_normalizer, str) else unicode_normalizer
+    if form is not None and form not in FORMS:
+        raise ValueError(f"`unicode_normalizer` is {unicode_normalizer!r}: give one of {FORMS}, or leave it out.")
+    return form
+
+
+def _normalizer(form: str | None, lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:
+    steps = [getattr(normalizers, form.upper())()] if form else []
     if lowercase:
         # The one capital whose small letter is two characters: a token is as long as the word that it stands for.
         steps += [normalizers.Replace("İ", "I"), normalizers.Lowercase()]
@@ -484,7 +573,7 @@ def _pre_tokenizer(kind: str, split_punctuation: bool, add_prefix_space: bool) -
         return pre_tokenizers.BertPreTokenizer()
     if kind == "char":
         return pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    return words_of(r"\w+|[^\w\s]+" if split_punctuation else r"\S+")
+    return words_of(WORD_OR_PUNCTUATION if split_punctuation else r"\S+")
 
 
 def _decoder(kind: str) -> decoders.Decoder:

@@ -17,6 +17,7 @@ from tokenizers import Regex, pre_tokenizers
 ONE_CHARACTER = 0.99  # the share of words of one character from which on a corpus is one of characters
 MOST_SPECIAL = 500  # words with marks that are listed one by one, the most frequent first
 _APOSTROPHE = "['’]"
+MARKS = r"\u00AD\u200B-\u200D"  # soft hyphen, zero-width space, non-joiner and joiner, which stand within a word
 # A chunk between blanks is a word as it is where a full stop or a comma stands alone further on, within so many
 # chunks: such a text has been cut before. Ordinary text has neither behind a blank.
 _CUT_BEFORE = r"(?<!\S)\S+(?<![,;:!?])(?=(?:\s+\S+){0,80}?\s+[.,](?!\S))"
@@ -61,7 +62,7 @@ def _rules(words: Counter, marked: Counter) -> list[str]:
     rules.append(_number(words, count))
     rules += _with_letters(words, count)
     rules.append(r"([^\w\s])\1+" if count(r"([^\w\s])\1+") else r"[^\w\s]")
-    return [*rules, r"[^\w\s]", r"\w+"]
+    return [*rules, rf"(?![{MARKS}])[^\w\s]", r"\w+"]
 
 
 def _special(words: Counter, marked: Counter) -> list[str]:
@@ -100,7 +101,7 @@ def _with_letters(words: Counter, count: Callable[[str], int]) -> list[str]:
     before = [part[:-1] + _APOSTROPHE for part in parts if part.endswith("'") and parts[part] > 1]
     clitic = rf"(?:{'|'.join(sorted(behind, key=len, reverse=True))})(?!\w)" if behind else r"(?!)"
     joiners = [mark for mark in "-/&.@_:'’" if 2 * count(rf".*{letter}{re.escape(mark)}\w.*") > words[mark]]
-    inside = "".join(map(re.escape, joiners))
+    inside = "".join(map(re.escape, joiners)) + MARKS
     rules = [rf"(?<!\w)(?:{'|'.join(before)})(?=\w)"] if before else []
     rules += [clitic] if behind else []
     rules.append(r"(?<!\w)(?:\p{L}\.){2,}(?:-\w+)*")
@@ -109,5 +110,5 @@ def _with_letters(words: Counter, count: Callable[[str], int]) -> list[str]:
     if count(rf"{letter}+\$"):
         rules.append(r"\p{L}{1,3}\$")
     not_yet = rf"(?!{clitic})" if behind else ""
-    rules.append(rf"(?:{not_yet}\w)+(?:{not_yet}[{inside}](?:{not_yet}\w)+)*" if joiners else rf"(?:{not_yet}\w)+")
+    rules.append(rf"(?:{not_yet}\w)+(?:{not_yet}[{inside}](?:{not_yet}\w)+)*")
     return rules

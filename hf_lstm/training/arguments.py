@@ -6,6 +6,7 @@ network that reads it. Each script adds `TrainingArguments`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
@@ -13,6 +14,7 @@ from transformers.hf_argparser import HfArg
 
 from ..data.tag_schemes import infer_scheme
 from ..data.vectors import MatchedVectors, match_vectors, read_vectors
+from ..hub.cards import TrainingData
 
 
 # `TrainingArguments` that the examples set in common, and more of them where the best epoch is kept.
@@ -52,6 +54,30 @@ class _Source:
         files = self.train_file if isinstance(self.train_file, str) else " ".join(self.train_file or [])
         return self.dataset_name or files or "the documentation that ships with CPython"
 
+    def training_data(self, splits: Mapping[str, Mapping[str, int]]) -> TrainingData:
+        """
+        What the card says of it.
+
+        Args:
+            splits (`Mapping[str, Mapping[str, int]]`): How much of what is in each split.
+        """
+        on_hub = self.dataset_name is not None and not Path(self.dataset_name).exists()
+        names = {"hub_id": self.dataset_name, "config": self.dataset_config_name} if on_hub else {}
+        return TrainingData(self.source, splits, **names)
+
+
+@dataclass
+class _CardArguments:
+    """What the model card says that nobody can measure."""
+
+    language: str | None = HfArg(default=None, help="For the model card: the language of the texts, as 'en'.")
+    license: str | None = HfArg(default=None, help="For the model card: the licence of the model, as 'apache-2.0'.")
+
+    @property
+    def card(self) -> dict:
+        """Arguments of `create_model_card`."""
+        return {"language": self.language, "license": self.license}
+
 
 @dataclass
 class TextArguments(_Source):
@@ -75,7 +101,7 @@ class TextArguments(_Source):
 
 
 @dataclass
-class ReadingArguments:
+class ReadingArguments(_CardArguments):
     """The tokenizer, and how the network goes through the text."""
 
     tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="bpe", help="Its tokens.")
@@ -213,7 +239,7 @@ class TaggedArguments(_Source):
 
 
 @dataclass
-class TaggerArguments(_LabellingArguments):
+class TaggerArguments(_LabellingArguments, _CardArguments):
     """The tokenizer and the network."""
 
     tag_scheme: str = HfArg(default="BIOES", help="Scheme of entities inside the model, which takes and gives BIO.")
@@ -325,7 +351,7 @@ class ClassifiedArguments(_Source):
 
 
 @dataclass
-class ClassifierArguments(_LabellingArguments):
+class ClassifierArguments(_LabellingArguments, _CardArguments):
     """The tokenizer and the network."""
 
     pretrained_model: str | None = HfArg(default=None, help="A language model, whose tokenizer and layers to take.")

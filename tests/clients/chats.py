@@ -1,38 +1,32 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""A small model that has learnt a few chats, and the pieces of code of `docs/clients.md`."""
+"""A small model that has learnt a few chats, and the pieces of code of pages in `docs/`."""
 
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
-
-from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
+from hf_lstm import LSTMForCausalLM, LSTMTokenizer
 
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 FACTS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "sand": "yellow"}
 CHATS = [
     [{"role": "user", "content": f"what colour is the {thing} ?"}, {"role": "assistant", "content": f"it is {colour}"}]
     for thing, colour in FACTS.items()
 ]
 QUESTIONS = [chat[0]["content"] for chat in CHATS]
-TEMPLATE = (
-    "{% for message in messages %}{% if message.role == 'assistant' %}<|assistant|>{% generation %}"
-    "{{ message.content }}{{ eos_token }}{% endgeneration %}{% else %}<|user|>{{ message.content }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
 
 
-def snippets(section: str, language: str) -> list[str]:
-    """The pieces of code in a language under a heading of the page."""
-    text = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S)[1]
+def snippets(section: str, language: str, page: str = "clients") -> list[str]:
+    """The pieces of code in a language under a heading of a page."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    text = re.search(rf"^##? {re.escape(section)}\n(.*?)(?=^## |\Z)", text, flags=re.M | re.S)[1]
     found = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
-    assert found, f"docs/clients.md has no {language} under {section!r}"
+    assert found, f"docs/{page}.md has no {language} under {section!r}"
     return found
 
 
@@ -77,16 +71,15 @@ def run(command: str, folder: Path, installed: bool = True) -> str:
 
 
 def build_chat_model(steps: int = 150) -> tuple[LSTMForCausalLM, LSTMTokenizer]:
-    """A model that has learnt the facts, as chats, and its tokenizer with their template."""
-    texts = [message["content"] for chat in CHATS for message in chat]
-    special = ["<|user|>", "<|assistant|>"]
-    tokenizer = LSTMTokenizer.train_from_iterator(texts, "bpe", extra_special_tokens=special, show_progress=False)
-    tokenizer.chat_template = TEMPLATE
-    sizes = {"vocab_size": len(tokenizer), "embedding_size": 48, "hidden_size": 48, "num_hidden_layers": 2}
-    model = LSTMForCausalLM(LSTMConfig(**sizes, pad_token_id=0, bos_token_id=2, eos_token_id=3))
-    rows = [{"input_ids": tokenizer.apply_chat_template(chat)["input_ids"]} for chat in CHATS]
-    options = {"per_device_train_batch_size": 6, "learning_rate": 0.01, "max_steps": steps, "save_strategy": "no"}
-    arguments = TrainingArguments("unused", **options, report_to="none", use_cpu=True, disable_tqdm=True)
-    collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
-    Trainer(model, arguments, train_dataset=rows, data_collator=collator).train()
-    return model.eval(), tokenizer
+    """The model of the page, which has learnt the facts, as chats, and its tokenizer with their template."""
+    folder = Path.cwd()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        try:
+            (code,) = snippets("The model of this page", "python")
+            names = {}
+            exec(compile(code.replace("max_steps=150", f"max_steps={steps}"), "docs/clients.md", "exec"), names)
+        finally:
+            os.chdir(folder)
+    assert names["chats"] == CHATS
+    return names["trainer"].model.eval(), names["tokenizer"]

@@ -58,6 +58,7 @@ def pytest_sessionfinish(session, exitstatus):
     file = session.config.getoption("--record")
     if file and exitstatus == 0 and "left out" not in RECORD:
         parts = ["# What the clients printed", "Written by `make test-clients`. How to run each: `docs/clients.md`."]
+        parts[1] += " The model is a toy that has learnt six sentences: its scores are no results."
         for packages, texts in sorted(RECORD.items()):
             versions = [f"{name} {importlib.metadata.version(name)}" for name in packages.split()]
             parts += [f"## {', '.join(versions)}", *(f"```text\n{text}\n```" for text in texts)]
