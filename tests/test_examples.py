@@ -247,7 +247,7 @@ def tagger_line(tmp_path):
 def test_tagger_of_letters(tmp_path, tagger_line, scheme, labels):
     """Words of Chinese, if somebody says so; else four classes, none of which may be lost."""
     text = "".join(f"{token} {tag}\n" for token, tag in zip("abcdef", "BMESBE", strict=True))
-    (tmp_path / "train.txt").write_text(text)
+    (tmp_path / "train.txt").write_text(f"{text}\n" * 2)
     files = [str(tmp_path / "train.txt")] * 2
     line = [*tagger_line, "--validation_file", files[0], "--test_file", files[1]]
     load("train_token_classification").main([*line, *(["--data_scheme", scheme] if scheme else [])])
