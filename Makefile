@@ -15,13 +15,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIENTS_VENV ?= .venv-clients
 CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
+PYTHONS ?= $(PYTHON)
 LOWEST_VENV ?= .venv-lowest
 NEWEST_VENV ?= .venv-newest
+RELEASE_VENV ?= .venv-release
 DEMO_STAMP := $(VENV)/.installed_demo
 DOCS_STAMP := $(VENV)/.installed_docs
 
 .DEFAULT_GOAL := help
-.PHONY: help install train demo test test-slow test-versions test-lowest test-newest test-clients lint format bench docs clean
+.PHONY: help install train demo test test-slow test-versions test-lowest test-newest test-clients lint format bench docs release clean
 
 help: ## Print this list
 	@echo "Usage: make TARGET [VARIABLE=value ...]"
@@ -33,7 +35,9 @@ help: ## Print this list
 	@echo "  VENV         where the environment lies ($(VENV))"
 	@echo "  CLIENTS_VENV where that of test-clients lies ($(CLIENTS_VENV))"
 	@echo "  PIP_ARGS     extra options for pip, such as the index of CPU builds of torch ($(PIP_ARGS))"
-	@echo "  LOWEST_VENV, NEWEST_VENV   where those of test-versions lie ($(LOWEST_VENV), $(NEWEST_VENV))"
+	@echo "  PYTHONS      interpreters that test-versions takes in turn, say \"python3.10 python3.13\" ($(PYTHONS))"
+	@echo "  LOWEST_VENV, NEWEST_VENV   where its environments lie ($(LOWEST_VENV)-PYTHON, $(NEWEST_VENV)-PYTHON)"
+	@echo "  RELEASE_VENV where that of release lies, which has the wheel ($(RELEASE_VENV))"
 	@echo "  WORKERS      processes that run the tests ($(WORKERS))"
 	@echo "  SPIN         on a busy machine 1000: how often idle threads of train and bench look for work before they"
 	@echo "               sleep (GOMP_SPINCOUNT); tests run one thread a process, which has nobody to wait for ($(SPIN))"
@@ -71,20 +75,23 @@ runs/python_docs_tagger/config.json: | $(STAMP)
 	$(BIN)/python examples/train_token_classification.py --output_dir $(@D)
 
 # One thread a worker, or the workers fight over the cores; offline, because no test may depend on the Hub.
-test test-slow test-lowest test-newest test-clients: export OMP_NUM_THREADS = 1
-test test-slow test-lowest test-newest test-clients: export HF_HUB_OFFLINE = 1
+test test-slow test-lowest test-newest test-clients release: export OMP_NUM_THREADS = 1
+test test-slow test-lowest test-newest test-clients release: export HF_HUB_OFFLINE = 1
 test: $(STAMP) ## Run the quick tests, before a commit: 5 minutes at most (ARGS="-k crf", ARGS=tests/test_crf.py, ...)
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" --durations=10 $(ARGS)
 
 test-slow: $(STAMP) ## Run the others: processes, resuming, memory, compilation, all combinations
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow --durations=10 $(ARGS)
 
-# What a release of transformers has changed before, under the lowest versions that pyproject.toml allows and the newest
-# that pip finds. The newest is set up anew each time; the pinned versions are those of `make test`.
+# What a release of another package has changed before, under the lowest versions that pyproject.toml allows and the
+# newest that pip finds. The newest is set up anew each time; the pinned versions are those of `make test`.
 VERSIONED := generation decoding tokenization tokenization_characters travel saved_folders trainer card_trainer output
+VERSIONED += batching export adapters
 VERSIONED := $(VERSIONED:%=tests/test_%.py)
 
-test-versions: test-lowest test-newest ## Run what depends on transformers under the lowest and the newest versions
+test-versions: ## Run what depends on other packages under their lowest and newest versions, for each of PYTHONS
+	set -e; for python in $(PYTHONS); do name=$$(basename $$python); $(MAKE) test-lowest test-newest PYTHON=$$python \
+		LOWEST_VENV=$(LOWEST_VENV)-$$name NEWEST_VENV=$(NEWEST_VENV)-$$name; done
 
 test-lowest: $(LOWEST_VENV)/.installed
 	$(LOWEST_VENV)/bin/python -m pytest -q -n $(WORKERS) $(VERSIONED) $(ARGS)
@@ -100,7 +107,7 @@ test-newest:
 	$(NEWEST_VENV)/bin/python -m pytest -q -n $(WORKERS) $(VERSIONED) $(ARGS)
 
 # Other people's programs have many dependencies, and so an environment of their own, with these extras.
-CLIENTS_EXTRAS := test,clients,demo-test
+CLIENTS_EXTRAS := test,clients,demo-test,docs
 $(CLIENTS_STAMP): pyproject.toml constraints.txt constraints-clients.txt
 	test -x $(CLIENTS_VENV)/bin/python || $(PYTHON) -m venv $(CLIENTS_VENV)
 	$(CLIENTS_VENV)/bin/python -m pip install -c constraints.txt -c constraints-clients.txt $(PIP_ARGS) -e '.[$(CLIENTS_EXTRAS)]'
@@ -108,6 +115,16 @@ $(CLIENTS_STAMP): pyproject.toml constraints.txt constraints-clients.txt
 
 test-clients: $(CLIENTS_STAMP) ## Run lm-eval, trl, a chat server and others on our models, in their own environment
 	$(CLIENTS_VENV)/bin/python -m pytest -q tests/clients --record results/clients.md --durations=5 $(ARGS)
+
+# The wheel is tried where nothing of the source is on the path: the program pytest, unlike `python -m`, adds no folder.
+release: $(STAMP) ## Build wheel and sdist into dist/, check them, and run the README on the wheel, see RELEASE.md
+	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[release]'
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear $(RELEASE_VENV)
+	$(RELEASE_VENV)/bin/python -m pip install -c constraints.txt $(PIP_ARGS) "$$(ls dist/*.whl)[test]"
+	$(RELEASE_VENV)/bin/pytest -q tests/test_package.py tests/test_docs.py -k "imports or README" $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting, changing nothing
 	$(BIN)/ruff check .

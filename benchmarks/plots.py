@@ -43,7 +43,7 @@ def plot(points: dict[str, list[dict]], path: Path) -> None:
         from matplotlib.figure import Figure  # not pyplot: a bare figure needs no display
         from matplotlib.ticker import LogLocator
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib: `pip install hf-lstm[plot]`.") from error
+        raise ImportError("Pictures need matplotlib: `pip install matplotlib`.") from error
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     titles = {"length": ("16 rows", "longest row (steps)"), "batch": ("up to 64 steps", "rows of a batch")}
     for axes, (kind, (title, label)) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):

@@ -1,10 +1,12 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-What `make docs` does beside MkDocs: a page of the reference for each module, docstrings in Hugging Face Markdown, and
-links of names. The package is read, not imported.
+What `make docs` does beside MkDocs: a page of the reference for each module, docstrings in Hugging Face Markdown, with
+equations as MathML (`docs/_equations.py`), and links of names. The package is read, not imported.
 """
 
+import ast
 import re
+import sys
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -12,7 +14,21 @@ from pathlib import Path
 import griffe
 
 
+sys.path.insert(0, str(Path(__file__).parent))
+from _equations import with_equations
+
+
 ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("models", "training", "data", "evaluation", "interop", "hub", "serving", "demo")  # as in CONTRIBUTING.md
+FAMILIES = ("LSTM", "GRU", "RNN")
+KINDS = {
+    "Config": "configuration",
+    "Model": "features",
+    "ForTokenClassification": "tagger",
+    "ForCausalLM": "language model",
+    "ForSequenceClassification": "classifier of texts",
+    "PreTrainedModel": "base",
+}
 SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Example)( \(.*\))?:\n((?:(?:[ ]{4}.*)?(?:\n|\Z))*)", re.M)
 FENCE = re.compile(r"(^ *```.*?^ *```$)", re.M | re.S)
 
@@ -67,6 +83,14 @@ def _fields() -> set[str]:
     return {member.name for module in modules() for member in _members(module) if member.is_attribute}
 
 
+def _members_of_all(pkg: griffe.Module):
+    """All classes, functions and attributes of all modules."""
+    for thing in pkg.members.values():
+        if not thing.is_alias and thing.is_module:
+            yield from _members_of_all(thing)
+    yield from _members(pkg)
+
+
 def _members(thing: griffe.Object):
     for member in thing.members.values():
         if member.is_alias or member.is_module or member.name.startswith("_"):
@@ -80,10 +104,25 @@ def _members(thing: griffe.Object):
 
 
 class HuggingFaceDocstrings(griffe.Extension):
-    """Docstrings as Markdown: their sections as lists, and [`Class`] as a link."""
+    """Docstrings as Markdown: their sections as lists, [`Class`] as a link; of a configuration all fields."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs) -> None:
+        for thing in [each for each in _members_of_all(pkg) if each.is_class and each.name.endswith("Config")]:
+            thing.docstring.value += "".join(self._shared(thing))
         self._rewrite(pkg, set())
+
+    def _shared(self, configuration: griffe.Class) -> list[str]:
+        """The arguments that its bases in this package describe, as sections of their own."""
+        found, known = [], set()
+        for thing in [configuration, *configuration.mro()]:
+            for section in SECTION.finditer(thing.docstring.value if thing.docstring else ""):
+                if section[1] == "Args" and not section[2]:
+                    fields = re.split(r"^(?= {4}\w)", section[3], flags=re.M)
+                    new = [field for field in fields if field.split(" (")[0].strip() not in known]
+                    known |= {field.split(" (")[0].strip() for field in fields}
+                    if thing is not configuration:
+                        found.append(f"\n\nArgs (of [`{thing.name}`]):\n{''.join(new)}")
+        return found
 
     def _rewrite(self, thing: griffe.Object, seen: set[str]) -> None:
         if thing.path in seen:
@@ -124,6 +163,7 @@ def markdown_of(docstring: str, thing: griffe.Object) -> str:
         `ValueError`: If a reference is to what is not there.
     """
     text = SECTION.sub(_section, docstring)
+    text = with_equations(text, "⊙" if thing.name.endswith("Layer") else "·")
     text = re.sub(r"^( *)```python\n(?= *>>>)", r"\1```pycon\n", text, flags=re.M)
     text = re.sub(r"  # doctest: \+\w+", "", text)
     return re.sub(r"\[`(~?)([\w.]+)`\](?!\[)", lambda match: _reference(*match.groups(), thing), text)
@@ -164,14 +204,32 @@ def _link(shown: str, path: str, folder: str = "") -> str:
 
 
 def on_config(config):
-    """The modules in the navigation, under the page that lists them."""
+    """The modules in the navigation, under the page that lists them, by room; the parts of models by themselves."""
     reference = config.nav.pop()["Reference"]
-    rooms: dict[str, list[str]] = {}
-    for module in modules()[1:]:
-        rooms.setdefault(module.path.split(".")[1], []).append(f"reference/{module.path}.md")
-    sections = [{room: pages} for room, pages in rooms.items()]
-    config.nav.append({"Reference": [reference, "reference/hf_lstm.md", *sections]})
+    sections = []
+    for room, found in rooms().items():
+        pages = [{_short(module): f"reference/{module.path}.md"} for module in found]
+        if room == "models":
+            named = [page for page in pages if re.match("(hf_lstm|configuration|modeling|tokenization)", *page)]
+            pages = [*named, {"parts": [page for page in pages if page not in named]}]
+        sections += [{room: pages}] if room else pages
+    config.nav.append({"Reference": [reference, *sections]})
+    config.repo_url = ast.literal_eval(str(package()["__url__"].value)) or None
     return config
+
+
+def rooms() -> dict[str, list[griffe.Module]]:
+    """The modules of each room, the room itself first; under an empty name those of none."""
+    found: dict[str, list[griffe.Module]] = {"": []} | {room: [] for room in ROOMS}
+    for module in modules():
+        room, *inside = module.path.split(".")[1:] or [""]
+        found.setdefault(room if inside or module.is_init_module else "", []).append(module)
+    return found
+
+
+def _short(module: griffe.Module) -> str:
+    """The name of a module within its room; that of a room in full."""
+    return module.path if module.is_init_module else module.name
 
 
 def on_files(files, config):
@@ -191,12 +249,22 @@ def reference() -> dict[str, str]:
 
 
 def _index() -> str:
-    names = sorted(str(name) for name in package().exports)
     lines = ["# Reference", "", "`import hf_lstm` registers all classes with the Auto classes; it has:", ""]
-    lines += [f"- [`{name}`][{paths()[name]}]: {_first(package().members[name].final_target)}" for name in names]
-    lines += ["", "All modules:", ""]
-    lines += [f"- [`{module.path}`]({module.path}.md): {_first(module)}" for module in modules()]
+    names = {str(name) for name in package().exports}
+    for kind, meaning in KINDS.items():
+        row = [family + kind for family in FAMILIES]
+        names -= set(row)
+        lines.append(f"- {meaning}: " + ", ".join(map(_exported, row)))
+    lines += [f"- {_exported(name)}: {_first(package().members[name].final_target)}" for name in sorted(names)]
+    for room, found in rooms().items():
+        lines += ["", f"## {room}" if room else "## hf_lstm", ""]
+        lines += [f"{_first(found.pop(0))}", ""] if room else []
+        lines += [f"- [`{_short(module)}`]({module.path}.md): {_first(module)}" for module in found]
     return "\n".join(lines) + "\n"
+
+
+def _exported(name: str) -> str:
+    return f"[`{name}`][{paths()[name]}]"
 
 
 def _first(thing: griffe.Object) -> str:

@@ -9,15 +9,11 @@ Names are those of folders or of the Hub, whose code will run (`trust_remote_cod
 arguments: there the variables TAGGER and LANGUAGE_MODEL name the models, see docs/demo.md.
 """
 
-import io
-from contextlib import contextmanager
-
 import gradio as gr
-from PIL import Image
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
 from hf_lstm.demo.gates import draw_gates, gate_choices
-from hf_lstm.demo.look import CSS, table
+from hf_lstm.demo.look import COLOURS, CSS, picture, problem, table, told
 from hf_lstm.demo.models import Loaded, load, parse
 from hf_lstm.demo.tagging import restores, shown
 from hf_lstm.demo.writing import Story, as_html, figures, write
@@ -39,20 +35,7 @@ READING = (
 )
 
 
-@contextmanager
-def told():
-    """What is wrong with an input is shown on the page."""
-    try:
-        yield
-    except ValueError as error:
-        raise gr.Error(str(error)) from error
-
-
 def tagger_tab(tagger: Loaded) -> None:
-    def on_tag(text):
-        with told():
-            return shown(tagger, text)
-
     sentences = RAW_SENTENCES if restores(tagger.model) else SENTENCES
     gr.Markdown(
         "Labels each word with a recurrent network and a CRF, and says how sure it is: the posterior of each "
@@ -60,52 +43,65 @@ def tagger_tab(tagger: Loaded) -> None:
     )
     text = gr.Textbox(sentences[0], lines=3, max_length=5000, label="Text", elem_id="tagger_text")
     button = gr.Button("Tag", variant="primary", elem_id="tag")
+    wrong = gr.HTML(elem_id="tagger_problem", padding=False)
     marked = gr.HighlightedText(label="Highlighted", combine_adjacent=False, elem_id="highlighted")
     written = gr.Textbox(label="As it is to be written", visible=restores(tagger.model), elem_id="restored")
     with gr.Row():
-        entities, words = gr.HTML(elem_id="entities"), gr.HTML(elem_id="words")
-    outputs = [marked, written, entities, words]
+        with gr.Column(min_width=320):
+            entities = gr.HTML(elem_id="entities")
+        with gr.Column(min_width=320):
+            words = gr.HTML(elem_id="words")
+    outputs = [marked, written, entities, words, wrong]
+    on_tag = told(lambda text: shown(tagger, text), (None, "", "", ""))
     gr.Examples([[each] for each in sentences], text)
     gr.on([button.click, text.submit], on_tag, text, outputs)
 
 
 def generation_tab(language_model: Loaded) -> None:
     def on_write(story, *inputs):
-        with told():
+        try:
             for now in write(language_model, story, *inputs):
-                yield now, as_html(language_model.tokenizer, now), figures(language_model.model, now), ""
+                yield now, *view(now), "", ""
+        except ValueError as error:  # the story is as it was
+            yield story, *view(story or Story([], [])), inputs[0], problem(error)
+
+    def view(story):
+        return as_html(language_model.tokenizer, story), figures(language_model.model, story)
 
     gr.Markdown(
         "Each click goes on from the state that the last one left, without reading the text again: the memory "
         "does not grow. What you type in between is read on top of it."
     )
     story = gr.State()
-    shown = gr.HTML(as_html(language_model.tokenizer, Story([], [])), container=True, elem_id="story")
-    costs = gr.HTML(figures(language_model.model, Story([], [])), elem_id="figures")
+    text, costs = view(Story([], []))
+    shown, costs = gr.HTML(text, container=True, elem_id="story"), gr.HTML(costs, elem_id="figures")
     prompt = gr.Textbox(PROMPTS[0], label="Your words", placeholder="Leave empty to let it go on", elem_id="prompt")
+    wrong = gr.HTML(elem_id="generation_problem", padding=False)
     with gr.Row():
-        button = gr.Button("Write on", variant="primary", elem_id="write")
-        reset = gr.Button("Reset", elem_id="reset")
+        button = gr.Button("Write on", variant="primary", elem_id="write", min_width=100)
+        reset = gr.Button("Reset", elem_id="reset", min_width=100)
+    slider = {"buttons": [], "min_width": 260}
     with gr.Row():
-        temperature = gr.Slider(0, 1.5, 0.7, step=0.05, label="Temperature", elem_id="temperature", buttons=[])
-        top_k = gr.Slider(0, 200, 50, step=1, label="Top k", elem_id="top_k", buttons=[])
-        top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", elem_id="top_p", buttons=[])
+        temperature = gr.Slider(0, 1.5, 0.7, step=0.05, label="Temperature", elem_id="temperature", **slider)
+        top_k = gr.Slider(0, 200, 50, step=1, label="Top k", elem_id="top_k", **slider)
+        top_p = gr.Slider(0.05, 1, 0.95, step=0.05, label="Top p", elem_id="top_p", **slider)
     with gr.Row():
-        length = gr.Slider(1, 500, 60, step=1, label="Tokens", elem_id="length", buttons=[])
-        seed = gr.Number(0, precision=0, label="Seed", elem_id="seed")
+        length = gr.Slider(1, 500, 60, step=1, label="Tokens", elem_id="length", **slider)
+        seed = gr.Number(0, precision=0, label="Seed", elem_id="seed", min_width=260)
     gr.Examples([[each] for each in PROMPTS], prompt)
+    outputs = [story, shown, costs, prompt, wrong]
     inputs = [story, prompt, temperature, top_k, top_p, length, seed]
-    gr.on([button.click, prompt.submit], on_write, inputs, [story, shown, costs, prompt], trigger_mode="multiple")
-    empty = (None, shown.value, costs.value, PROMPTS[0])
-    reset.click(lambda: empty, None, [story, shown, costs, prompt])
+    gr.on([button.click, prompt.submit], on_write, inputs, outputs, trigger_mode="multiple")
+    empty = (None, shown.value, costs.value, PROMPTS[0], "")
+    reset.click(lambda: empty, None, outputs)
 
 
 def gates_tab(models: dict[str, Loaded]) -> None:
-    def on_gates(name, text, layer, direction, gate):
-        with told():
-            picture, rows = draw_gates(models[name], text, layer, direction, gate)
+    def draw(name, text, layer, direction, gate):
+        png, rows = draw_gates(models[name], text, layer, direction, gate)
         headers = ["", "mean", "closed: share below 0.1", "open: share above 0.9"]
-        return Image.open(io.BytesIO(picture)), table(headers, rows)
+        meaning = f"Heat map of {', '.join(row[0] for row in rows)}: a row for each unit, a column for each token"
+        return picture(png, meaning), table(headers, rows)
 
     def dropdowns(name):
         choices = gate_choices(models[name].model)
@@ -123,11 +119,13 @@ def gates_tab(models: dict[str, Loaded]) -> None:
         )
     text = gr.Textbox(READING, lines=2, max_length=1000, label="Text", elem_id="gates_text")
     button = gr.Button("Draw", variant="primary", elem_id="draw")
-    picture = gr.Image(show_label=False, height=520, buttons=[], elem_id="gates")
-    saturation = gr.HTML(elem_id="saturation")
+    wrong, drawn, saturation = (
+        gr.HTML(elem_id=name, padding=name == "saturation") for name in ("gates_problem", "gates", "saturation")
+    )
     gr.Examples([[READING], [RAW_SENTENCES[0]], [SENTENCES[0]]], text)
     name.change(dropdowns, name, [layer, direction, gate])
-    gr.on([button.click, text.submit], on_gates, [name, text, layer, direction, gate], [picture, saturation])
+    inputs, outputs = [name, text, layer, direction, gate], [drawn, saturation, wrong]
+    gr.on([button.click, text.submit], told(draw, ("", "")), inputs, outputs)
 
 
 if __name__ == "__main__":
@@ -136,7 +134,7 @@ if __name__ == "__main__":
     language_model = load("language_model", args.language_model, AutoModelForCausalLM)
     with gr.Blocks(title="hf_lstm") as demo:
         gr.Markdown(
-            "# Recurrent networks at work\n[hf_lstm](https://github.com/hf-lstm/hf-lstm): LSTM, GRU and plain "
+            "# Recurrent networks at work\nhf_lstm: LSTM, GRU and plain "
             "recurrent networks as first-class Hugging Face models. All of this runs on a CPU."
         )
         with gr.Tab("Tagger"):
@@ -146,4 +144,5 @@ if __name__ == "__main__":
         with gr.Tab("Gates"):
             gates_tab({"language model": language_model, "tagger": tagger})
     theme = gr.themes.Soft(primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    theme = theme.set(**COLOURS)
     demo.launch(server_port=args.port, footer_links=["api", "gradio", "settings"], theme=theme, css=CSS)

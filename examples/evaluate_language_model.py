@@ -11,6 +11,7 @@ to what it has read, with a neural cache, with dynamic evaluation, and with both
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -41,6 +42,7 @@ class DataArguments:
     dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
     text_column: str = HfArg(default="text", help="The column that holds the text.")
     sample_by: Literal["line", "paragraph", "document"] = HfArg(default="line", help="A document in a txt file.")
+    encoding: str = HfArg(default="utf-8", help="Encoding of the files.")
     keep_blank: bool = HfArg(default=False, help="Keep documents without text, for their end: lines of WikiText.")
 
 
@@ -105,11 +107,13 @@ def main(command_line: list[str] | None = None) -> None:
         "with both": both,
     }
     print(f"\n{cache}\n{dynamic}\ntogether with {both['neural_cache']}\n\nPerplexity")
-    results = {"perplexity": {}, "options": {}}
+    results = {"perplexity": {}, "nats": {}, "options": {}}
     for name, options in ways.items():
-        results["perplexity"][name] = evaluate_perplexity(model, test, **options).perplexity
+        found = evaluate_perplexity(model, test, **options)
+        results["perplexity"][name], results["nats"][name] = found.perplexity, found.loss
         results["options"][name] = {option: str(value) for option, value in options.items()}
-        print(f"  {name:<24}{results['perplexity'][name]:9.2f}", flush=True)
+        overflow = "" if math.isfinite(found.perplexity) else f"   of {found.loss:.1f} nats a token: it has diverged"
+        print(f"  {name:<24}{found.perplexity:9.2f}{overflow}", flush=True)
     if args.results_file:
         Path(args.results_file).write_text(json.dumps(results, indent=2))
 

@@ -31,7 +31,7 @@ from hf_lstm import LSTMTokenizer
 from hf_lstm.data import class_names, encode_classified, load_classified
 from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.evaluation import format_report, token_report
-from hf_lstm.evaluation.text_classification import classification_scores
+from hf_lstm.evaluation.text_classification import classification_scores, joined
 from hf_lstm.hub.measurements import classification_measurements, this_command
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
@@ -117,7 +117,8 @@ def main(command_line: list[str] | None = None) -> None:
     print(f"\nScores of {len(inputs[split]):,} texts of the {split} data\n")
     reports = {}
     if problem_type == "single_label_classification":
-        reports["classes"] = token_report([output.label_ids], [output.predictions.argmax(-1)], label_names)
+        logits, labels = joined(output)
+        reports["classes"] = token_report([labels], [logits.argmax(-1)], label_names)
         print(format_report(reports["classes"]))
     else:
         print("".join(f"  {name:<28}{value:9.4f}\n" for name, value in output.metrics.items()))

@@ -28,8 +28,7 @@ from transformers import (
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.data import convert_tag_column, encode_tagged, load_tagged_splits, rewrite, tag_strings, write_tagged
-from hf_lstm.data.tag_schemes import convert_tags, infer_scheme
-from hf_lstm.data.vectors import match_vectors, read_vectors
+from hf_lstm.data.tag_schemes import convert_tags
 from hf_lstm.distributed import end_processes, from_main_process
 from hf_lstm.evaluation import format_scores, make_compute_metrics, tagging_scores
 from hf_lstm.hub.measurements import tagging_measurements, tagging_reports, this_command
@@ -63,13 +62,12 @@ def main(command_line: list[str] | None = None) -> None:
     with training_args.main_process_first(desc="reading"):
         splits = load_tagged_splits(**vars(data_args))
     tags = {split: tag_strings(rows) for split, rows in splits.items()}
-    scheme = infer_scheme(row for rows in tags.values() for row in rows)
+    scheme = args.scheme_of(row for rows in tags.values() for row in rows)
     sentences = convert_tag_column(splits, "tags", "BIO", scheme) if scheme else splits
     label_names = sentences["train"].features["tags"].feature.names
 
     # 2. Tokenizer, and the ids of words, characters and shapes; it knows all words of pretrained vectors.
-    known_words = read_vectors(args.vectors).words if args.vectors else []
-    words = [*sentences["train"]["tokens"], *[known_words] * args.min_frequency]
+    words = [*sentences["train"]["tokens"], *[args.known_words()] * args.min_frequency]
     context = AutoTokenizer.from_pretrained(args.context_models[0]) if args.context_models else None
     options = args.tokenizer_options() | {"context_tokenizer": context}
     tokenizer = from_main_process(lambda: LSTMTokenizer.train_from_iterator(words, **options))
@@ -77,7 +75,7 @@ def main(command_line: list[str] | None = None) -> None:
         inputs = {split: encode_tagged(rows, tokenizer) for split, rows in sentences.items()}
 
     # 3. Model: a network of random weights, on pretrained word vectors and language models if there are any.
-    vectors = match_vectors(tokenizer.get_vocab(), args.vectors) if args.vectors else None
+    vectors = args.matched_vectors(tokenizer.get_vocab())
     contexts = [AutoModelForCausalLM.from_pretrained(folder) for folder in args.context_models]
     config = AutoConfig.for_model(**args.fields(tokenizer, label_names, bool(scheme), vectors, contexts))
     model = AutoModelForTokenClassification.from_config(config)

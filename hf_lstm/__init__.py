@@ -1,6 +1,9 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """LSTM, GRU and plain recurrent networks as first-class Hugging Face models."""
 
+__version__ = "0.1.0"
+__url__ = ""  # "https://github.com/OWNER/NAME" once it is published: whatever names the address reads it here
+
 import transformers
 
 from .hub import folders
@@ -33,8 +36,6 @@ from .models.modeling_rnn import (
 from .models.saving import SavingMixin
 from .models.tokenization_lstm import LSTMTokenizer
 
-
-__version__ = "0.1.0"
 
 __all__ = [
     "GRUConfig",

@@ -39,6 +39,7 @@ class Client:
         home.mkdir(parents=True, exist_ok=True)
         settings = {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
         settings |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        settings |= {"HF_HUB_DOWNLOAD_TIMEOUT": "60", "HF_HUB_ETAG_TIMEOUT": "60"}  # the machine may be busy
         if token is not None:
             settings["HF_TOKEN"] = token
         own = environment(home / "cache", ROOT / "tests", ROOT, **settings)

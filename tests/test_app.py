@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.demo.gates import draw_gates, gate_choices
+from hf_lstm.demo.look import picture, problem, table, told
 from hf_lstm.demo.models import Loaded, load, parse
 from hf_lstm.demo.tagging import highlighted, restores, shown, tag
 from hf_lstm.demo.writing import Story, as_html, as_text, write
@@ -24,8 +25,11 @@ LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 def tagger(kind="word", labels=LABELS, **fields):
     """Random weights that make up their mind."""
-    options = {"split_punctuation": False, "characters": True} if kind == "word" else {"vocab_size": 300}
-    tokenizer = LSTMTokenizer.train_from_iterator(TEXT, kind, show_progress=False, **options)
+    options = {"vocab_size": 300, "add_prefix_space": True}
+    if kind == "word":
+        options = {"is_split_into_words": True, "characters": True}
+    sentences = [text.split() for text in TEXT]
+    tokenizer = LSTMTokenizer.train_from_iterator(sentences, kind, show_progress=False, **options)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     size = {"char_vocab_size": tokenizer.char_vocab_size} if kind == "word" else {}
     model = LSTM.build("ForTokenClassification", vocab_size=len(tokenizer), **names, **size, **fields)
@@ -206,3 +210,26 @@ def test_names_of_models_come_from_the_command_line_or_the_environment(monkeypat
     args = parse("", [])
     assert (args.tagger, args.language_model, args.port) == ("user/tagger", "./runs/python_docs_lm", None)
     assert parse("", ["--tagger", "mine"]).tagger == "mine"
+
+
+def test_a_click_first_clears_what_the_last_one_showed():
+    """So that no result stands beside an input that it is not of, whatever goes wrong."""
+
+    def answer(text):
+        if not text:
+            raise ValueError("The <text> is empty.")
+        return text, [1 / len(text)]
+
+    click = told(answer, ("", None))
+    assert list(click("two")) == [("", None, ""), ("two", [1 / 3], "")]
+    wrong = '<p class="problem" role="alert">The &lt;text&gt; is empty.</p>'
+    assert list(click("")) == [("", None, ""), ("", None, wrong)]
+    assert problem(ValueError("The <text> is empty.")) == wrong
+    with pytest.raises(TypeError):
+        list(click(3))
+
+
+def test_html_of_pictures_and_tables():
+    shown = picture(b"\x89PNG", 'gates of "a"')
+    assert 'src="data:image/png;base64,iVBORw=="' in shown and 'alt="gates of &quot;a&quot;"' in shown
+    assert table(["<b>"], [["<i>"]]).count("&lt;") == 2

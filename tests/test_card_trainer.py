@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """The card that a trainer leaves: what it measured of the weights that are there; what a person wrote stays."""
 
+import os
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from families import GRU, LSTM
 from hub_cards import card_errors
 from huggingface_hub import ModelCard
 from transformers import DefaultDataCollator, Trainer, TrainingArguments
+from transformers.utils import PushInProgress
 
 from hf_lstm.hub.cards import Measurement, TrainingData
 from hf_lstm.hub.folders import signer
@@ -168,3 +171,26 @@ def test_model_of_another_package_has_the_card_of_transformers(tmp_path):
     trainer.model.config = model.config
     trainer.create_model_card(license="mit")
     assert "generated automatically" in (tmp_path / "README.md").read_text()
+
+
+def test_nothing_is_written_where_a_push_reads(tmp_path, monkeypatch):
+    """A push of a checkpoint runs in a thread of its own, while training and other pushes go on."""
+    trainer = trainer_of(tmp_path, save_strategy="steps", save_steps=1, max_steps=2)
+    trainer.train()
+    trainer.push_in_progress = PushInProgress([Future()])
+    checkpoints, code = [tmp_path / f"checkpoint-{i}" for i in (1, 2)], tmp_path / "lstm.py"
+    trainer._push_from_checkpoint(str(checkpoints[0]))
+    for file in tmp_path.glob("*.py"):
+        os.utime(file, (0, 0))
+    trainer._push_from_checkpoint(str(checkpoints[1]))
+    assert code.is_file() and {file.stat().st_mtime for file in tmp_path.glob("*.py")} == {0}
+    (checkpoints[1] / code.name).write_text("# edited")
+    trainer._push_from_checkpoint(str(checkpoints[1]))
+    assert code.read_text() == "# edited"
+
+    order = []
+    monkeypatch.setattr(trainer.push_in_progress, "wait_until_done", lambda: order.append("waited"))
+    monkeypatch.setattr(Trainer, "push_to_hub", lambda *args, **kwargs: order.append("written and pushed"))
+    trainer.hub_model_id = "acme/trained"
+    trainer.push_to_hub()
+    assert order == ["waited", "written and pushed"]

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import DataCollatorForTokenClassification, EvalPrediction, Trainer, TrainingArguments
 
 from hf_lstm.data.tag_schemes import read_spans
+from hf_lstm.evaluation.text_classification import classification_scores
 from hf_lstm.models.sequence_classification import SequencePooler
 from hf_lstm.models.text_inputs import distinct_rows
 
@@ -478,3 +479,11 @@ def test_collator_of_transformers_needs_no_more_than_a_tokenizer():
     tokenizer = LSTMTokenizer.train_from_iterator(["a b c"], kind="word", show_progress=False)
     batch = DataCollatorForTokenClassification(tokenizer)(rows_of([3, 1]))
     assert batch["labels"].tolist()[1][1:] == [-100, -100]
+
+
+def test_scores_of_batches_that_are_not_joined():
+    """As `eval_do_concat_batches=False` hands them over."""
+    logits, labels = torch.randn(5, 3).numpy(), torch.randint(3, (5,)).numpy()
+    whole, parts = EvalPrediction(logits, labels), EvalPrediction([logits[:3], logits[3:]], [labels[:3], labels[3:]])
+    expected = classification_scores(whole, "single_label_classification")
+    assert classification_scores(parts, "single_label_classification") == expected

@@ -2,11 +2,12 @@
 """Files with a token a line: odd lines, named columns, CoNLL-U, conversion of schemes, and what is written again."""
 
 import gzip
+import json
 
 import pytest
 from datasets import Dataset, DatasetDict
 
-from hf_lstm.data import convert_tag_column, load_tagged, write_tagged
+from hf_lstm.data import convert_tag_column, load_tagged, load_tagged_splits, write_tagged
 from hf_lstm.data.tag_schemes import convert_tags, is_well_formed
 from hf_lstm.evaluation import entity_report
 
@@ -149,12 +150,13 @@ def test_what_is_written_is_read_again(tmp_path):
     assert read["tokens"][:] == tokens
     for column, expected in (("gold", gold), ("predicted", predicted)):
         assert [[tag for _, tag in row] for row in sentences(read, column)] == expected
-    write_tagged(path, [["New York"]], [["B-LOC"]], separator="\t")
-    assert sentences(load_tagged(path)["train"]) == [[("New York", "B-LOC")]]
+    for separator in ("\t", None):  # None: a tab, where there are blanks
+        write_tagged(path, [["New York"]], [["B-LOC of X"]], separator=separator)
+        assert sentences(load_tagged(path)["train"]) == [[("New York", "B-LOC of X")]]
 
 
 def test_what_cannot_be_read_again_is_not_written(tmp_path):
-    for token in ("New York", "", "a\nb"):
+    for token in ("New\tYork city", "", "a\nb"):
         with pytest.raises(ValueError, match=r"`tokens` has .* in sentence 1: no field of .* may be empty"):
             write_tagged(tmp_path / "a.txt", [["x"], [token]], [["O"], ["O"]])
     with pytest.raises(ValueError, match=r"`tags` of sentence 0 has \[2, 1\] tags for 2 tokens"):
@@ -172,7 +174,7 @@ def test_bad_files_are_refused(tmp_path):
         load_tagged(write(tmp_path / "blank.txt", "\n-DOCSTART- O\n\n"))
     with pytest.raises(ValueError, match=r"`files` has '.*a\.conllu', which holds no sentence"):
         load_tagged(write(tmp_path / "a.conllu", "# text\n1-2\tdu" + "\t_" * 8 + "\n"))
-    with pytest.raises(ValueError, match=r"`columns` names 4, but '.*a\.txt' has 4 columns"):
+    with pytest.raises(ValueError, match=r"`columns` names 4, but `files` has '.*a\.txt', with 4 columns"):
         load_tagged(good, {"tokens": 0, "tags": 4})
     with pytest.raises(ValueError, match="`columns` names 'ner', but no `column_names` are given"):
         load_tagged(good, {"tokens": 0, "tags": "ner"})
@@ -235,3 +237,11 @@ def test_universal_dependencies_have_their_published_counts(shared_data):
     assert [sum(map(len, split["tokens"][:])) for split in splits.values()] == [25_147, 25_094]
     assert len(splits["dev"].features["upos"].feature.names) == 17
     assert len(set(sum(splits["test"]["xpos"][:], []))) == 48  # noqa: RUF017
+
+
+def test_tags_that_no_column_can_hold(tmp_path):
+    """They are refused before a training, at whose end its predictions could not be written."""
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps({"tokens": ["x"], "tags": [tag]}) + "\n" for tag in ["A B", "C\tD"] * 10))
+    with pytest.raises(ValueError, match=r"`tag_column` holds the tag 'C\\tD'"):
+        load_tagged_splits(path)

@@ -28,6 +28,7 @@ BAD_VALUES = [
     ({"hidden_sizes": [8, 0, 4]}, "hidden_sizes", "[8, 0, 4]"),
     ({"initializer_range": 0.0}, "initializer_range", "0.0"),
     ({"initializer_range": float("inf")}, "initializer_range", "inf"),
+    ({"chrono_max_length": 1}, "chrono_max_length", "1"),
     ({"layer_norm_eps": -1e-5}, "layer_norm_eps", "-1e-05"),
     ({"vocab_size": 10, "pad_token_id": 10}, "pad_token_id", "10"),
     ({"vocab_size": 10, "bos_token_id": -1}, "bos_token_id", "-1"),
@@ -40,6 +41,7 @@ BAD_TYPES = [
     {"input_dropout": "0.1"},
     {"bidirectional": 1},
     {"initializer": "xavier"},
+    {"chrono_max_length": 400.0},
     {"tie_word_embeddings": None},
     {"variational_dropout": "yes"},
     {"hidden_sizes": 8},
@@ -315,3 +317,38 @@ def test_families_have_their_own_types():
     assert [family.config_class.model_type for family in FAMILIES] == ["lstm", "gru", "rnn"]
     for family in FAMILIES:
         assert type(transformers.AutoConfig.for_model(family.name.lower())) is family.config_class
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"id2label": ["a", "b"]}, "id2label"),
+        ({"id2label": "ab"}, "id2label"),
+        ({"id2label": {1: "a", 2: "b"}}, "id2label"),
+        ({"id2label": {0: "a", 2: "b"}}, "id2label"),
+        ({"id2label": {"x": "a"}}, "id2label"),
+        ({"id2label": {0: 1, 1: 2}}, "id2label"),
+        ({"id2label": {}}, "num_labels"),
+        ({"num_labels": -1}, "num_labels"),
+        ({"num_labels": 0}, "num_labels"),
+        ({"num_labels": 10**12}, "num_labels"),
+        ({"num_labels": 10**4, "use_crf": True}, "use_crf"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"dtype": "float99"}, "dtype"),
+        ({"torch_dtype": "float99"}, "dtype"),
+        ({"dtype": "int8"}, "dtype"),
+    ],
+    ids=str,
+)
+def test_fields_that_no_model_could_have(fields, name):
+    with pytest.raises(ValueError, match=f"`{name}"):
+        LSTM.config_class(**fields)
+    with pytest.raises(ValueError, match=f"`{name}"):
+        LSTM.config_class.from_dict({"model_type": "lstm"} | fields)
+
+
+def test_labels_set_later():
+    config = LSTM.config_class()
+    config.id2label = {1: "a", 2: "b"}
+    with pytest.raises(ValueError, match="`id2label` must number the labels from 0"):
+        LSTM.head("ForTokenClassification")(config)

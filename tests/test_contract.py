@@ -227,21 +227,73 @@ def test_boolean_and_integer_masks_agree(family, head):
     assert torch.equal(features(model(ids, attention_mask=torch.ones_like(mask))), features(model(ids)))
 
 
+CHECKPOINTING = [None, {"use_reentrant": False}, {"use_reentrant": True}]
+
+
+def gradients_with(model, checkpointing: dict | None, compute) -> list[torch.Tensor | None]:
+    """The gradients of all parameters by the scalar `compute()`."""
+    if checkpointing:
+        model.gradient_checkpointing_enable(checkpointing)
+    model.zero_grad()
+    compute().backward()
+    return [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+
+
 @each_stateful_head
 @each_variant
 def test_gradient_checkpointing_changes_no_gradient(family, fields, head):
     model = family.build(head, **fields).train()
     ids, mask = random_ids(), torch.tensor([[0, 1, 1, 1, 1, 1, 0]] * 3)
     state = model(ids, use_cache=True).cache.detach()
-    gradients = []
-    for enabled in (False, True):
-        if enabled:
-            model.gradient_checkpointing_enable()
-        model.zero_grad()
+
+    def compute():
         outputs = model(ids, attention_mask=mask, cache=state.copy(), use_cache=True)
-        (features(outputs).square().sum() + sum(s.sum() for s in states(outputs))).backward()
-        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
-    assert_close(gradients[1], gradients[0])
+        return features(outputs).square().sum() + sum(s.sum() for s in states(outputs))
+
+    plain, *others = [gradients_with(model, checkpointing, compute) for checkpointing in CHECKPOINTING]
+    for gradients in others:
+        assert_close(gradients, plain)
+
+
+@each_variant
+def test_gradient_checkpointing_hands_on_the_gradient_of_a_state(family, fields):
+    model, ids = family.build("Model", **fields).train(), random_ids()
+
+    def compute():  # the last state alone, through one of a single token, and one that was kept with its graph
+        state = model(ids[:, :3], use_cache=True).cache
+        state = model(ids[:, 3:4], cache=state, use_cache=True).cache
+        return sum(s.square().sum() for s in states(model(ids[:, 4:], cache=state, use_cache=True)))
+
+    plain, *others = [gradients_with(model, checkpointing, compute) for checkpointing in CHECKPOINTING]
+    for gradients in others:
+        assert_close(gradients, plain)
+
+
+@each_family
+def test_gradient_checkpointing_reaches_the_encoder_of_characters(family):
+    fields = {"char_vocab_size": 9, "char_encoder": "recurrent", "char_hidden_size": 6}
+    model, ids, chars = family.build("Model", **fields).train(), random_ids(), torch.randint(1, 9, (3, 7, 4))
+
+    def compute():
+        return model(ids, char_ids=chars).last_hidden_state.square().sum()
+
+    plain, *others = [gradients_with(model, checkpointing, compute) for checkpointing in CHECKPOINTING]
+    assert all(gradient.any() for gradient in plain)
+    for gradients in others:
+        assert_close(gradients, plain)
+
+
+@each_family
+def test_gradient_checkpointing_on_inputs_without_gradient(family):
+    model, inputs = family.build("Model", vocab_size=None, pad_token_id=None).train(), torch.randn(3, 7, 6)
+
+    def compute():
+        return model(inputs_embeds=inputs).last_hidden_state.square().sum()
+
+    plain, *others = [gradients_with(model, checkpointing, compute) for checkpointing in CHECKPOINTING]
+    for gradients in others:
+        assert_close(gradients, plain)
+    assert not inputs.requires_grad
 
 
 @each_family

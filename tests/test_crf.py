@@ -260,7 +260,8 @@ def test_allowed_transitions_are_those_of_legal_sequences(scheme):
         (LABELS["BIOES"], "BIOES"),
         (LABELS["BILOU"], "BILOU"),
         (LABELS["BMES"], "BMES"),
-        (["B", "M", "E", "S"], "BMES"),
+        (["B", "M", "E", "S"], "none"),  # letters without a type may be classes: a scheme has to be named
+        (["U", "L", "O"], "none"),
         (["S-X", "O"], "BIOES"),
         (["NOUN", "VERB"], "none"),
         (["0", "1", "2"], "none"),
@@ -427,6 +428,21 @@ def test_sizes(batch, length, k):
     if length == 5000:  # the posterior of a whole long sentence, against the same in fp64
         double = copy.deepcopy(crf).double()
         torch.testing.assert_close(loss.double(), double(scores.double(), labels), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("batch", "length", "k"), [(1, 1, 5), (1, 4, 1), (1, 1, 1), (2, 1, 5), (1, 4, 5)])
+def test_best_score_is_the_sum_of_its_parts(batch, length, k):
+    """Also where nothing but the shape of a tensor tells a view from a copy."""
+    crf = LinearChainCRF(k).double()
+    scores, start, end = torch.randn(batch, length, k).double(), crf.start_transitions, crf.end_transitions
+    before = scores.clone()
+    for mask in (None, torch.arange(length).expand(batch, -1) == 0):
+        paths, best = crf.decode(scores, mask)
+        for row, path in enumerate(path[path != -100].tolist() for path in paths):
+            expected = start[path[0]] + end[path[-1]] + sum(scores[row, t, y] for t, y in enumerate(path))
+            expected += sum(crf.transitions[pair] for pair in itertools.pairwise(path))
+            assert_close(best[row], expected, 1e-12)
+    assert torch.equal(scores, before)
 
 
 def test_autocast_and_precision():

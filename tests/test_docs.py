@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Every snippet of the README and of the guides, and every example of a docstring, runs; what they link to exists."""
 
+import dataclasses
 import doctest
 import importlib
 import importlib.util
@@ -11,11 +12,13 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
 from hub_client import Client
 from hub_server import TOKEN, Hub
+from transformers import PreTrainedConfig
 
 import hf_lstm
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMForTokenClassification, LSTMTokenizer
@@ -28,6 +31,7 @@ ELSEWHERE = {  # guides whose snippets other tests run
     "scaling.md": "several processes: tests/test_scale_out.py",
     "clients.md": "packages that are not in the test extra: tests/clients",
     "demo.md": "gradio and a browser, which are not in the test extra",
+    "serving.md": "packages that are not in the test extra: tests/clients",
     "hub.md": "a Hub: test_snippets_of_the_hub",
 }
 PAGES = [ROOT / "README.md", *(page for page in GUIDES if page.name not in ELSEWHERE)]
@@ -133,8 +137,7 @@ def run(command: list[str]) -> None:
     if command[:2] == ["pip", "install"]:
         project = (ROOT / "pyproject.toml").read_text()
         package, _, extras = command[2].strip("]").partition("[")
-        url = re.search(r'^Repository = "(.*)"', project, flags=re.M)[1]
-        assert package in (f"git+{url}", "hf-lstm"), package
+        assert package == ".", f"{package} is nowhere to be had"
         assert all(re.search(rf"^{extra} = \[", project, flags=re.M) for extra in extras.split(",") if extra), extras
     elif command[0] == "make":
         subprocess.run(["make", "--dry-run", *command[1:]], cwd=ROOT, check=True, capture_output=True)
@@ -160,9 +163,17 @@ def test_no_snippet_passes_whatever_happens(page):
 
 
 def test_files_that_the_documents_name_exist():
-    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDES):
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "RELEASE.md", *GUIDES):
         for link in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+def of_the_site(name: str):
+    """A module of docs/, read anew: what it does to docstrings is done once."""
+    spec = importlib.util.spec_from_file_location(f"site_of_docs_{name}", ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # Where the name of a model stands that is loaded: of a call in Python, also within a notebook, and of a command.
@@ -195,17 +206,17 @@ def test_folders_are_named_as_folders():
 
 def test_the_reference_has_everything_public():
     """And each docstring refers to what exists: otherwise the site is not built."""
-    spec = importlib.util.spec_from_file_location("site_of_docs", ROOT / "docs" / "_site.py")
-    site = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(site)
+    site = of_the_site("_site")
     pages = site.reference()
     modules = {module.name for module in pkgutil.walk_packages(hf_lstm.__path__, "hf_lstm.")}
     assert set(pages) == {"index", "hf_lstm"} | modules
     for name in hf_lstm.__all__:
         home = getattr(hf_lstm, name).__module__
         assert f"[`{name}`][{home}.{name}]" in pages["index"]
-    for module in site.modules():
-        site.HuggingFaceDocstrings().on_package(pkg=module)
+    rooms = site.rooms()
+    assert sorted(module.path for found in rooms.values() for module in found) == sorted(set(pages) - {"index"})
+    assert [room for room, found in rooms.items() if room and found[0].path != f"hf_lstm.{room}"] == []
+    site.HuggingFaceDocstrings().on_package(pkg=site.package())
     assert (
         "- **`vocab_size`** (`int`, *optional*, defaults"
         in site.package()["RecurrentConfig"].final_target.docstring.value
@@ -215,6 +226,40 @@ def test_the_reference_has_everything_public():
     assert found == list(inspect.signature(LSTMForTokenClassification.forward).parameters)
     with pytest.raises(ValueError, match=r"refers to \[`LSTMConfg`\]"):
         site.markdown_of("See [`LSTMConfg`].", site.package())
+    for family in ("LSTM", "GRU", "RNN"):  # all fields, in one place
+        described = site.package()[f"{family}Config"].final_target.docstring.value
+        fields = re.findall(r"\*\*`(\w+)`\*\*", described)
+        assert len(fields) == len(set(fields))
+        own = {field.name for field in dataclasses.fields(getattr(hf_lstm, f"{family}Config")) if field.init}
+        assert own - {field.name for field in dataclasses.fields(PreTrainedConfig)} <= set(fields)
+    equations = site.package()["models.lstm.LSTMLayer"].docstring.value
+    assert equations.count("<p><math") == 6 and "    i = " not in equations and "⊙" in equations
+
+
+def letters(element: ElementTree.Element) -> str:
+    return "".join(element.itertext()).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_equations_become_mathml():
+    """Well formed, with every name of the docstring, fractions and indices where they are written."""
+    equations = of_the_site("_equations")
+
+    def parsed(text: str) -> ElementTree.Element:
+        return ElementTree.fromstring(equations.mathml(text).replace("&nbsp;", "\N{NO-BREAK SPACE}"))
+
+    found = parsed("p(w | h) = (c(h w) - D(c(h w))) / c(h) + gamma(h) p(w | h')")
+    assert [letters(part) for part in found.find("mfrac")] == ["c(hw)−D(c(hw))", "c(h)"]
+    assert letters(found).startswith("p(w∣h)=") and letters(found).endswith("+γ(h)p(w∣h′)")
+    found = parsed("dL_T / ds_(T-k) = J_(T-k+1)' ... J_T'")
+    assert [letters(part) for part in found.find("mfrac")] == ["∂LT", "∂sT−k"]
+    assert [letters(part[0][1]) for part in found.findall("msup")] == ["T−k+1", "T"]
+    found = parsed("p_cache(w) ∝ sum over i with x_(i+1) = w of exp(theta * h_t · h_i)")
+    assert letters(found.find("munder")) == "∑i with xi+1=w" and letters(found).endswith("exp(θ·ht·hi)")
+    assert letters(parsed("c' = f * c + learning_rate * W_hn h")) == "c′=f·c+learning_rate·Whnh"
+    text = "The loss:\n\n    a = b / c  or  W_hr (d)  with a projection (Sak, 2)\n\nnot:\n\n    python -m x  # y\n"
+    shown = equations.with_equations(text)
+    assert shown.count("<math") == 2 and "<span>or</span>" in shown and "<span>with a projection (Sak, 2)" in shown
+    assert shown.endswith("not:\n\n    python -m x  # y\n")
 
 
 def public_objects():

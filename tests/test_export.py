@@ -285,7 +285,11 @@ def test_torch_export(family, head, fields):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fields", [CRF | WORDS, {"use_crf": True}], ids=["tags", "unconstrained"])
+@pytest.mark.parametrize(
+    "fields",
+    [CRF | WORDS, {"use_crf": True}, CRF | {"tag_scheme": "BIOES"}],
+    ids=["tags", "unconstrained", "decoded in BIOES"],
+)
 def test_torch_export_of_a_crf(fields):
     """Best path, posteriors and loss, as loops in the graph."""
     model = RNN.build("ForTokenClassification", **fields, num_hidden_layers=1, bidirectional=False)
@@ -414,5 +418,5 @@ def test_what_cannot_be_exported(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="2"):
         main([str(tmp_path)])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"pip install hf-lstm\[onnx\]"):
+    with pytest.raises(ImportError, match=r"pip install onnx"):
         export_onnx(GRU.build("Model"), path)

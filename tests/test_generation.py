@@ -449,6 +449,38 @@ def test_stop_strings(family, more):
     assert tokenizer.decode(stopped) == text[: text.index(stop, 6) + 2]
 
 
+@pytest.mark.parametrize("kind", ["word", "char", "bpe", "unigram", "wordpiece"])
+def test_stop_strings_without_letters(kind):
+    """Whatever is in the vocabulary, the text ends where the decoded text first has a stop string."""
+    corpus = ["été 123 où! 45\n", "ÿ 6 ñ\nüß? 1"]
+    options = {"keep_newlines": True} if kind in ("word", "wordpiece") else {}
+    tokenizer = LSTMTokenizer.train_from_iterator(corpus, kind, vocab_size=300, show_progress=False, **options)
+    torch.manual_seed(1)
+    model = build(LSTM, vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=3)
+    inputs = tokenizer(["123", "6 ñ"], padding=True, padding_side="left", return_tensors="pt")
+    options = {"max_new_tokens": 30, "do_sample": True, "suppress_tokens": [0, 1, 2, 3]}
+    torch.manual_seed(0)
+    free = model.generate(**inputs, **options)
+    start = inputs["input_ids"].shape[1]
+    texts = [[tokenizer.decode(row[:end]) for end in range(start, len(row) + 1)] for row in free]
+    stops = [texts[0][9][-3:], texts[1][20][-2:]]
+    for stop in [*stops, stops, "not there", "\n"]:
+        torch.manual_seed(0)
+        found = model.generate(**inputs, **options, stop_strings=stop, tokenizer=tokenizer)
+        strings = [stop] if isinstance(stop, str) else stop
+        for row, whole, steps in zip(found, free, texts, strict=True):
+            begins = [steps[0].count(each) for each in strings]
+            ends = [
+                i
+                for i, text in enumerate(steps)
+                if any(text.count(each) > before for each, before in zip(strings, begins, strict=True))
+            ]
+            size = start + (ends[0] if ends else len(steps) - 1)
+            assert row[:size].tolist() == whole[:size].tolist() and not row[size:].any(), (stop, steps)
+    with pytest.raises(ValueError, match="`stop_strings`"):
+        model.generate(**inputs, stop_strings=["a", ""], tokenizer=tokenizer)
+
+
 @each_family
 def test_what_cannot_work_is_refused(family):
     model, ids = build(family), random_ids(2, 5)
@@ -567,7 +599,7 @@ def test_a_transformers_that_nobody_tested(monkeypatch):
 
 @each_family
 def test_an_empty_prompt_says_what_to_do(family):
-    with pytest.raises(ValueError, match=r"prompt is empty.*`tokenizer.bos_token_id`"):
+    with pytest.raises(ValueError, match=r"prompt is empty text.*`tokenizer.bos_token_id`"):
         build(family).generate(torch.zeros(1, 0, dtype=torch.long), max_new_tokens=3)
 
 

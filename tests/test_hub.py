@@ -20,6 +20,7 @@ WRITER = """
     from families import GRU, LSTM, RNN
     from hf_lstm import LSTMConfig, LSTMTokenizer
 
+    torch.manual_seed(0)
     TEXTS = ["John lives in Paris .", "the cat sat on the mat"]
     TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     words = {"characters": True, "word_shapes": True}
@@ -455,7 +456,12 @@ def test_tagged_data_of_the_hub(data, writer, repo, splits):
     )
     names, tagged = found
     rows = [[list(words), list(tags)] for words, tags in TAGGED * 8]
-    assert names == ["O", "B-LOC", "B-PER"] and list(tagged) == splits and tagged["test"] == rows
+    # A class keeps its order.
+    assert (
+        names == (["B-LOC", "B-PER", "O"] if repo == "acme/entities" else ["O", "B-LOC", "B-PER"])
+        and list(tagged) == splits
+        and tagged["test"] == rows
+    )
     held_out = [] if repo == "acme/entities" else tagged["validation"]
     assert tagged["train"] + held_out == rows and (held_out or tagged["validation"] == rows)
 

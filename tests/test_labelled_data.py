@@ -112,7 +112,7 @@ def test_tagged_files(tmp_path, kind):
 def test_tagged_files_refuse_what_does_not_fit(tmp_path):
     path = tmp_path / "train.jsonl"
     path.write_text(json.dumps({"tokens": ["a", "b"], "tags": ["O"]}))
-    with pytest.raises(ValueError, match="1 tags for 2 tokens in row 0 of the train data"):
+    with pytest.raises(ValueError, match=r"`train_file` is '.*', line 1: 1 tags for 2 tokens. Give one each"):
         load_tagged_splits(path)
     with pytest.raises(ValueError, match="`tag_column` is 'ner'"):
         load_tagged_splits(path, tag_column="ner")

@@ -79,7 +79,7 @@ def test_autocast():
 def test_no_label_at_all():
     hidden, weight, bias, _ = problem()
     targets = torch.full((23,), -100)
-    assert linear_cross_entropy(hidden, weight, bias, targets).isnan()  # as torch's mean over nothing
+    assert linear_cross_entropy(hidden, weight, bias, targets) == 0  # where torch's mean over nothing is NaN
     loss = linear_cross_entropy(hidden, weight, bias, targets, num_items=5)
     assert loss == 0 and not any(g.any() for g in value_and_gradients(loss, hidden, weight, bias)[1:])
 

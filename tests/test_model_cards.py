@@ -24,7 +24,7 @@ from transformers import TrainingArguments
 import hf_lstm
 from hf_lstm import LSTMTokenizer
 from hf_lstm.evaluation.reports import entity_report, tagging_scores, token_report
-from hf_lstm.hub.cards import HOMEPAGE, Measurement, TrainingData, write_model_card
+from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
 from hf_lstm.hub.measurements import tagging_measurements, tagging_reports
 from hf_lstm.training.arguments import TaggedArguments, TaggerArguments, TextArguments
 
@@ -534,8 +534,14 @@ def test_cell_keeps_its_place_in_the_table(tmp_path):
     assert "| f1 | a\\|b c | 0.5000 |" in text
 
 
-def test_address_of_the_project():
-    assert f'Repository = "{HOMEPAGE}"' in (ROOT / "pyproject.toml").read_text()
+@pytest.mark.parametrize("url", ["", "https://github.com/user/name"])
+def test_address_of_the_project(url, tmp_path, monkeypatch):
+    """Without one a card names none; with one it is linked, installed from, and cited."""
+    monkeypatch.setattr(hf_lstm, "__url__", url)
+    text = write_full(tmp_path, "text-generation").text
+    for part in ("[hf_lstm]({})", "(`pip install git+{}`)", "url = {{{}}}"):
+        assert (part.format(url) in text) == bool(url)
+    assert ("github.com" in text) == bool(url)
 
 
 def test_refuses_what_it_cannot_vouch_for(tmp_path):

@@ -6,7 +6,10 @@ import itertools
 import re
 
 import pytest
+from datasets import DatasetDict
 
+from hf_lstm.data import convert_tag_column
+from hf_lstm.data.labels import tagged_dataset
 from hf_lstm.data.tag_schemes import (
     SCHEMES,
     Span,
@@ -18,6 +21,7 @@ from hf_lstm.data.tag_schemes import (
     tag_names,
     write_spans,
 )
+from hf_lstm.training.arguments import TaggerArguments
 
 
 TYPES = ("PER", "LOC")
@@ -165,7 +169,8 @@ def test_odd_but_valid_tags():
 
 def test_unknown_tags_and_schemes_are_refused():
     for tag in ("PER", "b-PER", "B_PER", "B-", "X-PER", "", "0", "O-PER"):
-        with pytest.raises(ValueError, match=f"`tags` has '{tag}', which is unknown: write a tag as"):
+        remedy = {"b-PER": "write it as 'B-PER'", "B_PER": "write it as 'B-PER'"}.get(tag, "write a tag as")
+        with pytest.raises(ValueError, match=f"`tags` has '{tag}', which is unknown: {remedy}"):
             read_spans(["O", tag])
     with pytest.raises(ValueError, match="`tags` has 'S-PER', but the letters of `scheme` BIO are B, I"):
         read_spans(["S-PER"], "BIO")
@@ -193,6 +198,7 @@ def test_scheme_from_tags():
     assert infer_scheme([["O"]], more=[["O", "B-PER", "M-PER", "E-PER", "S-PER"]]) == "BMES"
     assert infer_scheme([["I-PER"]], more=[["B-PER", "B-PER", "O", "B-PER"]]) == "IOB1"  # which has no say in this
     for scheme in ("BIO", "BIOES", "BILOU", "BMES"):
+        assert infer_scheme([tag_names([""], scheme)]) is None  # bare letters: somebody has to say it
         assert infer_scheme([tag_names(TYPES, scheme)]) == scheme
         assert infer_scheme([sorted(tag_names(TYPES, scheme))]) == scheme
     assert infer_scheme([["NOUN", "VERB", "X"], ["-LRB-", "PRP$", "S"]]) is None
@@ -200,6 +206,41 @@ def test_scheme_from_tags():
         infer_scheme([["B-PER", "O", "PER"]])
     with pytest.raises(ValueError, match=r"`sequences` has the letters \['L', 'M'\], which no scheme has together"):
         infer_scheme([["M-PER", "L-PER"]])
+
+
+@pytest.mark.parametrize("classes", ["U L O", "S M L", "B E S", "I S", "L U", "B I O"])
+def test_classes_that_are_letters_are_no_scheme(classes):
+    """A truecaser's upper and lower, sizes of clothes: no two of them may become one."""
+    assert infer_scheme([classes.split()]) is None
+    splits = DatasetDict(
+        train=tagged_dataset({"tokens": [classes.split()], "tags": [classes.split()]}, {"tags": classes.split()})
+    )
+    with pytest.raises(
+        ValueError, match=r"are no tags of entities: give another one, or the scheme of bare letters as"
+    ):
+        convert_tag_column(splits, "tags", "BIOES")
+
+
+def test_bare_letters_with_a_scheme_that_is_given():
+    tags = ["B", "M", "E", "S", "B", "E"]
+    splits = DatasetDict(
+        train=tagged_dataset({"tokens": [list("abcdef")], "tags": [tags]}, {"tags": sorted(set(tags))})
+    )
+    bio = convert_tag_column(splits, "tags", "BIO", source="BMES")["train"]
+    assert [bio.features["tags"].feature.names[i] for i in bio["tags"][0]] == ["B", "I", "I", "B", "B", "I"]
+    assert TaggerArguments(data_scheme="BMES").scheme_of([tags]) == "BMES"
+    assert TaggerArguments().scheme_of([tags]) is None
+    assert TaggerArguments().scheme_of([["B-PER", "I-PER"]]) == "BIO"
+    assert TaggerArguments(data_scheme="none").scheme_of([["E-mail", "S-mail"]]) is None
+
+
+@pytest.mark.parametrize("tags", [["B_PER", "I_PER", "O"], ["b-PER", "i-PER"], ["B:PER", "I:PER", "O"]])
+def test_tags_that_are_nearly_tags_get_a_hint(monkeypatch, tags):
+    messages = []
+    monkeypatch.setattr("hf_lstm.data.tag_schemes.logger.warning", messages.append)
+    assert infer_scheme([["NN", "VB"], ["B_1", "M_1"], ["B-side", "A-side"][1:]]) is None and not messages
+    assert infer_scheme([tags]) is None
+    assert len(messages) == 1 and "is taken for a plain class: write it as 'B-PER'" in messages[0]
 
 
 def test_names_of_labels():

@@ -322,3 +322,16 @@ def test_under_trainer(decode, tmp_path):
     expected = tagging_scores(references, predictions)
     assert scores["eval_accuracy"] == expected["overall_accuracy"] < 1
     assert scores["eval_f1"] == expected["overall_f1"] < 1
+
+
+def test_batches_of_an_evaluation_that_are_not_joined():
+    """As `eval_do_concat_batches=False` hands them over: of several lengths, and with several outputs."""
+    names, rng = ["O", "B-X", "I-X"], np.random.default_rng(0)
+    logits = [rng.normal(size=(2, length, 3)) for length in (4, 6)]
+    labels = [rng.integers(3, size=each.shape[:2]) for each in logits]
+    compute = make_compute_metrics(names)
+    padded = [np.pad(each, ((0, 0), (0, 6 - each.shape[1]), (0, 0))) for each in logits]
+    marked = [np.pad(each, ((0, 0), (0, 6 - each.shape[1])), constant_values=-100) for each in labels]
+    expected = compute(EvalPrediction(np.concatenate(padded), np.concatenate(marked)))
+    assert compute(EvalPrediction(logits, labels)) == expected
+    assert compute(EvalPrediction([(each, each[0]) for each in logits], labels)) == expected

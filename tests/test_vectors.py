@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hf_lstm.data.vectors import Coverage, match_vectors, read_vectors
+from hf_lstm.training.arguments import TaggerArguments
 
 
 # Words that are traps: with spaces (as GloVe 840B has), with Unicode's line breaks and spaces, numbers, case.
@@ -70,6 +71,46 @@ def test_every_kind_of_file(tmp_path, kind, zipped):
     assert some.words == ["12", "北京"]
     assert torch.equal(some.vectors, torch.from_numpy(vectors[[words.index("12"), words.index("北京")]]))
     assert some.coverage == Coverage(exact=2, missing=1)
+
+
+@pytest.mark.parametrize("between", ["\t", "  ", " \t", "\t\t", "   "])
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n"])
+@pytest.mark.parametrize("header", ["", "13 4"])
+def test_tabs_or_several_spaces_between_the_numbers(tmp_path, between, end, header):
+    """Between word and numbers, between the numbers, or both; in every line or in some."""
+    numbers = [list(map(repr, map(float, row))) for row in VECTORS]
+    for lines in (
+        [between.join([word, *row]) for word, row in zip(WORDS, numbers, strict=True)],
+        [word + between + " ".join(row) for word, row in zip(WORDS, numbers, strict=True)],
+        [word + " " + between.join(row) for word, row in zip(WORDS, numbers, strict=True)],
+        [[" ", between][i % 2].join([word, *row]) for i, (word, row) in enumerate(zip(WORDS, numbers, strict=True))],
+    ):
+        for mark in ("", "\ufeff"):  # a byte order mark
+            text = mark + "".join(line + end for line in [header, *lines] if line)
+            read = read_vectors(write(tmp_path, "glove", text.encode()), progress=False)
+            assert read.words == WORDS and torch.equal(read.vectors, torch.from_numpy(VECTORS))
+
+
+def test_blank_lines_and_a_header_alone(tmp_path):
+    for text in (b"a 1 2\r\n\r\nb 3 4\r\n", b"2 2\r\na 1 2\r\n\r\nb 3 4\r\n\r\n", b"a 1 2\n\nb 3 4\n"):
+        assert read_vectors(write(tmp_path, "glove", text), progress=False).words == ["a", "b"]
+    for skip in (False, True):
+        for text in (b"2 2\n", b"2 2", b"0 2\n", b"2 2\n\n\r\n"):
+            with pytest.raises(ValueError, match=r"with 0 words, but \d by its header"):
+                read_vectors(write(tmp_path, "glove", text), skip_bad_lines=skip, progress=False)
+    with pytest.raises(ValueError, match="with 1 words, but 3 by its header"):  # blank lines are no words
+        read_vectors(write(tmp_path, "glove", b"3 2\na 1 2\n\n\n\n"), progress=False)
+
+
+def test_the_tagging_example_may_skip_bad_lines(tmp_path):
+    path = str(write(tmp_path, "glove", b"a 1 2\nb 1 x\nc 3 4\n"))
+    arguments = TaggerArguments(vectors=path)
+    with pytest.raises(ValueError, match="line 2: could not convert"):
+        arguments.known_words()
+    arguments = TaggerArguments(vectors=path, skip_bad_lines=True)
+    assert arguments.known_words() == ["a", "c"]
+    assert arguments.matched_vectors({"a": 0, "b": 1}).coverage == Coverage(exact=1, missing=1, bad_lines=[2])
+    assert TaggerArguments().known_words() == [] and TaggerArguments().matched_vectors({"a": 0}) is None
 
 
 def test_binary_or_not_can_be_said(tmp_path):
@@ -190,7 +231,7 @@ def test_truncated_files_are_refused(tmp_path, kind):
             read_vectors(path, progress=False)
     path = write(tmp_path, kind, zipped=True, data=data)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r"a truncated gzip file: fetch it again"):
+    with pytest.raises(ValueError, match=r"a damaged gzip file: fetch it again"):
         read_vectors(path, progress=False)
 
 

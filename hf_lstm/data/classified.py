@@ -1,16 +1,30 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Classified texts."""
 
+import math
 import os
-from pathlib import Path
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
+from .columns import CONLLU_COLUMNS
 from .documentation import sorted_docs
-from .files import ROW_LOADERS, extension, files_by_split, hold_out, read_lines, read_splits
-from .labels import class_labels
+from .files import ROW_FILES, extension, files_by_split, hold_out, read_lines, source_of
+from .labels import check_labels, class_labels
+from .rows import Rows, list_of, rows_of_file, rows_of_hub, text_of
+
+
+FASTTEXT_LABEL = re.compile(r"(?<!\S)__label__\S+(?:\s+|$)")
+SECRET = {"-1", "-1.0"}  # labels of the texts of a test whose answers are not given away
+_COLUMN_LINES = 20  # so many lines of one number of words, some of them apart, are no texts
+
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 
 def load_classified(
@@ -29,13 +43,14 @@ def load_classified(
 ) -> DatasetDict:
     """
     Labelled texts to train and to evaluate a classifier on: from files, from the Hub, or [`sorted_docs`] where neither
-    is named. Without validation data a tenth of the training texts, drawn at random, is held out. Empty texts are left
-    out.
+    is named. Without validation data a tenth of the training texts, drawn at random, is held out. Texts that are
+    empty or have no label are left out, which is said, as is a split without labels.
 
     Args:
         train_file (`str` or `os.PathLike`, *optional*):
             A file of type json, jsonl, csv, tsv (with names of columns and without quoting) or parquet; or of any
-            other type with a label and a text in each line, plain or gzipped.
+            other type with a label and a text in each line, plain or gzipped, as fastText has them (`__label__x`).
+            In files of text all cells are text, whatever they look like.
         validation_file (`str` or `os.PathLike`, *optional*): The same for choosing an epoch.
         test_file (`str` or `os.PathLike`, *optional*): The same for the final score.
         dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
@@ -43,47 +58,51 @@ def load_classified(
         text_column (`str`, *optional*, defaults to `"text"`): Column that holds the text, where columns have names.
         label_column (`str`, *optional*, defaults to `"label"`): Column of the label.
         separator (`str`, *optional*):
-            What stands between label and text in a line; by default a tab in a line that has one, else a space.
+            What stands between label and text in a line; by default a tab in a line that has one, else a space. In a
+            csv, what stands between cells.
         label_end (`str`, *optional*):
             What ends the part of a label that counts, as `":"` where labels are like `LOC:city` in TREC.
-        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of files with a label in each line.
+        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of the files; that of parquet is its own.
         problem_type (`str`, *optional*, defaults to `"single_label_classification"`):
             `"multi_label_classification"`: the column has lists of labels, or strings that are split at spaces;
             `"regression"`: it has numbers.
 
     Returns:
         `DatasetDict`: The splits `"train"`, `"validation"` and, where it is given, `"test"`, with the columns `"text"`
-        and `"label"`: a `ClassLabel`, a sequence of them, or a number. All splits share the names of the labels.
+        and `"label"`: a `ClassLabel`, a sequence of them, or a number. All splits share the names of the labels, in
+        the order of a `ClassLabel` of the data, else sorted.
 
     Raises:
-        `ValueError`: If a file, a column or the training split is missing, or a line has no label.
+        `ValueError`: If a file, a column or the training split is missing, a line has no label, or what is read for
+            labels cannot be labels. The message has the file and the line.
     """
     files = files_by_split(train_file, validation_file, test_file, dataset_name)
     if dataset_name is None and not files:
         return sorted_docs()
-    if dataset_name is None and extension(train_file) not in ROW_LOADERS:
-        splits = {
-            split: _labelled_lines(Path(path), f"{split}_file", separator, encoding) for split, path in files.items()
-        }
-        text_column, label_column = "text", "label"
+    columns = {"text_column": text_column, "label_column": label_column}
+    if dataset_name is not None:
+        rows = rows_of_hub(dataset_name, dataset_config_name, columns)
     else:
-        splits = read_splits(files, dataset_name, dataset_config_name)
-    for split, rows in splits.items():
-        for argument, column in (("text_column", text_column), ("label_column", label_column)):
-            if column not in rows.column_names:
-                raise ValueError(
-                    f"`{argument}` is {column!r}, but the {split} data has {rows.column_names}: name one."
-                )
-        rows = rows.select_columns([text_column, label_column]).rename_columns(
-            {old: new for old, new in ((text_column, "text"), (label_column, "label")) if old != new}
-        )
-        rows = rows.filter(lambda row: bool(row["text"] and row["text"].strip()) and row["label"] is not None)
-        splits[split] = _named_labels(rows, problem_type, label_end)
+        rows = {
+            split: rows_of_file(path, f"{split}_file", columns, encoding, separator)
+            if extension(path) in ROW_FILES
+            else _labelled_lines(path, f"{split}_file", separator, encoding)
+            for split, path in files.items()
+        }
+    splits = {split: _labelled(part, problem_type, label_end) for split, part in rows.items()}
+    splits = _with_labels(splits, rows)
+    if problem_type == "regression":
+        splits = {split: Dataset.from_dict(part) for split, part in splits.items()}
+    else:
+        several = problem_type == "multi_label_classification"
+        lists = (label if several else [label] for label in splits["train"]["label"])
+        counts = Counter(name for label in lists for name in label)
+        check_labels(counts, rows["train"].source, "Name another `label_column`, or give the `separator`.")
+        declared = (part.names.get("label_column", []) for part in rows.values())
+        splits = class_labels(splits, [[_counted(name, label_end) for name in each] for each in declared], several)
     if "validation" not in splits:
         splits["train"], splits["validation"] = hold_out(splits["train"], shuffle=True)
-    if problem_type != "regression":
-        splits = class_labels(splits)
-    return DatasetDict(splits)
+    return DatasetDict({split: splits[split] for split in ("train", "validation", "test") if split in splits})
 
 
 def class_names(dataset: Dataset) -> list[str]:
@@ -126,40 +145,98 @@ def encode_classified(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_
     return dataset.map(encode, batched=True, remove_columns=["text", "label"], desc="Tokenizing")
 
 
-def _labelled_lines(path: Path, argument: str, separator: str | None, encoding: str) -> Dataset:
-    """The columns `"text"` and `"label"` of a file with a label in front of each text."""
-    if not path.is_file():
-        raise ValueError(f"`{argument}` is {str(path)!r}, which is not a file: check the path.")
-    rows = []
-    for number, line in enumerate(read_lines(path, encoding), start=1):
+def _labelled_lines(path: str | os.PathLike, argument: str, separator: str | None, encoding: str) -> Rows:
+    """The texts and labels of a file with a label in front of each text, or of fastText with several."""
+    source = source_of(path, argument)
+    texts, labels, places, fields, blank = [], [], [], set(), 0
+    for number, line in enumerate(read_lines(path, argument, encoding), start=1):
         if not line.strip():
+            blank += 1
             continue
-        between = separator or ("\t" if "\t" in line else " ")
-        label, found, text = line.partition(between)
-        if not (label and found):
+        conllu = len(line.split("\t")) == len(CONLLU_COLUMNS) and line.split("\t")[0].isdecimal()
+        found = FASTTEXT_LABEL.findall(line) if line.startswith("__label__") else []
+        if found:
+            label, text = " ".join(part.strip() for part in found), FASTTEXT_LABEL.sub("", line)
+        else:
+            between = separator or ("\t" if "\t" in line else " ")
+            label, known, text = line.partition(between)
+            if not (label and known):
+                raise ValueError(
+                    f"{source}, which has no label before {between!r} in line {number}: correct the line, or give the "
+                    "right `separator`."
+                )
+        texts.append(text)
+        labels.append(label)
+        places.append(f"line {number}")
+        fields.add(len(line.split()))
+        columns = blank and len(fields) == 1 and len(texts) >= _COLUMN_LINES
+        if columns or conllu or line.startswith("-DOCSTART-"):
             raise ValueError(
-                f"`{argument}` is {str(path)!r}, which has no label before {between!r} in line {number}: correct the "
-                "line, or give the right `separator`."
+                f"{source}, which has a token a line, {max(fields)} columns and blank lines between sentences: give a "
+                "file with a label and a text in each line. Columns are read by `load_tagged`, and to train a tagger."
             )
-        rows.append({"text": text, "label": label})
-    return Dataset.from_list(rows)
+    return Rows(source, {"text_column": texts, "label_column": labels}, places, {})
 
 
-def _named_labels(rows: Dataset, problem_type: str, label_end: str | None) -> Dataset:
-    """The rows with labels as strings, lists of strings or numbers."""
-    labels = rows["label"][:]
-    if problem_type == "regression":
-        return Dataset.from_dict({"text": rows["text"][:], "label": [float(label) for label in labels]})
-    feature = rows.features["label"]
-    feature = getattr(feature, "feature", feature)
+def _labelled(rows: Rows, problem_type: str, label_end: str | None) -> dict[str, list]:
+    """The texts that have a label, and the labels: strings, lists of strings or numbers. What is left out is said."""
+    kept, left_out = {"text": [], "label": []}, {"text": [], "label": []}
+    for text, label, place in zip(*rows.cells.values(), rows.places, strict=True):
+        text = text_of(text, rows.source, place)
+        label = _label(label, problem_type, label_end, rows.source, place)
+        if text and text.strip() and label is not None:
+            kept["text"].append(text)
+            kept["label"].append(label)
+        else:
+            left_out["label" if label is None else "text"].append(place)
+    for what, places in left_out.items():
+        if places:
+            logger.warning(f"{rows.source}: {len(places):,} rows without a {what} are left out, such as {places[0]}.")
+    return kept
 
-    def name(label):
-        label = feature.int2str(label) if isinstance(feature, ClassLabel) else str(label)
-        return label.split(label_end)[0] if label_end else label
 
+def _label(
+    label: Any, problem_type: str, label_end: str | None, source: str, place: str
+) -> str | list[str] | float | None:
+    """The label of one text, None if it has none."""
+    text = None if isinstance(label, list) else text_of(label, source, place)
+    parts = label if text is None else list_of(text, source, place)
     if problem_type == "multi_label_classification":
-        labels = [label.split() if isinstance(label, str) else label for label in labels]
-        labels = [[name(part) for part in label] for label in labels]
-    else:
-        labels = [name(label) for label in labels]
-    return Dataset.from_dict({"text": rows["text"][:], "label": labels})
+        parts = parts if parts is not None or text is None else text.split()
+        if parts is None or None in parts:
+            return None
+        return list(dict.fromkeys(_counted(text_of(part, source, place), label_end) for part in parts))
+    if isinstance(parts, list) or (text and text.startswith("__label__") and len(text.split()) > 1):
+        raise ValueError(
+            f"{source}, {place}: several labels, {str(label)[:60]!r}. Give `problem_type` "
+            "'multi_label_classification', or one label a text."
+        )
+    if text is None or not text.strip():
+        return None
+    if problem_type != "regression":
+        return _counted(text, label_end)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{source}, {place}: the label {text[:40]!r} is no number. Name another `label_column`.")
+    return number
+
+
+def _with_labels(splits: dict[str, dict[str, list]], rows: Mapping[str, Rows]) -> dict[str, dict[str, list]]:
+    """Without splits that have no labels: those of a test whose answers are kept secret are missing, or all -1."""
+    new = SECRET - set(map(str, splits["train"]["label"]))
+    for split, part in list(splits.items()):
+        if not set(map(str, part["label"])) <= (new if split != "train" else set()):
+            continue
+        if split == "train" or not rows[split].places:
+            raise ValueError(f"{rows[split].source}, which has no text with a label: check it, and the columns.")
+        logger.warning(f"{rows[split].source}, which has no labels: the {split} data are left out.")
+        del splits[split]
+    return splits
+
+
+def _counted(label: str, label_end: str | None) -> str:
+    """The part of a label that counts."""
+    return label.split(label_end)[0] if label_end else label

@@ -81,7 +81,10 @@ def sorted_docs(per_class: int = 220, seed: int = 0) -> DatasetDict:
     chooser.shuffle(rows)
     ends = {"train": (0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1)}
     share = {split: rows[int(a * len(rows)) : int(b * len(rows))] for split, (a, b) in ends.items()}
-    return DatasetDict(class_labels({split: Dataset.from_list(part) for split, part in share.items()}))
+    columns = {
+        split: {name: [row[name] for row in part] for name in ("text", "label")} for split, part in share.items()
+    }
+    return DatasetDict(class_labels(columns))
 
 
 def unwritten_docs(window: int = 48, seed: int = 0) -> DatasetDict:

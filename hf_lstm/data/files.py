@@ -1,18 +1,20 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""What the loaders share: reading files and datasets of the Hub, and holding out a share."""
+"""What the readers share: which files there are, their lines, and holding out a share."""
 
-import csv
+import codecs
 import gzip
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from datasets import Dataset, IterableDataset, concatenate_datasets, load_dataset
+from datasets import Dataset
 
 
-# The loaders of `datasets`, by the extension of a file.
-ROW_LOADERS = {"json": "json", "jsonl": "json", "csv": "csv", "tsv": "csv", "parquet": "parquet"}
-LOADERS = ROW_LOADERS | {"txt": "text", "tokens": "text", "raw": "text"}  # .tokens and .raw are those of WikiText
+# Files with a row of cells for each text or sentence, and those whose lines or paragraphs are texts.
+ROW_FILES = ("json", "jsonl", "csv", "tsv", "parquet")
+TEXT_FILES = ("txt", "tokens", "raw")  # .tokens and .raw are those of WikiText
 HELD_OUT = 0.1  # share of the documents that are held out where no validation data is given
 
 
@@ -32,39 +34,6 @@ def files_by_split(train_file, validation_file, test_file, dataset_name: str | N
     return files
 
 
-def read_splits(
-    files: Mapping[str, str | os.PathLike | Sequence[str | os.PathLike]],
-    dataset_name: str | None,
-    dataset_config_name: str | None = None,
-    sample_by: str = "line",
-    streaming: bool = False,
-) -> dict[str, Dataset | IterableDataset]:
-    """The splits of files with rows, of which there can be several for a split, or of a dataset of the Hub."""
-    if dataset_name is None:
-        paths = {split: [path] if isinstance(path, (str, os.PathLike)) else path for split, path in files.items()}
-        return {
-            split: concatenate_datasets([_read_rows(path, f"{split}_file", sample_by, streaming) for path in several])
-            for split, several in paths.items()
-        }
-    splits = load_dataset(dataset_name, dataset_config_name, streaming=streaming)
-    if "train" not in splits:
-        raise ValueError(f"`dataset_name` {dataset_name!r} has the splits {list(splits)}: it has to have 'train'.")
-    return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
-
-
-def _read_rows(path: str | os.PathLike, argument: str, sample_by: str, streaming: bool) -> Dataset | IterableDataset:
-    path = Path(path)
-    loader = LOADERS.get(extension(path))
-    if loader is None:
-        raise ValueError(f"`{argument}` is {str(path)!r}: its name has to end in one of {', '.join(LOADERS)}.")
-    if not path.is_file():
-        raise ValueError(f"`{argument}` is {str(path)!r}, which is not a file: check the path.")
-    options = {"sample_by": sample_by} if loader == "text" else {}
-    if extension(path) == "tsv":
-        options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
-    return load_dataset(loader, data_files=str(path), split="train", streaming=streaming, **options)
-
-
 def hold_out(dataset: Dataset, shuffle: bool) -> tuple[Dataset, Dataset]:
     """Nine tenths of the rows to train on, and one to evaluate on."""
     if len(dataset) < 2:
@@ -78,13 +47,59 @@ def hold_out(dataset: Dataset, shuffle: bool) -> tuple[Dataset, Dataset]:
 
 def extension(path: str | os.PathLike) -> str:
     """The last one, before that of a gzipped file: "csv" for a.csv.gz."""
-    return Path(os.fspath(path).removesuffix(".gz")).suffix.lstrip(".").lower()
+    path = Path(path)
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lstrip(".").lower()
 
 
-def read_lines(path: Path, encoding: str) -> Iterator[str]:
-    """Lines end at a line feed only: other characters that Python takes for one, as U+0085, may be tokens."""
+def source_of(path: str | os.PathLike, argument: str) -> str:
+    """What messages call a file: the argument that names it, of which `files` has several."""
+    return f"`{argument}` {'has' if argument == 'files' else 'is'} {str(path)!r}"
+
+
+def check_file(path: str | os.PathLike, argument: str) -> Path:
+    """The path, if it is that of a file."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{source_of(path, argument)}, which is not a file: check the path.")
+    return path
+
+
+def read_lines(path: str | os.PathLike, argument: str, encoding: str, keep_ends: bool = False) -> Iterator[str]:
+    """
+    The lines of a file of text, plain or gzipped, without a byte order mark. They end at a line feed, or, in a file
+    that has none, at a carriage return: what else Python takes for the end of a line, as U+0085, may be a token.
+    """
+    path = check_file(path, argument)
+    source, number = source_of(path, argument), 0
     with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    with (gzip.open if zipped else open)(path, "rt", encoding=encoding, newline="\n") as file:
-        for line in file:
-            yield line.removesuffix("\n").removesuffix("\r")
+        opened = gzip.open if file.read(2) == b"\x1f\x8b" else open
+    try:
+        with opened(path, "rb") as file:
+            codec = _codec(file.read(4), source, encoding)
+        with opened(path, "rt", encoding=codec, newline="\n") as file:
+            for number, line in enumerate(file, start=1):
+                lines = [line]
+                if number == 1 and not line.endswith("\n"):  # the file has no line feed
+                    lines = re.findall("[^\r]+\r?|\r", line)
+                yield from lines if keep_ends else (line.removesuffix("\n").removesuffix("\r") for line in lines)
+    except UnicodeError as error:
+        line = number + 1 + (error.object[: error.start].count(b"\n") if isinstance(error, UnicodeDecodeError) else 0)
+        raise ValueError(
+            f"{source}, which is not {encoding} in line {line}: give the `encoding` that it has, such as 'latin-1', "
+            "or convert the file."
+        ) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{source}, a damaged gzip file behind line {number}: fetch it again.") from error
+
+
+def _codec(start: bytes, source: str, encoding: str) -> str:
+    """The encoding with the byte order mark, if the file does not begin with that of another one."""
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ValueError(f"`encoding` is {encoding!r}, which is unknown: give 'utf-8' or its like.") from error
+    marks = {"utf-8": [codecs.BOM_UTF8], "utf-16": [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE]}
+    for other, found in marks.items():
+        if start.startswith(tuple(found)) and not name.startswith(other):
+            raise ValueError(f"{source}, which begins with the mark of {other}: give `encoding={other!r}`.")
+    return "utf-8-sig" if name == "utf-8" else encoding

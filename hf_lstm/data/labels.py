@@ -1,16 +1,45 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Names of labels turned into the features of `datasets`."""
+"""Names of labels: their order, whether there can be so many, and the features of `datasets` that they become."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Sequence as SequenceFeature
+from transformers.utils import logging
 
 
-def label_names(splits: Iterable[list[list[str]]]) -> list[str]:
-    """The names that occur in sentences of tags, sorted, `O` first."""
-    names = {tag for split in splits for tags in split for tag in tags}
-    return sorted(names, key=lambda name: (name != "O", name))
+MANY, MOST = 100, 1000  # labels that may be looked at twice, and such that cost much
+RARE_SHARE = 0.4  # of many labels, those that occur once: words have half, the largest sets of labels a third
+
+logger = logging.get_logger(f"transformers.{__name__}")
+
+
+def label_names(found: Iterable[str], declared: Iterable[Sequence[str]] = ()) -> list[str]:
+    """The names of labels: those that a `ClassLabel` has in its order; others sorted, `O` first, integers by value."""
+    names = dict.fromkeys(name for each in declared for name in each)
+    rest = set(found) - names.keys()
+    numbers = all(re.fullmatch(r"-?\d+", name, re.ASCII) for name in rest)
+    return [*names, *sorted(rest, key=lambda name: (name != "O", int(name) if numbers else 0, name))]
+
+
+def check_labels(counts: Counter, source: str, remedy: str, refuse: bool = True) -> None:
+    """Refuse what was read for labels if it is as various as words are, and speak of a number that costs much."""
+    once = sum(count == 1 for count in counts.values())
+    if len(counts) > MANY and once > RARE_SHARE * len(counts):
+        message = (
+            f"{source}: {len(counts):,} labels, {once:,} of which occur once, such as "
+            f"{min(counts, key=counts.get)!r}, look like words. {remedy}"
+        )
+        if refuse:
+            raise ValueError(message)
+        logger.warning(message)
+    elif len(counts) > MOST:
+        logger.warning(
+            f"{source}: {len(counts):,} labels, and a CRF has a weight for each of their {len(counts) ** 2:,} pairs. "
+            f"{remedy}"
+        )
 
 
 def tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) -> Dataset:
@@ -23,22 +52,22 @@ def tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) ->
     )
 
 
-def class_labels(splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
-    """The splits with ids for the names of labels."""
-    columns = {split: rows["label"][:] for split, rows in splits.items()}
-    several = any(isinstance(label, list) for labels in columns.values() for label in labels)
-    lists = [label if several else [label] for labels in columns.values() for label in labels]
-    names = sorted({name for label in lists for name in label})
+def class_labels(
+    splits: Mapping[str, Mapping[str, list]], declared: Iterable[Sequence[str]] = (), several: bool = False
+) -> dict[str, Dataset]:
+    """The splits, texts with a label or with `several`, with ids for the names of labels."""
+    lists = [label if several else [label] for rows in splits.values() for label in rows["label"]]
+    names = label_names((name for label in lists for name in label), declared)
     ids = {name: i for i, name in enumerate(names)}
     feature = ClassLabel(names=names)
     features = Features(text=Value("string"), label=SequenceFeature(feature) if several else feature)
     return {
         split: Dataset.from_dict(
             {
-                "text": splits[split]["text"][:],
-                "label": [[ids[part] for part in label] if several else ids[label] for label in labels],
+                "text": rows["text"],
+                "label": [[ids[part] for part in label] if several else ids[label] for label in rows["label"]],
             },
             features=features,
         )
-        for split, labels in columns.items()
+        for split, rows in splits.items()
     }

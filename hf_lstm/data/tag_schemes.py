@@ -11,15 +11,22 @@ Entities as tags, one a token: reading them, writing them, and converting betwee
 | BMES | `B` | `M` | `E` | `S` | BMEWO with `S` for `W` |
 
 A tag is a letter and a type, `B-PER`, or `O` outside of entities. A bare letter, as in the segmentation of Chinese
-words, belongs to an entity without a type. Sources: Ramshaw & Marcus 1995; Tjong Kim Sang & Veenstra 1999.
+words, belongs to an entity without a type, if somebody says that it is a tag: classes are named S, M and L too.
+Sources: Ramshaw & Marcus 1995; Tjong Kim Sang & Veenstra 1999.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from transformers.utils import logging
+
 from ..models.crf import LETTERS, OTHER_NAMES
+
+
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 
 class Span(NamedTuple):
@@ -39,6 +46,7 @@ class Span(NamedTuple):
 
 _SAME_MEANING = {"M": "I", "L": "E", "U": "S"}  # every scheme in the letters of BIOES
 _TAG = re.compile(r"([BIESMLU])(?:-(.+))?")
+_NEAR_TAG = re.compile(r"([BIESMLU])[-_:/.|–](.+)", re.IGNORECASE)
 
 SCHEMES = tuple(LETTERS)
 
@@ -184,7 +192,8 @@ def is_well_formed(tags: Sequence[str], scheme: str) -> bool:
 def infer_scheme(sequences: Iterable[Sequence[str]], more: Iterable[Sequence[str]] = ()) -> str | None:
     """
     The scheme of tags, from the letters they have. IOB1 and BIO have the same letters: it is IOB1 where more entities
-    begin with `I` than with a `B` that IOB1 would not write, so that a few errors do not matter.
+    begin with `I` than with a `B` that IOB1 would not write, so that a few errors do not matter. A scheme has types
+    somewhere: bare letters may be classes, such as the sizes S, M and L. A warning says where tags are nearly such.
 
     Args:
         sequences (`Iterable[Sequence[str]]`): Tags of sentences.
@@ -193,7 +202,7 @@ def infer_scheme(sequences: Iterable[Sequence[str]], more: Iterable[Sequence[str
 
     Returns:
         `str` or `None`: One of `SCHEMES`, `"BIO"` if all tags are `O`; `None` if the tags are plain classes, as parts
-        of speech are.
+        of speech are, or letters without a type.
 
     Raises:
         `ValueError`: If tags of entities and other tags are mixed, or the letters belong to no one scheme.
@@ -205,6 +214,11 @@ def infer_scheme(sequences: Iterable[Sequence[str]], more: Iterable[Sequence[str
         ours = sorted(tag for tag in names if "-" in tag and _TAG.fullmatch(tag))
         if ours:
             raise ValueError(f"`sequences` has tags of two kinds, {ours[0]!r} and {foreign[0]!r}: {_REMEDY}")
+        near = [tag for tag in sorted(names - {"O"}) if _NEAR_TAG.fullmatch(tag)]
+        if len(near) == len(names - {"O"}) and {"B", "I"} <= {tag[0].upper() for tag in near}:
+            logger.warning(f"`sequences` has {near[0]!r}, which is taken for a plain class: {_hint(near[0])}")
+        return None
+    if names - {"O"} and not any("-" in tag for tag in names):
         return None
     letters = {tag[0] for tag in names} - {"O"}
     fitting = [name for name, scheme in LETTERS.items() if letters <= set(scheme)]
@@ -213,6 +227,52 @@ def infer_scheme(sequences: Iterable[Sequence[str]], more: Iterable[Sequence[str
     if fitting[0] != "IOB1":
         return fitting[0]
     return "IOB1" if _balance_of_iob1(sequences) > 0 else "BIO"
+
+
+def say_iob1(sequences: Iterable[Sequence[str]], source: str) -> None:
+    """
+    A warning where tags are in IOB1: whoever takes it for BIO, as a CRF does that sees the names of the labels only,
+    loses most entities.
+
+    Args:
+        sequences (`Iterable[Sequence[str]]`): Tags of sentences, of any kind.
+        source (`str`): What the message calls them.
+    """
+    sequences = [list(tags) for tags in sequences]
+    names = {tag for tags in sequences for tag in tags} - {"O"}
+    if not names or not all(_TAG.fullmatch(tag) and "-" in tag and tag[0] in "BI" for tag in names):
+        return
+    if _balance_of_iob1(sequences) > 0:
+        begun = [tags[span.start][0] == "I" for tags in sequences for span in read_spans(tags)]
+        logger.warning(
+            f"{source}, in IOB1: {sum(begun):,} of {len(begun):,} entities begin with I. A CRF takes it for BIO, and "
+            'loses them: write the tags in BIO with `convert_tag_column(splits, column, "BIO")` before training.'
+        )
+
+
+def say_repairs(sequences: Iterable[Sequence[str]], scheme: str, source: str) -> None:
+    """
+    A warning where tags are not those that the scheme writes for their entities, so that the lenient reading repairs
+    them.
+
+    Args:
+        sequences (`Iterable[Sequence[str]]`): Tags of sentences.
+        scheme (`str`): One of `SCHEMES`.
+        source (`str`): What the message calls them.
+    """
+    total, repaired = 0, Counter()
+    for tags in sequences:
+        total += 1
+        pairs = zip(tags, convert_tags(tags, scheme, scheme), strict=True)
+        wrong = [f"{tag!r} to {right!r}" for tag, right in pairs if tag != right]
+        repaired.update(wrong)
+        repaired["sentences"] += bool(wrong)
+    sentences = repaired.pop("sentences", 0)
+    if sentences:
+        logger.warning(
+            f"{source}, in {_named(scheme)}: {repaired.total():,} tags of {sentences:,} of {total:,} sentences are "
+            f"not well formed and are repaired, most often {repaired.most_common(1)[0][0]}."
+        )
 
 
 def tag_names(types: Iterable[str], scheme: str) -> list[str]:
@@ -252,6 +312,12 @@ def entity_types(tags: Iterable[str]) -> list[str]:
 _REMEDY = "write a tag as `O` or as one of the letters B, I, E, S, M, L, U with a type, such as 'B-PER'."
 
 
+def _hint(tag: str) -> str:
+    """What to write instead of a tag."""
+    near = _NEAR_TAG.fullmatch(tag)
+    return f"write it as '{near[1].upper()}-{near[2]}'. Else {_REMEDY}" if near else _REMEDY
+
+
 def _named(scheme: str) -> str:
     """The name that we use of a scheme."""
     name = str(scheme).upper()
@@ -268,7 +334,7 @@ def _parsed(tag: str, scheme: str | None) -> tuple[str, str]:
         return "O", ""
     match = _TAG.fullmatch(tag)
     if not match:
-        raise ValueError(f"`tags` has {tag!r}, which is unknown: {_REMEDY}")
+        raise ValueError(f"`tags` has {tag!r}, which is unknown: {_hint(tag)}")
     letter, kind = match.groups(default="")
     if scheme is not None and letter not in LETTERS[scheme]:
         raise ValueError(

@@ -2,18 +2,23 @@
 """Tagged sentences: reading, writing, and the inputs of a tagger."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features
 from datasets import Sequence as SequenceFeature
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from .columns import read_columns
 from .documentation import unwritten_docs
-from .files import ROW_LOADERS, extension, files_by_split, hold_out, read_splits
-from .labels import label_names, tagged_dataset
-from .tag_schemes import convert_tags, entity_types, infer_scheme, tag_names
+from .files import ROW_FILES, extension, files_by_split, hold_out, source_of
+from .labels import check_labels, label_names, tagged_dataset
+from .rows import Rows, list_of, rows_of_file, rows_of_hub, text_of
+from .tag_schemes import convert_tags, entity_types, infer_scheme, say_iob1, say_repairs, tag_names
+
+
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 
 def load_tagged(
@@ -27,10 +32,13 @@ def load_tagged(
 ) -> DatasetDict:
     """
     Tagged sentences from files with a token a line and a column a tag: the files of the CoNLL shared tasks, CoNLL-U,
-    and their like. A blank line ends a sentence; lines that begin with `-DOCSTART-` are left out. Plain or gzipped.
+    and their like. A blank line ends a sentence, and so does one that begins with `-DOCSTART-`. Plain or gzipped.
 
-    In CoNLL-U, which is known by `.conllu` in the name of the file, comments, the ranges of multiword tokens (id
-    `8-9`) and empty nodes (`8.1`) are left out.
+    In CoNLL-U, which is known by `.conllu` in the name of the file or by its ten columns with the number of a token,
+    comments, the ranges of multiword tokens (id `8-9`) and empty nodes (`8.1`) are left out.
+
+    Tags are given as they are in the files. A warning says where they are in IOB1, which other schemes misread:
+    [`convert_tag_column`] writes them in another one.
 
     Args:
         files (`str`, `os.PathLike` or `Mapping`): File of the split `"train"`, or a file for each split by its name.
@@ -49,8 +57,8 @@ def load_tagged(
         splits share the names of the labels, `O` first and the others sorted.
 
     Raises:
-        `ValueError`: If a file is missing or holds no sentence, a column does not exist, or lines differ in the number
-            of columns.
+        `ValueError`: If a file is missing, damaged, in another encoding or holds no sentence, a column does not exist
+            or is empty in a line, the tags would be the tokens, or lines differ in the number of columns.
 
     Example:
 
@@ -67,13 +75,23 @@ def load_tagged(
     ```
     """
     files = files if isinstance(files, Mapping) else {"train": files}
-    if columns is not None and "tokens" not in columns:
+    columns = {"tokens": None, "tags": None} if columns is None else columns
+    if "tokens" not in columns:
         raise ValueError(f'`columns` is {dict(columns)}: it has to name the column of the "tokens".')
+    for path in files.values():
+        if extension(path) in {"json", "jsonl", "parquet"} or (extension(path) == "csv" and not separator):
+            raise ValueError(f"`files` has {str(path)!r}, with a sentence a row: `load_tagged_splits` reads those.")
     splits = {
-        name: read_columns(Path(path), columns, column_names, separator, comment, encoding)
+        name: read_columns(path, "files", columns, column_names, separator, comment, encoding)
         for name, path in files.items()
     }
-    names = {column: label_names(split[column] for split in splits.values()) for column in _tag_columns(splits)}
+    names = {}
+    for column in columns.keys() - {"tokens"}:
+        counts = [Counter(tag for tags in split[column] for tag in tags) for split in splits.values()]
+        check_labels(counts[0], f"`columns` has {column!r}", "Take another column for tags.", refuse=False)
+        say_iob1((tags for split in splits.values() for tags in split[column]), f"`columns` has {column!r}")
+        names[column] = label_names(tag for each in counts for tag in each)
+    names = {column: names[column] for column in columns if column != "tokens"}
     return DatasetDict({name: tagged_dataset(split, names) for name, split in splits.items()})
 
 
@@ -93,12 +111,14 @@ def load_tagged_splits(
     """
     Tagged sentences to train and to evaluate a tagger on: from files, from the Hub, or [`unwritten_docs`] where
     neither is named. Without validation data the last tenth of the training sentences is held out. Sentences without a
-    token are left out, and white space within a token, which only some formats allow, becomes `_`.
+    token or without tags are left out, and white space within a token, which only some formats allow, becomes `_`; a
+    warning says how many there were. Each file is read as what its own name says.
 
     Args:
         train_file (`str` or `os.PathLike`, *optional*):
-            A file of type json, jsonl, csv, tsv or parquet with a sentence a row, in lists or in strings, which are
-            split at spaces; or of any other type with a token a line, see [`load_tagged`].
+            A file of type json, jsonl, csv, tsv or parquet with a sentence a row, in lists (in a csv as Python or json
+            writes them) or in strings, which are split at spaces; or of any other type with a token a line, see
+            [`load_tagged`]. In files of text all cells are text, whatever they look like.
         validation_file (`str` or `os.PathLike`, *optional*): The same for choosing an epoch.
         test_file (`str` or `os.PathLike`, *optional*): The same for the final score.
         dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
@@ -107,35 +127,52 @@ def load_tagged_splits(
             Column that holds the tokens: its index in files with a token a line, where that is 0 by default (`"form"`
             in CoNLL-U), else its name, by default `"tokens"`.
         tag_column (`int` or `str`, *optional*): The same for the tags; the last column (`"upos"`), else `"tags"`.
-        separator (`str`, *optional*): See [`load_tagged`], as for the arguments that follow.
+        separator (`str`, *optional*): See [`load_tagged`], as for the arguments that follow; in a csv that of cells.
         comment (`str`, *optional*): How lines to leave out begin.
-        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of files with a token a line.
+        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of the files; that of parquet is its own.
 
     Returns:
         `DatasetDict`: The splits `"train"`, `"validation"` and, where it is given, `"test"`, with the columns
-        `"tokens"` and `"tags"`, a sequence of `ClassLabel`, whose names all splits share.
+        `"tokens"` and `"tags"`, a sequence of `ClassLabel`, whose names all splits share, in the order of a
+        `ClassLabel` of the data, else sorted.
 
     Raises:
-        `ValueError`: If a file, a column or the training split is missing, or a sentence has not one tag a token.
+        `ValueError`: If a file, a column or the training split is missing, a sentence has not one tag a token, or what
+            is read for tags cannot be tags. The message has the file and the line.
     """
     files = files_by_split(train_file, validation_file, test_file, dataset_name)
     if dataset_name is None and not files:
         return unwritten_docs()
-    columns = {"tokens": token_column, "tags": tag_column}
-    if dataset_name is None and extension(train_file) not in ROW_LOADERS:
-        conllu = ".conllu" in Path(train_file).suffixes
-        defaults = {"tokens": "form", "tags": "upos"} if conllu else {"tokens": 0, "tags": -1}
-        columns = {name: defaults[name] if column is None else column for name, column in columns.items()}
-        splits = load_tagged(files, columns, separator=separator, comment=comment, encoding=encoding)
-        splits = {name: _named_tags(split, name, columns={}) for name, split in splits.items()}
+    of_rows = {"token_column": token_column or "tokens", "tag_column": tag_column or "tags"}
+    if dataset_name is not None:
+        rows = rows_of_hub(dataset_name, dataset_config_name, of_rows)
     else:
-        splits = read_splits(files, dataset_name, dataset_config_name)
-        columns = {name: name if column is None else column for name, column in columns.items()}
-        splits = {name: _named_tags(split, name, columns) for name, split in splits.items()}
+        of_columns = {"tokens": token_column, "tags": tag_column}
+        rows = {
+            split: rows_of_file(path, f"{split}_file", of_rows, encoding, separator)
+            if extension(path) in ROW_FILES
+            else _rows_of_columns(path, f"{split}_file", of_columns, separator, comment, encoding)
+            for split, path in files.items()
+        }
+    splits = {}
+    for split, part in rows.items():
+        splits[split] = _sentences(part)
+        if not splits[split]["tokens"] and (split == "train" or not part.places):
+            raise ValueError(f"{part.source}, which has no sentence with tags: check it, and the columns.")
+        if not splits[split]["tokens"]:
+            logger.warning(f"{part.source}, which has no tags: the {split} data are left out.")
+            del splits[split]
+    counts = {split: Counter(tag for tags in part["tags"] for tag in tags) for split, part in splits.items()}
+    check_labels(counts["train"], rows["train"].source, "Name another `tag_column`, or give the `separator`.")
+    labels = label_names(
+        (tag for each in counts.values() for tag in each), [part.names.get("tag_column", []) for part in rows.values()]
+    )
+    if wrong := [label for label in labels if not label or set(label) & set("\t\n\r")]:  # before a training, not after
+        raise ValueError(f"`tag_column` holds the tag {wrong[0]!r}: none may be empty, or have a tab or a line break.")
+    splits = {split: tagged_dataset(part, {"tags": labels}) for split, part in splits.items()}
     if "validation" not in splits:
         splits["train"], splits["validation"] = hold_out(splits["train"], shuffle=False)
-    labels = label_names(split["tags"] for split in splits.values())
-    return DatasetDict({name: tagged_dataset(split[:], {"tags": labels}) for name, split in splits.items()})
+    return DatasetDict({split: splits[split] for split in ("train", "validation", "test") if split in splits})
 
 
 def tag_strings(dataset: Dataset, tag_column: str = "tags") -> list[list[str]]:
@@ -161,8 +198,8 @@ def convert_tag_column(splits: DatasetDict, column: str, target: str, source: st
         splits (`DatasetDict`): The splits, for instance from [`load_tagged`].
         column (`str`): A column of `ClassLabel` sequences.
         target (`str`): The scheme to write, one of `tag_schemes.SCHEMES`.
-        source (`str`, *optional*): The scheme of the tags; read off all splits by default. Tags that are not well
-            formed are read leniently.
+        source (`str`, *optional*): The scheme of the tags; read off all splits by default, where tags have types, and
+            to be named for bare letters. Tags that are not well formed are read leniently; a warning says how many.
 
     Returns:
         `DatasetDict`: The same, but for that column and the names of its labels, which the target has for all types.
@@ -177,7 +214,11 @@ def convert_tag_column(splits: DatasetDict, column: str, target: str, source: st
     tags = {name: tag_strings(split, column) for name, split in splits.items()}
     source = source or infer_scheme((row for split in tags.values() for row in split), more=[old])
     if source is None:
-        raise ValueError(f"`column` is {column!r}, whose labels {old[:5]} are no tags of entities: give another one.")
+        raise ValueError(
+            f"`column` is {column!r}, whose labels {old[:5]} are no tags of entities: give another one, or the scheme "
+            "of bare letters as `source`."
+        )
+    say_repairs((row for split in tags.values() for row in split), source, f"`column` is {column!r}")
     names = tag_names(entity_types(old), target)
     converted = {}
     for name, split in splits.items():
@@ -195,11 +236,14 @@ def encode_tagged(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, tag_colu
     Args:
         dataset (`Dataset`): Sentences, with the columns `"tokens"` and `tag_column`.
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer.
-        tag_column (`str`, *optional*, defaults to `"tags"`): Column of the tags, ids.
+        tag_column (`str`, *optional*, defaults to `"tags"`): Column of the tags, ids. A warning says where they are in
+            IOB1, which a CRF cannot tell from BIO: [`convert_tag_column`] writes them in another scheme.
 
     Returns:
         `Dataset`: As many rows.
     """
+    if isinstance(getattr(dataset.features[tag_column], "feature", None), ClassLabel):
+        say_iob1(tag_strings(dataset, tag_column), f"`tag_column` is {tag_column!r}")
 
     def encode(rows):
         encoded = tokenizer(rows["tokens"], is_split_into_words=True)
@@ -218,7 +262,7 @@ def write_tagged(
     path: str | os.PathLike,
     tokens: Iterable[Sequence[str]],
     *tags: Iterable[Sequence[str]],
-    separator: str = " ",
+    separator: str | None = None,
 ) -> None:
     """
     Write sentences with a token a line and a column a tag. With true tags and then predicted ones conlleval reads it.
@@ -227,13 +271,18 @@ def write_tagged(
         path (`str` or `os.PathLike`): The file to write, in UTF-8.
         tokens (`Iterable[Sequence[str]]`): Tokens of the sentences.
         tags (`Iterable[Sequence[str]]`): Columns of tags of the sentences, in their order.
-        separator (`str`, *optional*, defaults to `" "`): What separates columns; conlleval has the option `-d`.
+        separator (`str`, *optional*): What separates columns; conlleval has the option `-d`. By default a blank, or a
+            tab where a token or a tag has a blank.
 
     Raises:
         `ValueError`: If a sentence has a tag too many or too few, or a token is empty or holds the separator.
     """
+    sentences = list(zip(tokens, *tags, strict=True))
+    if separator is None:
+        fields = (field for sentence in sentences for column in sentence for field in column)
+        separator = "\t" if any(" " in field for field in fields) else " "
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for i, columns in enumerate(zip(tokens, *tags, strict=True)):
+        for i, columns in enumerate(sentences):
             lengths = [len(column) for column in columns]
             if len(set(lengths)) > 1:
                 raise ValueError(
@@ -249,28 +298,72 @@ def write_tagged(
             file.write("\n")
 
 
-def _tag_columns(splits: Mapping[str, Mapping[str, list]]) -> list[str]:
-    return [column for column in next(iter(splits.values())) if column != "tokens"]
+def _rows_of_columns(
+    path: str | os.PathLike,
+    argument: str,
+    columns: Mapping[str, int | str | None],
+    separator: str | None,
+    comment: str | None,
+    encoding: str,
+) -> Rows:
+    sentences = read_columns(path, argument, columns, None, separator, comment, encoding)
+    cells = {"token_column": sentences["tokens"], "tag_column": sentences["tags"]}
+    places = [f"sentence {i}" for i in range(len(sentences["tokens"]))]
+    return Rows(source_of(path, argument), cells, places, {})
 
 
-def _named_tags(dataset: Dataset, split: str, columns: Mapping[str, int | str]) -> Dataset:
-    """The columns `"tokens"` and `"tags"`, both of them lists of strings, without empty sentences."""
-    for name, column in columns.items():
-        if column not in dataset.column_names:
-            argument = {"tokens": "token_column", "tags": "tag_column"}[name]
-            raise ValueError(f"`{argument}` is {column!r}, but the {split} data has {dataset.column_names}: name one.")
-    token_column, tag_column = (columns.get(name, name) for name in ("tokens", "tags"))
-    feature = dataset.features[tag_column]
-    label = getattr(feature, "feature", None)
-    rows = {"tokens": [], "tags": []}
-    for i, (tokens, tags) in enumerate(zip(dataset[token_column], dataset[tag_column], strict=True)):
-        tokens, tags = (row.split() if isinstance(row, str) else row or [] for row in (tokens, tags))
-        if len(tokens) != len(tags):
-            counts = f"{len(tags)} tags for {len(tokens)} tokens"
+def _sentences(rows: Rows) -> dict[str, list[list[str]]]:
+    """The tokens and the tags of the sentences. What is left out or changed is said."""
+    kept, left_out, changed = {"tokens": [], "tags": []}, {"tokens": [], "tags": []}, []
+    parts = (_parts(cells, rows) for cells in rows.cells.values())
+    for tokens, tags, place in zip(*parts, rows.places, strict=True):
+        if tags is None or (tags and set(tags) == {None}):  # ids of no class, as -1
+            left_out["tags"].append(place)
+        elif not tokens and not tags:
+            left_out["tokens"].append(place)
+        elif len(tokens or []) != len(tags):
             raise ValueError(
-                f"`tag_column` {tag_column!r} has {counts} in row {i} of the {split} data: give one each."
+                f"{rows.source}, {place}: {len(tags)} tags for {len(tokens or [])} tokens. Give one each."
             )
-        if tokens:
-            rows["tokens"].append(["_".join(str(token).split()) or "_" for token in tokens])
-            rows["tags"].append([label.int2str(tag) if isinstance(label, ClassLabel) else str(tag) for tag in tags])
-    return Dataset.from_dict(rows)
+        elif None in tokens or None in tags or "" in tags:
+            raise ValueError(f"{rows.source}, {place}: a token or a tag is missing, {tokens!r:.60}. Give one each.")
+        else:
+            kept["tokens"].append(["_".join(token.split()) or "_" for token in tokens])
+            kept["tags"].append(tags)
+            changed += [token for token, new in zip(tokens, kept["tokens"][-1], strict=True) if token != new]
+    for what, places in left_out.items():
+        if places:
+            logger.warning(f"{rows.source}: {len(places):,} rows without {what} are left out, such as {places[0]}.")
+    if changed:
+        logger.warning(
+            f"{rows.source}: {len(changed):,} tokens are empty or hold white space, such as {changed[0]!r}: that "
+            "becomes '_', since words in text have none."
+        )
+    of_rows = not rows.places or not rows.places[0].startswith("sentence")  # columns speak of this themselves
+    if of_rows and len(kept["tokens"]) > 1 and all(len(tokens) == 1 for tokens in kept["tokens"]):
+        raise ValueError(
+            f"{rows.source}, whose {len(kept['tokens']):,} rows have one token each: a row has to be a sentence, in "
+            "lists or with spaces between the tokens. A token a line is read from files that end in .txt, with a "
+            "blank line between sentences."
+        )
+    return kept
+
+
+def _parts(cells: list, rows: Rows) -> list[list[str | None] | None]:
+    """The cells as lists of text: lists, or strings that are either all lists or else are split at white space."""
+    written = [
+        list_of(cell, rows.source, place) if cell.lstrip()[:1] == "[" else None
+        for cell, place in zip(cells, rows.places, strict=True)
+        if isinstance(cell, str) and cell.strip()
+    ]
+    if written and None not in written:
+        written = iter(written)
+        cells = [next(written) if isinstance(cell, str) and cell.strip() else cell for cell in cells]
+    found = []
+    for cell, place in zip(cells, rows.places, strict=True):
+        if isinstance(cell, list):
+            found.append([text_of(part, rows.source, place) for part in cell])
+        else:
+            text = text_of(cell, rows.source, place)
+            found.append(text if text is None else text.split())
+    return found

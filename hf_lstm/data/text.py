@@ -5,16 +5,30 @@ Text for language models, and how it is cut into blocks.
 Glossary: B blocks, T predicted tokens a block.
 """
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import Dataset, DatasetDict, Features, IterableDataset, Value, concatenate_datasets
+from datasets.exceptions import DatasetGenerationError
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from .documentation import python_docs
-from .files import HELD_OUT, files_by_split, hold_out, read_splits
+from .files import (
+    HELD_OUT,
+    ROW_FILES,
+    TEXT_FILES,
+    check_file,
+    extension,
+    files_by_split,
+    hold_out,
+    read_lines,
+    source_of,
+)
+from .rows import read_parquet, read_rows, splits_of_hub, text_of
 
 
 logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
@@ -32,6 +46,7 @@ def load_text(
     keep_blank: bool = False,
     streaming: bool = False,
     held_out_documents: int = 1000,
+    encoding: str = "utf-8",
 ) -> dict[str, Dataset | IterableDataset]:
     """
     Documents to train and to evaluate a language model on, from files or from the Hub. Without arguments it reads the
@@ -41,7 +56,7 @@ def load_text(
     Args:
         train_file (`str`, `os.PathLike` or a list of them, *optional*):
             A txt, tokens, raw, json, jsonl, csv or tsv file, plain or gzipped, or a parquet file; or several, which
-            follow one another. A row is a document.
+            follow one another. A row is a document. In files of text all cells are text, whatever they look like.
         validation_file (`str` or `os.PathLike`, *optional*): The same for evaluation.
         test_file (`str` or `os.PathLike`, *optional*): The same for the final score.
         dataset_name (`str`, *optional*): Name of a dataset on the Hub, or its folder, instead of files.
@@ -49,19 +64,22 @@ def load_text(
         text_column (`str`, *optional*, defaults to `"text"`): Column that holds the text.
         sample_by (`str`, *optional*, defaults to `"line"`):
             What a document is in a txt file: a `"line"`, a `"paragraph"` (blank lines between) or the `"document"`.
+            [`encode_text`] ends each document, so each line, with the end-of-sequence token.
         keep_blank (`bool`, *optional*, defaults to `False`):
             Keep documents without text. In WikiText, whose perplexities count an end of each line, some lines are so.
         streaming (`bool`, *optional*, defaults to `False`):
             Read the text to train on while training, for what memory and disk cannot hold. The others are read whole.
         held_out_documents (`int`, *optional*, defaults to 1000):
             With `streaming` and without validation data, so many documents at the beginning are held out.
+        encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of the files; that of parquet is its own.
 
     Returns:
         `DatasetDict`: The splits `"train"`, `"validation"` and, where there is one, `"test"`, each with the one column
         `"text"`; with `streaming` a `dict` of them, in which `"train"` is an `IterableDataset`.
 
     Raises:
-        `ValueError`: If a file is missing or of unknown type, the column or split is missing, or there is no text.
+        `ValueError`: If a file is missing, damaged, in another encoding or of unknown type, the column or split is
+            missing, or there is no text.
     """
     files = files_by_split(train_file, validation_file, test_file, dataset_name)
     if dataset_name is None and not files:
@@ -69,8 +87,15 @@ def load_text(
             "`train_file` and `dataset_name` are None: the text is Python's own documentation. Give one for another."
         )
         splits, text_column = {"train": python_docs()}, "text"
+    elif dataset_name is not None:
+        splits = splits_of_hub(dataset_name, dataset_config_name, streaming)
     else:
-        splits = read_splits(files, dataset_name, dataset_config_name, sample_by, streaming)
+        files = {split: [path] if isinstance(path, (str, os.PathLike)) else path for split, path in files.items()}
+        options = (text_column, sample_by, encoding, streaming)
+        splits = {
+            split: concatenate_datasets([_read_file(path, f"{split}_file", *options) for path in paths])
+            for split, paths in files.items()
+        }
     if streaming and not isinstance(splits["train"], IterableDataset):
         splits["train"] = splits["train"].to_iterable_dataset()
     splits = {name: _documents(rows, name, text_column, keep_blank) for name, rows in splits.items()}
@@ -194,9 +219,63 @@ def _documents(
     columns = dataset.column_names or list(next(iter(dataset), {}))  # a stream of json has to be looked into
     if text_column not in columns:
         raise ValueError(f"`text_column` is {text_column!r}, but the {split} data has {columns}: name one.")
-    with_text = dataset.filter(lambda row: bool(row[text_column] and row[text_column].strip()))
+    dataset = dataset.select_columns([text_column])
+    dataset = dataset if text_column == "text" else dataset.rename_columns({text_column: "text"})
+    if not dataset.features or dataset.features["text"] not in (Value("string"), Value("large_string")):
+        source = f"`text_column` is {text_column!r} of the {split} data"
+        as_text = partial(_as_text, source=source)
+        dataset = dataset.map(as_text, with_indices=True, features=Features(text=Value("string")))
+    with_text = dataset.filter(lambda row: bool(row["text"] and row["text"].strip()))
     if next(iter(with_text), None) is None:
         raise ValueError(f"`text_column` is {text_column!r}, where the {split} data holds no text: check the file.")
-    dataset = dataset.filter(lambda row: row[text_column] is not None) if keep_blank else with_text
-    dataset = dataset.select_columns([text_column])
-    return dataset if text_column == "text" else dataset.rename_columns({text_column: "text"})
+    return dataset.filter(lambda row: row["text"] is not None) if keep_blank else with_text
+
+
+def _as_text(row: dict, index: int, source: str) -> dict[str, str | None]:
+    return {"text": text_of(row["text"], source, f"row {index}")}
+
+
+def _read_file(
+    path: str | os.PathLike, argument: str, text_column: str, sample_by: str, encoding: str, streaming: bool
+) -> Dataset | IterableDataset:
+    """The documents of a file."""
+    if extension(path) not in (*ROW_FILES, *TEXT_FILES):
+        endings = ", ".join((*ROW_FILES, *TEXT_FILES))
+        raise ValueError(f"{source_of(path, argument)}: its name has to end in one of {endings}.")
+    if extension(path) == "parquet":
+        return read_parquet(path, argument, streaming)
+    if extension(path) in ROW_FILES:
+        options = {"column": text_column}
+    else:
+        options, text_column = {"sample_by": sample_by}, "text"
+    options |= {"path": str(path), "argument": argument, "encoding": encoding}
+    features = Features({text_column: Value("string")})
+    if streaming:
+        return IterableDataset.from_generator(_generate, features, gen_kwargs=options)
+    state = check_file(path, argument).stat()  # by which the cache knows whether the file has changed
+    try:
+        return Dataset.from_generator(
+            _generate, features, gen_kwargs=options | {"version": f"{state.st_mtime_ns} {state.st_size}"}
+        )
+    except DatasetGenerationError as error:
+        raise error.__cause__ or error from None
+
+
+def _generate(
+    path: str, argument: str, encoding: str, column: str | None = None, sample_by: str = "line", version: str = ""
+) -> Iterator[dict[str, str | None]]:
+    """The documents of a file of rows, which has the `column`, or of lines."""
+    if column is not None:
+        for place, (cell,) in read_rows(path, argument, {"text_column": column}, encoding):
+            yield {column: text_of(cell, source_of(path, argument), place)}
+        return
+    lines = read_lines(path, argument, encoding)
+    if sample_by == "document":
+        text = "".join(read_lines(path, argument, encoding, keep_ends=True))
+        yield {"text": text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")}
+    elif sample_by == "paragraph":
+        for blank, paragraph in itertools.groupby(lines, lambda line: not line.strip()):
+            if not blank:
+                yield {"text": "\n".join(paragraph)}
+    else:
+        yield from ({"text": line} for line in lines)

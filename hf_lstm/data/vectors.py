@@ -8,8 +8,10 @@ is wanted.
 Glossary: E numbers a vector, V vocabulary, N words of a file.
 """
 
+import codecs
 import gzip
 import os
+import zlib
 from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,8 +111,8 @@ def read_vectors(
     progress: bool = True,
 ) -> WordVectors:
     """
-    Vectors of words from a file of GloVe (a line is a word and E numbers), of word2vec or fastText (`.vec`; the first
-    line has N and E), or of word2vec's binary kind; each of them plain or gzipped.
+    Vectors of words from a file of GloVe (a line is a word and E numbers, with spaces or tabs between), of word2vec or
+    fastText (`.vec`; the first line has N and E), or of word2vec's binary kind; each of them plain or gzipped.
 
     Args:
         path (`str` or `os.PathLike`): The file.
@@ -297,39 +299,45 @@ class _VectorFile:
                         yield number, word.decode(self.encoding), numbers
                     except UnicodeDecodeError:
                         self._bad(number, f"the word {word!r} is not {self.encoding}")
-            except EOFError as error:
-                raise ValueError(f"`path` is {str(self.path)!r}, a truncated gzip file: fetch it again.") from error
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ValueError(f"`path` is {str(self.path)!r}, a damaged gzip file: fetch it again.") from error
             bar.update(raw.tell() - bar.n)
 
     def _text_records(self, file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
-        first = file.readline()
+        first = file.readline().removeprefix(codecs.BOM_UTF8)
         expected = self._read_header(first)
         if expected is None:
             self.size = _trailing_numbers(first)
             if not self.size:
                 raise ValueError(f"`path` is {str(self.path)!r}, with no vector in line 1, {first[:60]!r}: check it.")
             yield from self._text_record(1, first)
-        number = 1
+        lines = 0
         for number, line in enumerate(file, start=2):
-            if line != b"\n":
+            if line.strip(b"\r\n"):
+                lines += 1
                 yield from self._text_record(number, line)
-        if expected is not None and number - 1 < expected and not self.skip_bad_lines:
-            raise self._truncated(number - 1, expected)
+        if expected is not None and (not lines or (lines < expected and not self.skip_bad_lines)):
+            raise self._truncated(lines, expected)
 
     def _text_record(self, number: int, line: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-        """The record of a line, if it is not damaged."""
+        """The record of a line, if it is not damaged. Most have single spaces, and are not taken apart."""
         line = line.rstrip()
         word, _, numbers = line.partition(b" ")
-        spaces = line.count(b" ")
-        if spaces > self.size:  # in the word: GloVe 840B has some like that
-            word = line.rsplit(b" ", self.size)[0]
+        count = line.count(b" ")
+        if line[:1] in (b" ", b"\t", b""):
+            count = len(line.split())
+            return self._bad(number, "it has no word before the first space" if count else "it has 0 numbers")
+        if (
+            count != self.size or b"\t" in line or b"  " in line
+        ):  # or spaces in the word: GloVe 840B has some like that
+            word, *found = line.rsplit(None, self.size)
+            count = len(found)
+            if count == self.size and b" " in word:
+                count += _trailing_numbers(word) if _trailing_numbers(word) == len(word.split()) - 1 else 0
             numbers = line[len(word) :]
-        if spaces < self.size or (spaces > self.size and _trailing_numbers(word) == spaces - self.size):
-            self._bad(number, f"it has {spaces} numbers where {self.size} are expected")
-        elif not word:
-            self._bad(number, "it has no word")
-        else:
-            yield number, word, numbers
+        if count != self.size:
+            return self._bad(number, f"it has {count} numbers where {self.size} are expected")
+        yield number, word, numbers
 
     def _binary_records(self, file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
         """A word, a space and E floats of 32 bits, little-endian; some writers end a record with a line feed."""
@@ -392,7 +400,7 @@ class _VectorFile:
 def _trailing_numbers(line: bytes) -> int:
     """How many numbers stand at the end of a line, behind its first field."""
     count = 0
-    for field_ in reversed(line.rstrip().split(b" ")[1:]):
+    for field_ in reversed(line.split()[1:]):
         try:
             float(field_)
         except ValueError:

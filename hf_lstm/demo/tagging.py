@@ -18,9 +18,6 @@ from .models import Loaded
 
 PLAIN = ("O", "lower")  # labels of words that have nothing to be highlighted for
 
-# A word as taggers are trained on them: apart from the punctuation around it; an ideograph is a word of its own.
-WORD = re.compile(r"[一-鿿]|[^\W一-鿿]+(?:[-'’.][^\W一-鿿]+)*|[^\w\s]")
-
 
 class Word(NamedTuple):
     """A word of a text: where it stands, its label, and the posteriors of all labels."""
@@ -57,12 +54,11 @@ def tag(tagger: Loaded, text: str) -> tuple[list[Word], list[Entity]]:
         `ValueError`: for a text without words.
     """
     model, tokenizer = tagger
-    lines = [[word.span() for word in WORD.finditer(text, *line.span())] for line in re.finditer(r".+", text)]
-    lines = [spans for spans in lines if spans]
+    lines = list(re.finditer(r".*\S.*", text))
     if not lines:
         raise ValueError("The text has no words. Type a sentence, or choose one of the examples.")
-    sentences = [[text[start:end] for start, end in spans] for spans in lines]
-    inputs = tokenizer(sentences, is_split_into_words=True, padding=True, return_tensors="pt")
+    inputs = tokenizer([line[0] for line in lines], padding=True, return_tensors="pt", return_offsets_mapping=True)
+    offsets = inputs.pop("offset_mapping").tolist()
     firsts = [_first_tokens(inputs.word_ids(i)) for i in range(len(lines))]
     if model.config.use_crf:
         tag_mask = torch.zeros_like(inputs["input_ids"])
@@ -76,11 +72,12 @@ def tag(tagger: Loaded, text: str) -> tuple[list[Word], list[Entity]]:
     names = [model.config.id2label[k] for k in range(model.config.num_labels)]
     of_entities = infer_scheme([[name] for name in names]) is not None
     words, entities = [], []
-    for i, (spans, found) in enumerate(zip(lines, firsts, strict=True)):
+    for i, (line, found) in enumerate(zip(lines, firsts, strict=True)):
         tokens = list(found.values())
         labels = [names[k] for k in out.logits[i, tokens].argmax(-1).tolist()]
         shares = [dict(zip(names, row, strict=True)) for row in posteriors[i, tokens].tolist()]
-        row = [Word(*spans[word], *each) for word, *each in zip(found, labels, shares, strict=True)]
+        spans = [_span(line, [offsets[i][t] for t, w in enumerate(inputs.word_ids(i)) if w == word]) for word in found]
+        row = [Word(*span, *each) for span, *each in zip(spans, labels, shares, strict=True)]
         groups = read_spans(labels) if of_entities else [(n, k, k + 1) for k, n in enumerate(labels) if n not in PLAIN]
         for kind, start, end in groups:
             if model.config.use_crf:
@@ -99,6 +96,14 @@ def _first_tokens(word_ids: list[int | None]) -> dict[int, int]:
         if word is not None:
             firsts.setdefault(word, t)
     return firsts
+
+
+def _span(line: re.Match, offsets: list[list[int]]) -> tuple[int, int]:
+    """Where a word of a line stands in the text, of the offsets of its tokens in the line, without blanks around."""
+    start, end = offsets[0][0], offsets[-1][1]
+    word = line[0][start:end]
+    start += len(word) - len(word.lstrip())
+    return line.start() + start, line.start() + start + len(word.strip())
 
 
 def highlighted(text: str, entities: list[Entity]) -> list[tuple[str, str | None]]:

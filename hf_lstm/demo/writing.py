@@ -5,13 +5,11 @@ import html
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from queue import Queue
-from threading import Thread
 from typing import Any
 
 import torch
-from transformers.generation.streamers import BaseStreamer
 
+from ..serving.streaming import Generation
 from .models import Loaded
 
 
@@ -36,41 +34,6 @@ class Story:
     def state_bytes(self) -> int:
         layers = self.state.layers if self.state is not None else []
         return sum(part.numel() * part.element_size() for layer in layers for part in layer.states)
-
-
-class Generation(Thread, BaseStreamer):
-    """`generate` in a thread of its own. An iteration gives the tokens that are new, a few at a time."""
-
-    def __init__(self, model, **options):
-        super().__init__(daemon=True)
-        self.model, self.options, self.tokens = model, options, Queue()
-        self.output = self.error = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.output = self.model.generate(**self.options, streamer=self, return_dict_in_generate=True)
-        except Exception as error:
-            self.error = error
-        self.tokens.put(None)
-
-    def put(self, value: torch.Tensor) -> None:
-        self.tokens.put(value.flatten().tolist())
-
-    def end(self) -> None:
-        """Nothing to do: `run` says that it has ended."""
-
-    def __iter__(self) -> Iterator[list[int]]:
-        self.tokens.get()  # the prompt comes first, or None if even that failed
-        ended = self.error is not None
-        while not ended:
-            waiting = [self.tokens.get()]
-            while not self.tokens.empty():
-                waiting.append(self.tokens.get())
-            ended = waiting[-1] is None
-            yield [token for tokens in waiting if tokens for token in tokens]
-        if self.error is not None:
-            raise self.error
 
 
 def write(
@@ -114,13 +77,13 @@ def write(
     options = {"do_sample": temperature > 0}
     if temperature > 0:
         options |= {"temperature": temperature, "top_k": int(top_k), "top_p": top_p}
-    torch.manual_seed((seed or 0) + len(ids))  # a click has numbers of its own, and the same ones after a reset
 
     first, final, began = len(ids), len(ids) + max_new_tokens, time.perf_counter()
     state = None if story.state is None else story.state.copy()
     while len(ids) < final:
         generation = Generation(
             model,
+            seed=(seed or 0) + len(ids),  # a click has numbers of its own, and the same ones after a reset
             input_ids=torch.tensor([ids[state.get_seq_length() if state is not None else 0 :]]),
             attention_mask=torch.ones(1, len(ids), dtype=torch.long),
             cache=state,

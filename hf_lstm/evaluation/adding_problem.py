@@ -10,10 +10,12 @@ Glossary: B sequences, T steps.
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import torch
+from torch.utils.data import IterableDataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from .diagnostics import GradientFlow, GradientFlowCallback
@@ -52,9 +54,11 @@ def learn_adding(
     batch_size: int = 32,
     learning_rate: float = 5e-3,
     max_grad_norm: float = 1.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """
-    Train on a CPU until the problem is solved or the steps are over, with AdamW at a constant rate.
+    Train on a CPU until the problem is solved or the steps are over, with AdamW at a constant rate, on sequences
+    of which none comes twice.
 
     Args:
         model ([`PreTrainedModel`]): Reads two numbers a step, as `inputs_embeds`, and gives one at the end.
@@ -63,13 +67,14 @@ def learn_adding(
         batch_size (`int`, *optional*, defaults to 32): Sequences of a step of training.
         learning_rate (`float`, *optional*, defaults to 0.005): Rate of AdamW.
         max_grad_norm (`float`, *optional*, defaults to 1.0): Norm at which gradients are clipped, 0 for not at all.
+        seed (`int`, *optional*, defaults to 0): Seed of the sequences of training.
 
     Returns:
         `dict[str, Any]`: Whether it is `"solved"`, after how many `"steps"`, the `"mse"` then, the
         `"largest_grad_norm"`, the lags of `"memory"` that were measured meanwhile, `"seconds"`, and the `"losses"` on
         the way, a pair of step and held-out error each.
     """
-    held_out = _rows(500, length, seed=1)
+    held_out = _rows(500, length, seed=-1)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -86,11 +91,12 @@ def learn_adding(
             report_to="none",
             disable_tqdm=True,
             use_cpu=True,
+            seed=seed,
         )
         trainer = Trainer(
             model,
             arguments,
-            train_dataset=_rows(min(steps * batch_size, 20_000), length, seed=0),
+            train_dataset=_Endless(length, batch_size, seed),
             eval_dataset=held_out,
             callbacks=[_StopWhenSolved()],
         )
@@ -101,14 +107,15 @@ def learn_adding(
 
 
 def format_run(run: dict[str, Any]) -> str:
-    """What came of [`learn_adding`] as a line of text; the run has a `"network"` and a `"length"`, too."""
+    """What came of [`learn_adding`] as a line of text; the run has a `"network"`, a `"length"` and a `"seed"`, too."""
     outcome = f"solved in {run['steps']:,} steps" if run["solved"] else f"failed after {run['steps']:,} steps"
-    return f"{run['network']:<34}{run['length']:>6}  {outcome:<26}{run['mse']:>8.4f}{run['largest_grad_norm']:>12.3g}"
+    place = f"{run['network']:<34}{run['length']:>6}{run['seed']:>6}"
+    return f"{place}  {outcome:<26}{run['mse']:>8.4f}{run['largest_grad_norm']:>12.3g}"
 
 
 def format_runs(runs: list[dict[str, Any]]) -> str:
     """A table with a line of [`format_run`] for each run."""
-    head = f"{'':<34}{'length':>6}  {'':<26}{'MSE':>8}{'grad norm <':>12}"
+    head = f"{'':<34}{'length':>6}{'seed':>6}  {'':<26}{'MSE':>8}{'grad norm <':>12}"
     return "\n".join(["Adding problem", "", head, *map(format_run, runs)])
 
 
@@ -117,11 +124,11 @@ def plot_adding_problem(
 ) -> None:
     """
     Draw how far gradients reach back before training; beside it errors on the adding problem over the steps, a panel
-    for each length. Save the picture.
+    for each length and a line for each seed. Save the picture.
 
     Args:
         flows (mapping of `str` to [`~diagnostics.GradientFlow`]): What was measured, by network.
-        runs (sequence of mappings): What [`learn_adding`] returned, with the `"length"` and the
+        runs (sequence of mappings): What [`learn_adding`] returned, with the `"length"`, the `"seed"` and the
             `"network"`; a run of a network whose gradients were not clipped has ", not clipped" behind its name.
         path (`str` or `os.PathLike`): File to write; its extension, such as png or svg, says in what format.
 
@@ -129,26 +136,34 @@ def plot_adding_problem(
         `ImportError`: If matplotlib is missing.
     """
     lengths = list(dict.fromkeys(run["length"] for run in runs))
-    figure = new_figure(5.5 + 4 * len(lengths), 4.5)
-    panels = figure.subplots(1, 1 + len(lengths), width_ratios=[1.3] + [1] * len(lengths), squeeze=False)[0]
+    figure = new_figure(5.5 + 5 * len(lengths), 6)
+    panels = figure.subplots(1, 1 + len(lengths), squeeze=False)[0]
     draw_gradient_flow(panels[0], flows)
     panels[0].set_title("Gradient before training")
     colours = {line.get_label(): line.get_color() for line in panels[0].get_lines()}
     for axes, length in zip(panels[1:], lengths, strict=True):
-        for run in (run for run in runs if run["length"] == length):
-            name = run["network"]
-            style = "-" if name in colours else "--"
-            colour = colours[name.removesuffix(", not clipped")]
-            axes.plot(*zip(*run["losses"], strict=True), color=colour, linestyle=style, linewidth=1.2)
-        for level, meaning in ((SOLVED, "solved"), (1 / 6, "always 1")):
-            axes.axhline(level, color="black", linestyle=":", linewidth=1)
-            axes.annotate(meaning, (0.02, level), xycoords=axes.get_yaxis_transform(), va="top", fontsize="small")
-        axes.plot([], [], color="black", linestyle="--", label="dashed: not clipped")
-        axes.legend(frameon=False, fontsize="small", loc="lower left")
-        axes.set_ylim(2e-3, 1)
-        axes.set(title=f"Adding problem, length {length}", xlabel="training step", ylabel="held-out MSE", yscale="log")
-        axes.grid(alpha=0.3)
+        _draw_runs(axes, [run for run in runs if run["length"] == length], colours)
+        axes.set_title(f"Adding problem, length {length}")
     figure.savefig(path, dpi=100)
+
+
+def _draw_runs(axes, runs: list[Mapping[str, Any]], colours: Mapping[str, str]) -> None:
+    """The errors of runs of one length; in the legend, how many of each network solved the problem."""
+    for name in dict.fromkeys(run["network"] for run in runs):
+        own = [run for run in runs if run["network"] == name]
+        solved = sorted(run["steps"] for run in own if run["solved"])
+        when = f", after {', '.join(map(str, solved))} steps" if solved else ""
+        label = f"{name}: {len(solved)} of {len(own)}{when}"
+        for run in own:
+            style = {"linestyle": "-" if name in colours else "--", "linewidth": 1.2, "label": label}
+            axes.plot(*zip(*run["losses"], strict=True), color=colours[name.removesuffix(", not clipped")], **style)
+            label = None
+    for level, meaning in ((SOLVED, "solved"), (1 / 6, "always 1")):
+        axes.axhline(level, color="black", linestyle=":", linewidth=1)
+        axes.annotate(meaning, (0.02, level), xycoords=axes.get_yaxis_transform(), va="top", fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="lower left", title="solved by", alignment="left")
+    axes.set(ylim=(1e-5, 1), xlabel="training step", ylabel="held-out MSE", yscale="log")
+    axes.grid(alpha=0.3)
 
 
 class _StopWhenSolved(TrainerCallback):
@@ -157,6 +172,17 @@ class _StopWhenSolved(TrainerCallback):
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
         loss = metrics["eval_loss"]
         control.should_training_stop |= loss < SOLVED or not math.isfinite(loss)
+
+
+class _Endless(IterableDataset):
+    """Rows of the problem, made as they are needed."""
+
+    def __init__(self, length: int, batch_size: int, seed: int):
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+
+    def __iter__(self) -> Iterator[dict]:
+        for batch in count(self.seed * 1_000_000):
+            yield from _rows(self.batch_size, self.length, batch)
 
 
 def _rows(number: int, length: int, seed: int) -> list[dict]:

@@ -39,7 +39,7 @@ from ..models.text_inputs import TextInputs
 from .plotting import plot_gates, plot_gradient_flow
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 GATES = {"lstm": {"i": 0, "f": 1, "o": 3}, "gru": {"r": 0, "z": 1}}  # which block of rows of the weights they have
 
@@ -400,12 +400,14 @@ def _figures(flow: GradientFlow) -> dict[str, float]:
 
 def _against_vanishing(config) -> str:
     orthogonal = ' Use `initializer="orthogonal"`.' if config.initializer == "uniform" else ""
-    if config.model_type == "lstm":
-        return f"Raise `forget_gate_bias`, now {config.forget_gate_bias}.{orthogonal}"
-    if config.model_type == "gru":
-        return f"Use an LSTM, whose gates `forget_gate_bias` opens.{orthogonal}"
-    plain = 'a plain network needs `nonlinearity="relu", initializer="identity"`'
-    return f"Use a gated family, `LSTMConfig` or `GRUConfig`; {plain}."
+    if config.model_type == "rnn":
+        plain = 'a plain network needs `nonlinearity="relu", initializer="identity"`'
+        return f"Use a gated family, `LSTMConfig` or `GRUConfig`; {plain}."
+    if config.chrono_max_length is not None:
+        return f"Raise `chrono_max_length`, now {config.chrono_max_length}.{orthogonal}"
+    bias = getattr(config, "forget_gate_bias", None)
+    raised = "" if bias is None else f", or raise `forget_gate_bias`, now {bias}"
+    return f"Set `chrono_max_length` to the steps over which is to be remembered{raised}.{orthogonal}"
 
 
 def _against_explosion(args) -> str:

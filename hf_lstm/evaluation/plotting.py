@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Pictures of training runs and networks. They need matplotlib, as nothing else does: `pip install hf-lstm[plot]`."""
+"""Pictures of training runs and networks. They need matplotlib, as nothing else does: `pip install matplotlib`."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -119,5 +119,5 @@ def new_figure(width: float, height: float):
     try:
         from matplotlib.figure import Figure  # not pyplot, which looks for a display
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib: `pip install hf-lstm[plot]`.") from error
+        raise ImportError("Pictures need matplotlib: `pip install matplotlib`.") from error
     return Figure(figsize=(width, height), layout="constrained")

@@ -6,6 +6,13 @@ Glossary: N texts, K labels.
 
 import numpy as np
 from transformers import EvalPrediction
+from transformers.trainer_utils import PredictionOutput
+
+
+def joined(prediction: EvalPrediction | PredictionOutput) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, `(N, K)`, and labels, in one array each, also where `eval_do_concat_batches=False` left batches."""
+    parts = prediction.predictions, prediction.label_ids
+    return tuple(np.concatenate(part) if isinstance(part, list) else part for part in parts)
 
 
 def classification_scores(prediction: EvalPrediction, problem_type: str) -> dict[str, float]:
@@ -33,7 +40,7 @@ def classification_scores(prediction: EvalPrediction, problem_type: str) -> dict
     0.67
     ```
     """
-    logits, labels = prediction.predictions, prediction.label_ids
+    logits, labels = joined(prediction)
     if problem_type == "regression":
         errors = logits.squeeze(-1) - labels
         return {"mse": float(np.mean(errors**2)), "mae": float(np.mean(np.abs(errors)))}
@@ -48,4 +55,4 @@ def classification_scores(prediction: EvalPrediction, problem_type: str) -> dict
     return scores | {"accuracy": float(right.sum() / len(true))}
 
 
-__all__ = ["classification_scores"]
+__all__ = ["classification_scores", "joined"]

@@ -132,8 +132,11 @@ def make_compute_metrics(
     label_names = list(label_names)
 
     def compute_metrics(eval_prediction: EvalPrediction) -> dict[str, float]:
-        ids = _label_ids(eval_prediction.predictions, len(label_names))
-        scores = tagging_scores(eval_prediction.label_ids, ids, label_names, scheme)
+        outputs, labels = eval_prediction.predictions, eval_prediction.label_ids
+        if not isinstance(labels, list):  # as with `eval_do_concat_batches=False`
+            outputs, labels = [outputs], [labels]
+        ids = [row for batch in outputs for row in _label_ids(batch, len(label_names))]
+        scores = tagging_scores([row for batch in labels for row in batch], ids, label_names, scheme)
         flat = {"accuracy": scores["overall_accuracy"], "token_macro_f1": scores["tokens"]["macro avg"]["f1-score"]}
         if "entities" in scores:
             for score in ("precision", "recall", "f1"):

@@ -20,8 +20,9 @@ import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from .. import __version__
-from .folders import HOMEPAGE, files_and_code, line_of, section, usage
+import hf_lstm
+
+from .folders import files_and_code, line_of, project, section, usage
 
 
 FAMILIES = {"lstm": "an LSTM", "gru": "a gated recurrent unit network (GRU)", "rnn": "a plain recurrent network"}
@@ -305,7 +306,7 @@ def _summary(folder: Path, model, tokenizer, task: str, data: TrainingData) -> s
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     lines = [
         f"`{_class_name(model)}` for {task.replace('-', ' ')}, trained on {data.name} with "
-        f"[hf_lstm]({HOMEPAGE}): {_architecture(model)}.",
+        f"{project()}: {_architecture(model)}.",
         f"It has {model.num_parameters():,} parameters, {_size(weights)} of {_saved_config(folder)['dtype']} weights.",
     ]
     if tokenizer is not None:
@@ -377,7 +378,7 @@ def _training(model, base_model, training_args, procedure, command, seconds, dev
         _cost(model, seconds, device),
         _table((f"`{type(model.config).__name__}`", "value"), _code_rows(_changed_fields(model.config))),
         *(_arguments(training_args) if training_args is not None else ()),
-        f"Card written with hf_lstm {__version__}, transformers {transformers.__version__} and torch "
+        f"Card written with hf_lstm {hf_lstm.__version__}, transformers {transformers.__version__} and torch "
         f"{torch.__version__}.",
     )
 
@@ -470,11 +471,11 @@ def _citation(model: PreTrainedModel, data: TrainingData) -> str:
     if _has_crf(model):
         used.append("crf")
     used.append(_output_layer(model))
+    address = f",\n  url = {{{hf_lstm.__url__}}}" if hf_lstm.__url__ else ""
     entry = (
         "@software{hf_lstm,\n"
         "  author = {{The hf_lstm authors}},\n"
-        "  title = {hf_lstm: recurrent networks as first-class Hugging Face models},\n"
-        f"  url = {{{HOMEPAGE}}}\n"
+        "  title = {hf_lstm: recurrent networks as first-class Hugging Face models}" + address + "\n"
         "}"
     )
     papers = [PAPERS.get(part) for part in used] + [data.citation]

@@ -20,8 +20,9 @@ from huggingface_hub.errors import HfHubHTTPError
 from transformers import PreTrainedModel
 from transformers.dynamic_module_utils import get_relative_import_files
 
+import hf_lstm
 
-HOMEPAGE = "https://github.com/hf-lstm/hf-lstm"
+
 PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}  # files whose loading can run code
 
 # The table of the code stands between two comments, and what stands between them is brought up to date at each saving.
@@ -137,7 +138,7 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     use = usage(saved, task, repo_id or f"./{name}", None) if task else ""
     text = section(
         f"# {name}",
-        f"`{kind}` of [hf_lstm]({HOMEPAGE}). Nobody has described yet what it was trained on and how well it does: "
+        f"`{kind}` of {project()}. Nobody has described yet what it was trained on and how well it does: "
         "`hf_lstm.hub.cards.write_model_card` writes a card with what was measured.",
         use,
         files_and_code(folder),
@@ -145,15 +146,20 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     return sign(f"---\n{header.to_yaml()}\n---\n\n{text}\n", "save_pretrained")
 
 
+def project() -> str:
+    """The package, with a link to it once it has an address."""
+    return f"[hf_lstm]({hf_lstm.__url__})" if hf_lstm.__url__ else "hf_lstm"
+
+
 def usage(model: PreTrainedModel, task: str, repo_id: str, example: str | None, tokenizer: bool = True) -> str:
     """How to load a model, with hf_lstm and without it, and with a tokenizer or without one."""
+    install = f" (`pip install git+{hf_lstm.__url__}`)" if hf_lstm.__url__ else ""
     snippet = partial(_snippet, model, task, repo_id, example)
     if model.config.vocab_size is None or not tokenizer:
         snippet = partial(_snippet_without_text, model, repo_id)
     return section(
         "## How to use it",
-        f"With hf_lstm (`pip install git+{HOMEPAGE}`), whose import registers the classes; no code of this repository "
-        "runs:",
+        f"With {project()}{install}, whose import registers the classes; no code of this repository runs:",
         snippet(trust=False),
         "Without it, with transformers and torch alone:",
         snippet(trust=True),

@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip install hf-lstm[onnx]`.
+Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip install onnx onnxruntime`.
 
     python -m hf_lstm.interop.onnx FOLDER                  # a saved model -> FOLDER/onnx/model.onnx
     python -m hf_lstm.interop.onnx FOLDER --int8           # and model_quantized.onnx beside it
@@ -160,7 +160,7 @@ def _session(model: bytes | str):
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError("To run ONNX needs onnxruntime: `pip install hf-lstm[onnx]`.") from error
+        raise ImportError("To run ONNX needs onnxruntime: `pip install onnxruntime`.") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -234,19 +234,32 @@ def quantize_onnx(path: str | os.PathLike, output: str | os.PathLike | None = No
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
-        raise ImportError("To quantize ONNX needs onnx and onnxruntime: `pip install hf-lstm[onnx]`.") from error
+        raise ImportError("To quantize ONNX needs onnx and onnxruntime: `pip install onnx onnxruntime`.") from error
     output = path.with_name(f"{path.stem}_quantized.onnx") if output is None else Path(output)
-    graph = onnx.load(path).graph
+    model = onnx.load(path)
+    graph = model.graph
+    _separate_tables(graph)
     weights = {constant.name for constant in graph.initializer}
     computed = [node.name for node in graph.node if node.op_type == "Gather" and node.input[0] not in weights]
     logging.disable(logging.WARNING)  # which ask for a preparation that these graphs do not need
     try:
         quantize_dynamic(
-            path, output, op_types_to_quantize=QUANTIZED, nodes_to_exclude=computed, weight_type=QuantType.QInt8
+            model, output, op_types_to_quantize=QUANTIZED, nodes_to_exclude=computed, weight_type=QuantType.QInt8
         )
     finally:
         logging.disable(logging.NOTSET)
     return output
+
+
+def _separate_tables(graph) -> None:
+    """Give each Gemm its own weight: onnxruntime before 1.24 transposes one that an embedding shares, for both."""
+    weights = {constant.name: constant for constant in graph.initializer}
+    looked_up = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    for node in graph.node:
+        if node.op_type == "Gemm" and node.input[1] in looked_up & weights.keys():
+            own = graph.initializer.add()
+            own.CopyFrom(weights[node.input[1]])
+            own.name = node.input[1] = f"{own.name}_of_{node.name}"
 
 
 def main(command_line: list[str] | None = None) -> None:

@@ -29,7 +29,7 @@ from ..models.text_inputs import CharacterEncoder
 try:
     from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 except ImportError as error:
-    raise ImportError("The export to ONNX needs onnx: `pip install hf-lstm[onnx]`.") from error
+    raise ImportError("The export to ONNX needs onnx: `pip install onnx`.") from error
 
 
 OPSET, IR_VERSION = 17, 8  # of 2022, which every onnxruntime since 1.12 runs
@@ -226,6 +226,8 @@ def characters(g: Graph, encoder: CharacterEncoder, kind: str, ids: str) -> str:
         _, (state, *_) = recurrent(
             g, encoder.layer, kind, g.Gather(array(vectors), g.Transpose(words, perm=[1, 0])), lengths
         )
+        # The operator RNN of onnxruntime before 1.24 leaves anything as the state of a word without characters.
+        state = g.Where(g.Unsqueeze(g.Greater(lengths, np.int32(0)), [0, 2]), state, 0.0)
         return g.Reshape(g.Transpose(state, perm=[1, 0, 2]), g.Concat(g.Shape(ids, end=2), [-1], axis=0))
     # The convolution is a sum of what each of its places makes of each character, which is looked up.
     filters, width = encoder.convolution, encoder.convolution.kernel_size[0]

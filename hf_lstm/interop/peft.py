@@ -119,7 +119,7 @@ def lora_config(model: PreTrainedModel, r: int = 8, **options: Any) -> "LoraConf
     try:
         from peft import LoraConfig
     except ImportError as error:
-        raise ImportError("Adapters need peft: `pip install hf-lstm[peft]`.") from error
+        raise ImportError("Adapters need peft: `pip install peft`.") from error
     bare = recurrent_model(model)
     options.setdefault("target_parameters", recurrent_weights(bare))
     options.setdefault("task_type", _task_type(bare))

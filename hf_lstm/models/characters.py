@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, islice, repeat
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Encoding
@@ -23,6 +24,7 @@ SHAPES = ("lower", "upper", "title", "mixed", "digits", "number", "alphanumeric"
 INPUT_NAMES = ("char_ids", "shape_ids")
 CONTEXT_NAMES = ("context_ids", "context_spans")
 FILLERS = {"char_ids": [], "shape_ids": 0, "context_spans": [0, 0]}  # of tokens that are padding
+SOURCES = ("tokenizer_object", "tokenizer_file", "gguf_file", "vocab")  # of which a tokenizer is built
 CACHED_WORDS = 50_000  # about 10 MB with words of at most 20 characters
 
 
@@ -76,19 +78,40 @@ class CharacterTokenizer(TokenizersBackend):
         """The id in `context_ids` of what stands around a text; None if this tokenizer was trained without context."""
         return self.init_kwargs["context_vocab"]["boundary"] if "context_vocab" in self.init_kwargs else None
 
+    def __init__(self, *args, **kwargs):
+        if not any(kwargs.get(name) is not None for name in SOURCES):
+            raise ValueError(
+                f"`{type(self).__name__}` has no vocabulary of its own: train one with `train_from_iterator(texts, "
+                "kind)`, or load `from_pretrained(folder)`, where `folder` has a tokenizer.json."
+            )
+        super().__init__(*args, **kwargs)
+
     def _encode_plus(self, text, text_pair=None, **kwargs) -> BatchEncoding:
-        encoded = super()._encode_plus(text, text_pair, **kwargs)
+        try:
+            encoded = super()._encode_plus(text, text_pair, **kwargs)
+        except (TypeError, IndexError) as error:
+            raise ValueError(
+                f"`text` is {text!r:.80}: give a string, or a list of one or more strings. A list of words is a text "
+                "with `is_split_into_words=True`."
+            ) from error
+        if kwargs.get("return_tensors") is not None and 0 in encoded["input_ids"].shape and self.pad_token is not None:
+            one = {"padding_strategy": PaddingStrategy.MAX_LENGTH, "max_length": 1}
+            encoded = super()._encode_plus(text, text_pair, **{**kwargs, **one})
         names = [name for name in INPUT_NAMES if name in self.model_input_names]
         has_context = "context_ids" in self.model_input_names
-        if not (names or has_context) or encoded.encodings is None:  # chats with `sanitize_control_tokens`
+        form = self.init_kwargs.get("unicode_normalizer")
+        if not (names or has_context or form) or encoded.encodings is None:  # chats with `sanitize_control_tokens`
             return encoded
         given_apart = kwargs.get("is_split_into_words", False)
         samples, is_batched = _samples(text, text_pair, given_apart)
         owners = encoded.get("overflow_to_sample_mapping", range(len(encoded.encodings)))
-        places = [(e, samples[int(i)], given_apart) for e, i in zip(encoded.encodings, owners, strict=True)]
+        places = [
+            (_in_whole(e, samples[int(i)], given_apart, form), samples[int(i)], given_apart)
+            for e, i in zip(encoded.encodings, owners, strict=True)
+        ]
         texts = [_token_texts(*place) for place in places]
 
-        table = _word_table(self.init_kwargs.get("characters", ""), self.max_word_length)
+        table = _word_table(self.init_kwargs.get("characters", ""), self.max_word_length, form)
         rows = table.look_up(chain.from_iterable(texts))  # (tokens, 1 + max_word_length)
         shapes, characters = rows[:, 0], rows[:, 1:]
         padding = kwargs.get("padding_strategy", PaddingStrategy.DO_NOT_PAD)
@@ -104,6 +127,8 @@ class CharacterTokenizer(TokenizersBackend):
         found = dict(zip(INPUT_NAMES, (characters, shapes), strict=True))
         like = encoded["input_ids"] if in_tensors else None
         values = {name: _nested(found[name], sizes, like) for name in names}
+        if form and "offset_mapping" in encoded:
+            values["offset_mapping"] = _nested([span for place, *_ in places for span in place.offsets], sizes, like)
         if has_context:
             contexts = [_context_of(*place) for place in places]
             rows = [self._context_ids(context) for context, _ in contexts]
@@ -134,6 +159,8 @@ class CharacterTokenizer(TokenizersBackend):
         options = (max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors, verbose)
         if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs and isinstance(encoded_inputs[0], Mapping):
             encoded_inputs = {key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]}
+        if return_tensors is not None and not any(map(len, encoded_inputs.get("input_ids", [[0]]))):
+            padding, options = "max_length", (1, *options[1:])
         known = (*INPUT_NAMES, *CONTEXT_NAMES)
         names = [name for name in known if name in self.model_input_names and name in encoded_inputs]
         if not names:
@@ -190,11 +217,15 @@ def _shape(word: str) -> str:
     return "punctuation" if all(unicodedata.category(character)[0] in "PS" for character in word) else "other"
 
 
-def counted(texts: Iterable[str], counts: Counter) -> Iterator[str]:
-    """The texts as they are; on the way their characters are added to `counts`."""
+def counted(texts: Iterable[str], counts: Counter, form: str | None = None) -> Iterator[str]:
+    """The texts as they are; on the way their characters, in a form of Unicode, are added to `counts`."""
     for text in texts:
-        counts.update(text)
+        counts.update(_in_form(text, form))
         yield text
+
+
+def _in_form(text: str, form: str | None) -> str:
+    return text if form is None else unicodedata.normalize(form.upper(), text)
 
 
 def known_characters(counts: Counter, min_frequency: int) -> str:
@@ -210,13 +241,14 @@ class _WordTable(dict):
     Rows are bytes, because joining bytes is the fastest way from many small rows to one array.
     """
 
-    def __init__(self, characters: str, max_word_length: int):
+    def __init__(self, characters: str, max_word_length: int, form: str | None):
         super().__init__()
+        self.form = form
         self.ids = {character: i for i, character in enumerate(characters, FIRST)}
         self.max_word_length = max_word_length
 
     def __missing__(self, text: str) -> bytes:
-        word = text.strip()
+        word = _in_form(text.strip(), self.form)
         row = np.zeros(1 + self.max_word_length, np.int32)
         row[0] = shape_of(word)
         if self.max_word_length:
@@ -235,8 +267,8 @@ class _WordTable(dict):
 
 # Kept here, not in the tokenizer: by its pickled bytes `datasets` tells whether it has computed a map before.
 @lru_cache(maxsize=8)
-def _word_table(characters: str, max_word_length: int) -> _WordTable:
-    return _WordTable(characters, max_word_length)
+def _word_table(characters: str, max_word_length: int, form: str | None) -> _WordTable:
+    return _WordTable(characters, max_word_length, form)
 
 
 def _clipped(word: str, length: int) -> str:
@@ -257,6 +289,33 @@ def _samples(text, text_pair, given_apart: bool) -> tuple[list[tuple], bool]:
     if text_pair is not None:
         return list(zip(text, text_pair, strict=True)), True
     return [tuple(sample) if is_list(sample) else (sample,) for sample in text], True
+
+
+class _Place(NamedTuple):
+    """What is asked of an `Encoding`."""
+
+    sequence_ids: list[int | None]
+    word_ids: list[int | None]
+    offsets: list[tuple[int, int]]
+
+
+def _in_whole(encoding: Encoding, sample: tuple, given_apart: bool, form: str | None) -> Encoding | _Place:
+    """
+    An encoding whose offsets have all of each letter: where a form of Unicode joins several characters into one, the
+    tokenizers library has the place of the first.
+    """
+    words = [word for sequence in sample for word in (sequence if given_apart else [sequence])]
+    if form is None or all(unicodedata.is_normalized(form.upper(), word) for word in words):
+        return encoding
+    offsets = []
+    for sequence, word, (start, end) in zip(encoding.sequence_ids, encoding.word_ids, encoding.offsets, strict=True):
+        if end > start:
+            text = sample[sequence or 0][word] if given_apart else sample[sequence or 0]
+            size = len(_in_form(text[start:end], form))
+            while end < len(text) and len(_in_form(text[start : end + 1], form)) <= size:
+                end += 1
+        offsets.append((start, end))
+    return _Place(encoding.sequence_ids, encoding.word_ids, offsets)
 
 
 def _token_texts(encoding: Encoding, sample: tuple, given_apart: bool) -> list[str]:

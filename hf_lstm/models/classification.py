@@ -11,7 +11,10 @@ from .pretrained import RecurrentHead
 from .text_inputs import TextInputs
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
+
+
+_CLASSIFIERS = ("ForTokenClassification", "ForSequenceClassification")
 
 
 class RecurrentClassifier(RecurrentHead):
@@ -20,14 +23,27 @@ class RecurrentClassifier(RecurrentHead):
     head_parts: ClassVar[tuple[str, ...]]  # modules beside the backbone
 
     def __init__(self, config: RecurrentConfig):
+        self._refuse_labels_of_another_head(config)
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels = self._built["num_labels"] = config.num_labels
         self.model = self.model_class(self.config)
+
+    def _refuse_labels_of_another_head(self, config: RecurrentConfig) -> None:
+        """Labels that a file brought along, of tokens for texts, or the other way round."""
+        read, head = getattr(config, "_read", {}), getattr(self.options_class, "head", None)
+        if not head or config.id2label != {int(i): name for i, name in (read.get("id2label") or {}).items()}:
+            return
+        for trained in read.get("architectures") or ():
+            if any(end != head and trained.endswith(end) for end in _CLASSIFIERS):
+                raise ValueError(
+                    f"`id2label` of the file has the {config.num_labels} labels of a `{trained}`, which are not those "
+                    f"of a `{type(self).__name__}`. Give `num_labels`, or an `id2label`, when you load it."
+                )
 
     def _encode(self, text: TextInputs, output_hidden_states: bool | None) -> tuple:
         """Outputs of the backbone (B, T, D * P), its hidden states, and where the real tokens are, (B, T)."""
         outputs = self.model(
-            **text._asdict(),
+            **dict(zip(text._fields, text, strict=True)),  # torch 2.6 cannot export `_asdict`
             use_cache=False,
             output_hidden_states=output_hidden_states,
             return_dict=False,  # an output object costs as much as a small layer

@@ -18,7 +18,7 @@ class LSTMConfig(RecurrentConfig):
             this size, smaller than `hidden_size` (Sak et al. 2014, equation 6; `proj_size` of `torch.nn.LSTM`).
         forget_gate_bias (`float`, *optional*, defaults to 1.0): Initial bias of the forget gate, the sum of the two
             bias vectors (Jozefowicz et al. 2015, section 3). `None` leaves it to `initializer`. No effect without
-            `bias`.
+            `bias`, and not beside `chrono_max_length`, which says it of each unit.
 
     Example:
 
@@ -53,6 +53,11 @@ class LSTMConfig(RecurrentConfig):
             )
         if self.forget_gate_bias is not None and not math.isfinite(self.forget_gate_bias):
             raise ValueError(f"`forget_gate_bias` must be a finite number or None, got {self.forget_gate_bias!r}.")
+        if self.chrono_max_length is not None and self.forget_gate_bias not in (None, type(self).forget_gate_bias):
+            raise ValueError(
+                f"`forget_gate_bias={self.forget_gate_bias!r}` and `chrono_max_length={self.chrono_max_length!r}` "
+                "both say where the forget gate begins. Leave one of them out."
+            )
 
 
 __all__ = ["LSTMConfig"]

@@ -9,14 +9,16 @@ import dataclasses
 import difflib
 import inspect
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+import torch
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 # Names that transformers itself, or a file it wrote, hands to a configuration beside the declared fields.
 _TRANSFORMERS_NAMES = frozenset(
@@ -34,6 +36,10 @@ _TRANSFORMERS_NAMES = frozenset(
     }
 )
 
+
+_FAMILIES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}  # by `model_type`
+# More than any model has: to build so many layers, or the constraints of so many labels, would take minutes.
+_MOST_LAYERS, _MOST_LABELS, _MOST_LABELS_OF_CRF = 1000, 1_000_000, 5000
 
 _OF_NO_HEAD = ("head", "tie_word_embeddings")  # declared by the options of a head, and no option of that head alone
 
@@ -94,10 +100,16 @@ class RecurrentStackConfig(PreTrainedConfig):
         initializer (`str`, defaults to `"orthogonal"`): `"orthogonal"`: orthogonal recurrent weights (Saxe et al.
             2014), Xavier-uniform input weights, zero biases; `"uniform"`: as `torch.nn.LSTM`, uniform on
             [-1/sqrt(H), 1/sqrt(H)].
+        chrono_max_length (`int`, *optional*): The number of steps over which is to be remembered, T_max: gates of an
+            LSTM or a GRU begin so that the memories of their units reach over 2 to T_max steps, evenly ("chrono
+            initialization", Tallec & Ollivier 2018, section 2): b_f = log(u) with u from U[1, T_max - 1], and
+            b_i = -b_f, where f is the forget gate, of a GRU the update gate z, and i the input gate. All other
+            parameters begin as `initializer` says.
         initializer_range (`float`, defaults to 0.2): Standard deviation of embeddings and of the output layer. It is
             ten times that of transformers, because nothing normalises the inputs of a recurrent layer: with 0.02 they
             start near zero, and training is slow to begin.
-        use_cache (`bool`, defaults to `True`): Return the final states, outside training and in one direction.
+        use_cache (`bool`, defaults to `True`): Return the final states, outside training and in one direction. A file
+            does not keep it, since Trainer turns it off in every model that it is given.
     """
 
     _auto_class: ClassVar[str | None] = "AutoConfig"  # saved configurations carry their code
@@ -116,6 +128,7 @@ class RecurrentStackConfig(PreTrainedConfig):
     layer_norm: bool = False
     layer_norm_eps: float | int = 1e-5
     initializer: Literal["orthogonal", "uniform"] = "orthogonal"
+    chrono_max_length: int | None = None
     initializer_range: float | int = 0.2
     use_cache: bool = True
 
@@ -143,6 +156,8 @@ class RecurrentStackConfig(PreTrainedConfig):
         for name in self._undeclared(kwargs):
             raise ValueError(self._refusal(name, kwargs[name]))
         self._follow_hidden_sizes()
+        self._validate_labels(self.id2label, kwargs.get("num_labels"))  # transformers would fail, or work for long
+        self._validate_dtype(self.dtype if self.dtype is not None else kwargs.get("torch_dtype"))
         super().__post_init__(**kwargs)
         self.validate_recurrent()  # here as well, so that construction raises a plain ValueError
 
@@ -169,6 +184,8 @@ class RecurrentStackConfig(PreTrainedConfig):
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
         """As in transformers. Keys that other tools added to the file are kept; a misspelt field is refused."""
+        cls._refuse_family(config_dict.get("model_type"))
+        config_dict = {name: value for name, value in config_dict.items() if name != "use_cache"}
         foreign = cls._undeclared(config_dict)
         for name in [*foreign, *cls._undeclared(kwargs)]:
             if (name in _ELSEWHERE and name in kwargs) or (name not in _ELSEWHERE and cls._closest_field(name)):
@@ -180,6 +197,20 @@ class RecurrentStackConfig(PreTrainedConfig):
             logger.warning_once(f"`{name}` is no field of `{cls.__name__}`; it is kept but has no effect.")
             setattr(config, name, config_dict[name])
         return loaded
+
+    @classmethod
+    def _refuse_family(cls, model_type: str | None) -> None:
+        """Refuse the file of another family."""
+        if model_type in _FAMILIES and cls.model_type in _FAMILIES and model_type != cls.model_type:
+            raise ValueError(
+                f"`model_type` in the configuration is {model_type!r}, that of {_FAMILIES[model_type]} models, which "
+                f"no {_FAMILIES[cls.model_type]} model can read. Use the classes of {_FAMILIES[model_type]}, such as "
+                f"`{_FAMILIES[model_type]}Model`, or an Auto class."
+            )
+
+    def _remove_keys_not_serialized(self, d: dict[str, Any]) -> None:
+        super()._remove_keys_not_serialized(d)
+        d.pop("use_cache", None)
 
     @classmethod
     def _undeclared(cls, names) -> list[str]:
@@ -212,15 +243,56 @@ class RecurrentStackConfig(PreTrainedConfig):
     def validate_recurrent(self):
         """The rules between fields; transformers runs it on construction and before saving."""
         self._at_least(1, "hidden_size", "num_hidden_layers")
+        layers = max(self.num_hidden_layers, len(self.hidden_sizes or ()))
+        if layers > _MOST_LAYERS:
+            raise ValueError(f"`num_hidden_layers` must be at most {_MOST_LAYERS}, got {layers}.")
+        self._validate_labels(self.id2label)
+        self._validate_dtype(self.dtype)
         self._probabilities("input_dropout", "hidden_dropout", "output_dropout", "recurrent_weight_dropout")
         self._finite("initializer_range", "layer_norm_eps")
         self._validate_hidden_sizes()
+        self._at_least(2, "chrono_max_length")
+        if self.chrono_max_length is not None and not self.bias:
+            raise ValueError(
+                f"`chrono_max_length={self.chrono_max_length!r}` says where biases begin, of which there are none "
+                "with `bias=False`. Leave one of the two out."
+            )
         for name in ("hidden_dropout", "residual_connections"):
             if self.num_hidden_layers == 1 and getattr(self, name):
                 logger.warning_once(
                     f"`{name}={getattr(self, name)!r}` acts between layers and has no effect with "
                     "`num_hidden_layers=1`. Raise `num_hidden_layers`, or leave it out."
                 )
+
+    @staticmethod
+    def _validate_labels(names: Any, number: int | None = None):
+        """Refuse names of labels, or a number of them, that no head could have."""
+        if names is not None:
+            if not isinstance(names, Mapping):
+                raise ValueError(
+                    f"`id2label` must map the number of each label to its name, got {names!r:.60}. Use "
+                    "`dict(enumerate(names))`."
+                )
+            numbers = sorted(int(key) if str(key).isdecimal() else -1 for key in names)
+            if numbers != list(range(len(numbers))):
+                raise ValueError(
+                    f"`id2label` must number the labels from 0 on, without gaps, got {[*names]!r:.60}. Use "
+                    "`dict(enumerate(names))`."
+                )
+            if wrong := [name for name in names.values() if not isinstance(name, str)]:
+                raise ValueError(f"`id2label` must name labels by text, got {wrong[0]!r}. Use `str` of each.")
+        given = len(names) if number is None and names is not None else number
+        if given is not None and not 1 <= given <= _MOST_LABELS:
+            raise ValueError(f"`num_labels` must be a whole number from 1 to {_MOST_LABELS:,}, got {given!r}.")
+
+    @staticmethod
+    def _validate_dtype(dtype: Any):
+        """Refuse what is no type of weights."""
+        found = getattr(torch, str(dtype).removeprefix("torch."), None)
+        if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+            raise ValueError(
+                f"`dtype` must be a floating-point type of torch, such as 'float32' or 'bfloat16', got {dtype!r}."
+            )
 
     def _at_least(self, least: int, *names: str):
         """Refuse whole numbers below `least`; None is for each field to allow."""
@@ -348,6 +420,11 @@ class TokenClassificationOptions(RecurrentStackConfig):
     def validate_recurrent(self):
         """The rules of the stack, and those of the additional loss."""
         super().validate_recurrent()
+        if self.use_crf and self.num_labels > _MOST_LABELS_OF_CRF:
+            raise ValueError(
+                f"`use_crf=True` has a transition for each pair of labels, and takes at most {_MOST_LABELS_OF_CRF} of "
+                f"them, got `num_labels={self.num_labels}`. Look at the labels, or set `use_crf=False`."
+            )
         self._finite("lm_loss_coef", or_zero=True)
         mixing = {"num_hidden_layers": 1, "layer_norm": False, "context_models": None}
         for name, value in mixing.items() if self.lm_loss_coef else ():
@@ -511,6 +588,8 @@ class RecurrentConfig(CausalLMOptions, TokenClassificationOptions, SequenceClass
         loaded = super().from_dict(config_dict, **kwargs)
         config = loaded[0] if isinstance(loaded, tuple) else loaded
         config._read = {name: value for name, value in config_dict.items() if name not in kwargs}
+        if "num_labels" in kwargs:
+            config._read.pop("id2label", None)
         return loaded
 
     def _remove_keys_not_serialized(self, d: dict[str, Any]) -> None:

@@ -43,6 +43,11 @@ class RNNConfig(RecurrentConfig):
                 f'`initializer="identity"` needs `nonlinearity="relu"`, got {self.nonlinearity!r}: with tanh the '
                 'state decays from the first step. Use `nonlinearity="relu"` or `initializer="orthogonal"`.'
             )
+        if self.chrono_max_length is not None:
+            raise ValueError(
+                f"`chrono_max_length={self.chrono_max_length!r}` says where gates begin, which a plain network does "
+                'not have. Use `LSTMConfig` or `GRUConfig`, or `nonlinearity="relu", initializer="identity"`.'
+            )
 
 
 __all__ = ["RNNConfig"]

@@ -55,7 +55,9 @@ def scheme_of(labels: Sequence[str], scheme: str) -> str:
     if scheme != "AUTO":
         raise ValueError(f"`scheme` is {scheme!r}: give 'auto', 'none' or one of {[*LETTERS, *OTHER_NAMES]}.")
     prefixes = {label.partition("-")[0] for label in labels if label != "O"}
-    if not prefixes or not all(re.fullmatch("O|[A-Z](-.+)?", label, re.DOTALL) for label in labels):
+    if not any("-" in label for label in labels) or not all(
+        re.fullmatch("O|[A-Z](-.+)?", label, re.DOTALL) for label in labels
+    ):
         return "NONE"
     if prefixes == {"I"}:
         return "IOB1"
@@ -116,7 +118,8 @@ def allowed_transitions(labels: Sequence[str], scheme: str = "auto") -> torch.Bo
         scheme (`str`, defaults to `"auto"`): One of `LETTERS` or of `OTHER_NAMES`, "none" or "auto".
             "auto" looks at the prefixes: I alone is IOB1; B, or B and I, is BIO, although the names of an IOB1 corpus
             look the same (name the scheme if it is one); others are the first of BIOES, BILOU, BMES that has them all;
-            with any label that is neither "O" nor one capital, alone or before a "-", nothing is forbidden.
+            with any label that is neither "O" nor one capital, alone or before a "-", nothing is forbidden, nor
+            without a "-": letters alone may be classes.
 
     Returns:
         `torch.BoolTensor` of shape `(K + 1, K + 1)`: [i, j] for label i before label j; [K, j] for a sentence that
@@ -388,7 +391,7 @@ def _viterbi(chain: _Chain) -> torch.LongTensor:
     if is_exported():
         return _recorded_viterbi(chain)
     # Labels and steps outside need no maxima. Those over the first dimension are fastest.
-    best = chain.scores[1:-1, :, :-1].transpose(1, 2).contiguous()  # (T, K, B)
+    best = chain.scores[1:-1, :, :-1].transpose(1, 2).clone(memory_format=torch.contiguous_format)  # (T, K, B)
     best[:1] += chain.transitions[-1, :-1, None]
     leaving = chain.transitions[:-1, :-1, None]  # (K, K, 1)
     paths = best.new_empty(*leaving.shape[:2], best.shape[2])  # from a label to a label, (K, K, B)

@@ -4,6 +4,7 @@ What `generate` asks of a recurrent model: its cache, its inputs, and a loop for
 little to the cells. Dimensions as in `modeling_recurrent.py`.
 """
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from transformers.generation import (
     GenerationMixin,
     GenerationMode,
     MaxLengthCriteria,
+    StoppingCriteria,
     StoppingCriteriaList,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -30,6 +32,11 @@ from .cache import CACHE_NAME, CACHE_NAMES, RecurrentCache, WithCache, check_cac
 
 NO_INPUTS = ("labels", "tokenizer", "assistant_tokenizer")  # `generate` hands them on, the tokenizer of stop strings
 TESTED = (5, 24)  # the newest transformers that the tests have seen, whose bound in pyproject.toml follows it
+PROMPTS = ("inputs_embeds", "input_ids", "inputs")
+EMPTY_PROMPT = (
+    "`input_ids` has no tokens: the prompt is empty text. Begin with `tokenizer.bos_token_id`, or with `eos_token_id` "
+    "for a model that was trained on texts with an end each. With `bos_token_id` in its configuration a model does so."
+)
 NUCLEUS = 2048  # tokens among which top-p looks before it sorts the vocabulary
 
 
@@ -126,6 +133,30 @@ class StopCheck:
         return self.others(input_ids, None) | ends if self.others else ends
 
 
+class StopText(StoppingCriteria):
+    """
+    Ends a row when its last token completes one of some strings in the decoded text. The criterion of transformers
+    knows what a token decodes to alone, which among words joined by blanks is not what it decodes to in a text; and it
+    needs a vocabulary that has the letters a to f.
+    """
+
+    def __init__(self, tokenizer, strings: str | list[str]):
+        self.tokenizer, self.strings = tokenizer, [strings] if isinstance(strings, str) else list(strings)
+        if not all(self.strings):
+            raise ValueError(f"`stop_strings` is {strings!r}: leave the empty string out.")
+        self.reach = max(len(each.encode()) for each in self.strings) + 1  # tokens, of a byte each, and one before
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor | None, **kwargs) -> torch.BoolTensor:
+        ends = [self._ends(row) for row in input_ids[:, -self.reach :].tolist()]
+        return torch.tensor(ends, device=input_ids.device)
+
+    def _ends(self, tokens: list[int]) -> bool:
+        before, text = self.tokenizer.decode(tokens[:-1]), self.tokenizer.decode(tokens)
+        same = (i for i, (a, b) in enumerate(zip(before, text, strict=False)) if a != b)
+        old = next(same, min(len(before), len(text)))  # the last of `before` may have been a part of a character
+        return any(each in text[max(0, old - len(each) + 1) :] for each in self.strings)
+
+
 @functools.cache
 def cache_argument(forward: Callable) -> str:
     """What a forward pass calls the state: that of a subclass may know one of the names only."""
@@ -170,14 +201,30 @@ class RecurrentGenerationMixin(GenerationMixin):
 
         Raises:
             `RuntimeError`: Under a transformers newer than any that was tested, if its beam search loses the state.
+            `ValueError`: For an `attention_mask` of tokens that neither the prompt has nor the state has seen.
         """
+        kwargs = rename_cache(kwargs)
+        inputs = next((kwargs[name] for name in PROMPTS if kwargs.get(name) is not None), *args[:1] or [None])
+        self._check_mask(inputs, kwargs.get("attention_mask"), kwargs.get(CACHE_NAME))
         if is_untested() and self._uses_cache(kwargs) and not beams_follow_state(self._own_class()):
             raise RuntimeError(
                 f"Beam search of transformers {transformers.__version__}, which is newer than any that this code was "
                 "tested with, does not carry the state of a recurrent model along: its results would be wrong. "
                 f"Install transformers<{TESTED[0]}.{TESTED[1] + 1}, or pass `use_cache=False`, which is slow."
             )
-        return super().generate(*args, **rename_cache(kwargs))
+        return super().generate(*args, **kwargs)
+
+    @staticmethod
+    def _check_mask(inputs: torch.Tensor | None, mask: torch.Tensor | None, cache: RecurrentCache | None) -> None:
+        """Transformers takes the end of a mask that is too long, and would begin from the zero state."""
+        if inputs is None or mask is None:
+            return
+        seen = cache.get_seq_length() if hasattr(cache, "get_seq_length") else 0
+        if mask.shape[1] > seen + inputs.shape[1]:
+            raise ValueError(
+                f"`attention_mask` covers {mask.shape[1]} tokens, but the prompt has {inputs.shape[1]}, and the state "
+                f"has seen {seen}. Pass the `cache` of the tokens before, or all tokens from the beginning."
+            )
 
     def _uses_cache(self, kwargs: dict[str, Any]) -> bool:
         config = kwargs.get("generation_config") or self.generation_config
@@ -211,6 +258,33 @@ class RecurrentGenerationMixin(GenerationMixin):
         if cache is not None:
             cache.activate_past_recording() if assisted else cache.stop_past_recording()
 
+    def _prepare_model_inputs(self, inputs=None, bos_token_id=None, model_kwargs=None):
+        """As in transformers; a text without a token, which may be all padding, begins with `bos_token_id`."""
+        given = inputs if inputs is not None else model_kwargs.get("input_ids")
+        begins = model_kwargs.get("inputs_embeds") is None and model_kwargs.get(CACHE_NAME) is None
+        if begins and bos_token_id is None and (given is None or given.shape[-1] == 0):
+            raise ValueError(EMPTY_PROMPT)
+        inputs, name, model_kwargs = super()._prepare_model_inputs(inputs, bos_token_id, model_kwargs)
+        if not begins or given is None or bos_token_id is None or inputs.ndim != 2:
+            return inputs, name, model_kwargs
+        mask = model_kwargs.get("attention_mask")
+        if inputs.shape[1] == 0:
+            inputs, mask = inputs.new_zeros(len(inputs), 1), inputs.new_zeros(len(inputs), 1)
+        if mask is not None and mask.shape == inputs.shape and not (real := mask.bool()).any(1).all():
+            last = torch.arange(mask.shape[1], device=mask.device) == mask.shape[1] - 1
+            begin = ~real.any(1, keepdim=True) & last  # (B, T)
+            inputs = inputs.masked_fill(begin, int(bos_token_id))
+            model_kwargs["attention_mask"] = mask.masked_fill(begin, 1)
+        return inputs, name, model_kwargs
+
+    def _get_stopping_criteria(self, generation_config, stopping_criteria, tokenizer=None, **kwargs):
+        if generation_config.stop_strings and tokenizer is not None:
+            stop = StopText(tokenizer, generation_config.stop_strings)
+            stopping_criteria = StoppingCriteriaList([*(stopping_criteria or ()), stop])
+            generation_config = copy.copy(generation_config)
+            generation_config.stop_strings = None
+        return super()._get_stopping_criteria(generation_config, stopping_criteria, tokenizer, **kwargs)
+
     def prepare_inputs_for_generation(
         self,
         input_ids: torch.Tensor,
@@ -229,11 +303,8 @@ class RecurrentGenerationMixin(GenerationMixin):
         model to the other, have no meaning here.
         """
         cache = one_cache(cache, past_key_values)
-        if input_ids.shape[1] == 0 and inputs_embeds is None:
-            raise ValueError(
-                "`input_ids` has no tokens: the prompt is empty. Begin with `tokenizer.bos_token_id`, or with "
-                "`eos_token_id` for a model that was trained on texts with an end each."
-            )
+        if (input_ids if inputs_embeds is None else inputs_embeds).shape[1] == 0:
+            raise ValueError(EMPTY_PROMPT)
         if next_sequence_length is not None and next_sequence_length < 1:
             seen = cache.get_seq_length()
             raise ValueError(

@@ -4,7 +4,7 @@
 import torch
 import torch.nn.functional as F
 
-from .layers import RecurrentLayer, mark
+from .layers import RecurrentLayer, before_and_after, in_order, mark
 
 
 class GRUSequence(torch.autograd.Function):
@@ -33,12 +33,10 @@ class GRUSequence(torch.autograd.Function):
         gated = inputs.new_empty(T, B, H)  # W_hn h + b_hn, which r multiplies
         states = inputs.new_empty(T + 1, B, H)
         states[-1 if reverse else 0] = initial
-        before, after = (states[1:], states[:-1]) if reverse else (states[:-1], states[1:])
+        before, after = before_and_after(reverse, states)
         w_rz, w_n = w_hh[: 2 * H].t(), w_hh[2 * H :].t()
-        steps = zip(
-            *(t.unbind() for t in (gates[..., : 2 * H], *gates.chunk(3, -1), gated, before, after)), strict=True
-        )
-        for rz, r, z, n, m, h, new in reversed(list(steps)) if reverse else steps:
+        steps = in_order(reverse, gates[..., : 2 * H], *gates.chunk(3, -1), gated, before, after)
+        for rz, r, z, n, m, h, new in steps:
             rz.addmm_(h, w_rz).sigmoid_()
             torch.addmm(bias_hn, h, w_n, out=m)
             n.addcmul_(r, m).tanh_()
@@ -54,7 +52,7 @@ class GRUSequence(torch.autograd.Function):
         inputs, _, w_ih, w_hh, _, _, gates, gated, states = ctx.saved_tensors
         (T, B, H), need = gated.shape, ctx.needs_input_grad
         r, z, n = gates.chunk(3, dim=-1)
-        before = states[1:] if ctx.reverse else states[:-1]
+        before, _ = before_and_after(ctx.reverse, states)
         # Gradients before the activations, in an order in which those of the input products, n r z, and those of the
         # recurrent products, r z m, each lie side by side. First what a step multiplies by the gradient of its state.
         d = inputs.new_empty(T, B, 4, H)
@@ -65,8 +63,7 @@ class GRUSequence(torch.autograd.Function):
         torch.ops.aten.sigmoid_backward(torch.sub(before, n, out=dz), z, grad_input=dz)
         dh = inputs.new_zeros(B, H)
         recurrent = d[:, :, 1:].flatten(2)  # (T, B, 3 * H)
-        steps = zip(*(t.unbind() for t in (d, recurrent, z, grad)), strict=True)
-        for d_step, d_recurrent, z_step, grad_step in steps if ctx.reverse else reversed(list(steps)):
+        for d_step, d_recurrent, z_step, grad_step in in_order(not ctx.reverse, d, recurrent, z, grad):
             dh.add_(grad_step)
             d_step.mul_(dh[:, None])
             dh.mul_(z_step).addmm_(d_recurrent, w_hh)
@@ -149,3 +146,9 @@ class GRULayer(RecurrentLayer):
 
     def cell(self, inputs, state, weights):
         return (torch.gru_cell(inputs, state[0], *weights),)
+
+    def _initial_value(self, name, parameter, config):
+        value = super()._initial_value(name, parameter, config)
+        if name.startswith("bias") and self.chrono_max_length is not None:
+            self._open_forget_gate(name, value)
+        return value

@@ -17,15 +17,32 @@ from .cache import CACHE_NAME, RecurrentCache, State, WithCache, one_cache
 from .configuration_recurrent import CausalLMOptions, RecurrentConfig
 from .generation import RecurrentGenerationMixin
 from .layers import RecurrentLayer, refuse_adapter
+from .losses import check_labels, divisor
 from .modeling_recurrent import RecurrentModel
 from .output_layers import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
 from .padding import Documents, Padding, next_labels
 from .pretrained import RecurrentHead, refuse_unknown
+from .text_inputs import reads_nothing
 
 
 @dataclass
 class RecurrentCausalLMOutput(WithCache, CausalLMOutputWithPast):
     """[`~transformers.modeling_outputs.CausalLMOutputWithPast`], whose state is read by either of its names."""
+
+
+def _without_prompts(mask, input_ids, inputs_embeds) -> torch.Tensor | None:
+    """
+    A mask as whole numbers where peft has put one before it, of floating-point ones, for its virtual tokens: before
+    embeddings that begin with theirs, and at each later step of `generate`, whose state has seen them.
+    """
+    inputs = input_ids if inputs_embeds is None else inputs_embeds
+    if mask is None or inputs is None or not mask.is_floating_point() or mask.ndim != 2:
+        return mask
+    if inputs_embeds is None and mask.shape[1] <= inputs.shape[1]:
+        return mask
+    if (mask[:, 0] == 1).all() and ((mask == 0) | (mask == 1)).all():
+        return mask[:, -inputs.shape[1] :].long()
+    return mask
 
 
 class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
@@ -117,6 +134,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         return old_lm_head
 
     @can_return_tuple
+    @reads_nothing
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
@@ -156,6 +174,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         shift_labels = kwargs.pop("shift_labels", None)  # Trainer takes a named argument for labels of evaluation
         refuse_unknown(kwargs, position_ids)
         has_labels = labels is not None or shift_labels is not None
+        attention_mask = _without_prompts(attention_mask, input_ids, inputs_embeds)
         penalised = self.training and has_labels and any(self.penalties)
         outputs = self.model(
             input_ids=input_ids,
@@ -172,10 +191,10 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         raw = rest.pop() if penalised else None
         all_hidden_states = rest.pop() if rest and isinstance(rest[-1], tuple) else None
         cache = rest.pop() if rest else None
-        if isinstance(logits_to_keep, torch.Tensor):
-            hidden_states = hidden_states[:, logits_to_keep]
-        elif logits_to_keep:
-            hidden_states = hidden_states[:, -logits_to_keep:]
+        given = isinstance(logits_to_keep, torch.Tensor)
+        kept = logits_to_keep if given else slice(-logits_to_keep or None, None)
+        if given or logits_to_keep:
+            hidden_states = hidden_states[:, kept]
         if not self.has_linear_output:
             refuse_adapter(self.lm_head, "lm_head")
         hidden_states = self.projection(hidden_states)
@@ -185,9 +204,10 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         if output_logits or (has_labels and not self._can_fuse_loss()):
             logits = self.lm_head(hidden_states)
         if has_labels:
-            following, padding = self._following(
-                hidden_states.shape[:2], labels, shift_labels, attention_mask, position_ids
-            )
+            shape, length = hidden_states.shape[:2], outputs[0].shape[1]
+            mask = None if attention_mask is None else attention_mask[:, -length:][:, kept]
+            self._check_kept(given and shift_labels is None, penalised and shape[1] < length)
+            following, padding = self._following(shape, labels, shift_labels, mask, position_ids)
             loss = self._loss(hidden_states, logits, labels, following, num_items_in_batch)
         if penalised:
             loss = loss + self._activation_penalty(outputs[0], raw, following, padding, num_items_in_batch)
@@ -202,33 +222,45 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         """Whether loss and output layer can be computed together: nobody has replaced, wrapped or sharded either."""
         return can_fuse(self.lm_head) and not hasattr(self, "_loss_function")
 
+    @staticmethod
+    def _check_kept(without_next: bool, without_neighbours: bool) -> None:
+        """Refuse positions with logits whose loss needs others."""
+        if without_next or without_neighbours:
+            raise ValueError(
+                "`logits_to_keep` leaves out positions that `labels` or a penalty of activations may need. Leave it "
+                "out, or give `shift_labels`: what each of its positions is to predict itself."
+            )
+
     def _following(
         self, shape, labels, shift_labels, attention_mask, position_ids
     ) -> tuple[torch.Tensor, Padding | None]:
-        """What each position is to predict, (B, T), -100 for nothing, and the padding."""
+        """What each position with logits is to predict, (B, T), -100 for nothing, and the padding."""
         name, given = ("labels", labels) if shift_labels is None else ("shift_labels", shift_labels)
         if given.shape != shape:
             raise ValueError(
                 f"`{name}` has shape {tuple(given.shape)}, expected {tuple(shape)}: a label for each position with "
                 "logits. Leave `logits_to_keep` out when training."
             )
-        past = attention_mask.shape[1] - shape[1] if attention_mask is not None else 0
-        padding = self._padding(attention_mask, *shape, past)
+        padding = self._padding(attention_mask, *shape, 0)
         if shift_labels is not None:
-            return shift_labels if padding is None else shift_labels.masked_fill(~padding.mask, -100), padding
-        if position_ids is not None:
-            labels = labels.masked_fill(Documents(position_ids, shape, padding).starts, -100)
-        return next_labels(labels, padding), padding
+            following = shift_labels if padding is None else shift_labels.masked_fill(~padding.mask, -100)
+        else:
+            if position_ids is not None:
+                labels = labels.masked_fill(Documents(position_ids, shape, padding).starts, -100)
+            following = next_labels(labels, padding)
+        check_labels(following, self.config.vocab_size, name, "vocab_size")
+        return following, padding
 
     def _loss(self, hidden_states, logits, labels, following, num_items_in_batch) -> torch.Tensor:
         """Cross-entropy of the next real token, in nats; without logits, from the inputs of the output layer."""
         if logits is None:
             return fused_loss(self.lm_head, hidden_states, following, num_items_in_batch)
+        num_items = (following != -100).sum() if num_items_in_batch is None else num_items_in_batch
         return self.loss_function(
             logits,
             labels,
             vocab_size=logits.shape[-1],
-            num_items_in_batch=num_items_in_batch,
+            num_items_in_batch=divisor(num_items, logits),
             shift_labels=following.contiguous(),
         )
 
@@ -242,7 +274,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
         if padding is not None:
             dropped, raw, following = (padding.pack(each) for each in (dropped, raw, following))
         counts = following != -100
-        num_items = counts.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        num_items = counts.sum() if num_items_in_batch is None else num_items_in_batch
         (alpha, beta), precise = self.penalties, torch.promote_types(raw.dtype, torch.float32)
         penalty = 0.0
         if alpha:
@@ -251,7 +283,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
             followed = counts[:, :-1] if padding is None else counts[:, :-1] & ~padding.trailing[:, 1:]
             change = raw[:, 1:].to(precise) - raw[:, :-1]
             penalty = penalty + beta * change.square().mean(-1)[followed].sum()
-        return penalty / num_items.to(raw.device)
+        return penalty / divisor(num_items, raw)
 
     # Single steps, for the loop of `generate`.
 

@@ -4,12 +4,13 @@ The recurrent layer that the families share: the choice of the kernel, padding w
 Dimensions as in `modeling_recurrent.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils import _pytree as pytree
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -54,6 +55,17 @@ def mark(inputs: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     return torch.cat([inputs.transpose(0, 1), flags.transpose(0, 1)], dim=-1).transpose(0, 1)
 
 
+def before_and_after(reverse: bool, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of values between steps, (T + 1, ...), those before each and those after each, (T, ...)."""
+    return (values[1:], values[:-1]) if reverse else (values[:-1], values[1:])
+
+
+def in_order(reverse: bool, *tensors: torch.Tensor) -> Iterable[tuple[torch.Tensor, ...]]:
+    """The steps of tensors (T, ...) that belong together, from the first to the last, or back."""
+    steps = list(zip(*(tensor.unbind() for tensor in tensors), strict=True))
+    return reversed(steps) if reverse else steps
+
+
 def _fits_cudnn(weights: list[torch.Tensor]) -> bool:
     """Whether cuDNN takes these weights, and they are plain parameters of one type."""
     plain = all(type(weight) is nn.Parameter and weight.dtype == weights[0].dtype for weight in weights)
@@ -90,6 +102,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
         self.input_size, self.hidden_size, self.output_size = input_size, config.hidden_size, config.state_size
         self.bias, self.num_directions = config.bias, config.num_directions
         self.recurrent_weight_dropout = config.recurrent_weight_dropout
+        self.chrono_max_length = config.chrono_max_length  # its own: a word is shorter than a text
         self._names = [self._register(suffix) for suffix in ("", "_reverse")[: self.num_directions]]
         self._flattened: list[int] = []  # addresses of the parameters when they were laid side by side
 
@@ -104,6 +117,15 @@ class RecurrentLayer(GradientCheckpointingLayer):
         for name, shape in shapes.items():
             self.register_parameter(name + suffix, nn.Parameter(torch.empty(shape)))
         return [name + suffix for name in shapes]
+
+    @property
+    def _gradient_checkpointing_func(self) -> Callable:
+        """Set by transformers, and called by its base class and by [`run_layer`]."""
+        return partial(_checkpoint, self._checkpoint)
+
+    @_gradient_checkpointing_func.setter
+    def _gradient_checkpointing_func(self, checkpoint: Callable) -> None:
+        self._checkpoint = checkpoint
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -383,6 +405,14 @@ class RecurrentLayer(GradientCheckpointingLayer):
             scheme(block)
         return value
 
+    def _open_forget_gate(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """
+        Chrono initialisation of the second gate in a bias, which keeps the state: sigmoid(log(u)) = 1 - 1 / (u + 1),
+        so that the memory of a unit reaches over u + 1 steps, from 2 to T_max (Tallec & Ollivier 2018, section 2).
+        """
+        bias = value[self.hidden_size : 2 * self.hidden_size]
+        return bias.uniform_(1, self.chrono_max_length - 1).log_() if "bias_ih" in name else bias.zero_()
+
     def extra_repr(self) -> str:
         return (
             f"{self.input_size}, {self.hidden_size}, output_size={self.output_size}, directions={self.num_directions}"
@@ -407,6 +437,25 @@ def run_layer(layer: nn.Module, *args) -> tuple[torch.Tensor, State | None, list
     if bare.gradient_checkpointing and bare.training:
         return bare._gradient_checkpointing_func(partial(_run_wrapped, layer, bare), *args)
     return _run_wrapped(layer, bare, *args)
+
+
+def _checkpoint(checkpoint: Callable, run: Callable, *args):
+    """
+    `run(*args)`, computed again in the backward pass. With `use_reentrant=True` torch hands on the gradients of single
+    tensors only, not of a state, which is a tuple; and none at all where no argument needs one.
+    """
+    leaves, structure = pytree.tree_flatten(args)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    if not any(tensor.requires_grad for tensor in tensors):
+        leaves = [leaf.detach().requires_grad_() if leaf is tensors[0] else leaf for leaf in leaves]
+    returned = None
+
+    def run_leaves(*leaves):
+        nonlocal returned
+        found, returned = pytree.tree_flatten(run(*pytree.tree_unflatten(leaves, structure)))
+        return tuple(found)
+
+    return pytree.tree_unflatten(checkpoint(run_leaves, *leaves), returned)
 
 
 def _run_wrapped(layer: nn.Module, bare: RecurrentLayer, *args):

@@ -1,15 +1,42 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Cross-entropy of an output layer that never holds the logits of a whole batch."""
+"""What losses divide by, what labels may be, and a cross-entropy that never holds the logits of a whole batch."""
 
 from collections.abc import Iterable
 
 import torch
+
+from .tracing import is_captured, is_exported
 
 
 CHUNK_ELEMENTS = 2**21  # logits computed at a time: 8 MB in fp32, which stay in the cache
 # A row of logits starts at a multiple of so many numbers, 64 bytes in fp32. Elsewhere products are slower: the loss
 # takes 1.15 times as long with 33,278 tokens, 1.2 times with 10,001 (F 200, 700 rows, one thread of an AMD EPYC).
 ALIGNED = 16
+
+
+def divisor(num_items: int | torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What a sum over `num_items` is divided by: infinity for none, so that loss and gradient of no target are 0."""
+    num_items = torch.as_tensor(num_items, device=like.device).to(torch.promote_types(like.dtype, torch.float32))
+    return num_items.where(num_items > 0, torch.inf)
+
+
+def check_labels(labels: torch.Tensor, num_labels: int, name: str = "labels", size: str = "num_labels") -> None:
+    """
+    Refuse labels out of range: on a GPU they would end the process.
+
+    Raises:
+        `ValueError`: If there are any.
+    """
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"`{name}` must hold whole numbers (`torch.long`), got {labels.dtype}.")
+    if is_captured() or is_exported() or not labels.numel():  # a graph may not depend on values
+        return
+    least, most = torch.stack(labels.masked_fill(labels == -100, 0).aminmax()).tolist()
+    if least < 0 or most >= num_labels:
+        raise ValueError(
+            f"`{name}` holds {least if least < 0 else most}, but `{size}` is {num_labels}: give numbers from 0 to "
+            f"{num_labels - 1}, and -100 where there is no label."
+        )
 
 
 def rows_at_a_time(weight: torch.Tensor) -> int:
@@ -52,7 +79,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, weight, bias, targets, scale):
         precise = torch.promote_types(hidden.dtype, torch.float32)
-        total, scale = hidden.new_zeros((), dtype=precise), scale.to(precise)
+        total = hidden.new_zeros((), dtype=precise)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight, dtype=precise) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias, dtype=precise) if ctx.needs_input_grad[2] else None
@@ -117,8 +144,7 @@ def linear_cross_entropy(
         num_items (`int` or `torch.Tensor`, *optional*): What the sum is divided by; the number of rows if absent.
 
     Returns:
-        `torch.Tensor`: The loss, a scalar. Without any row it is 0 divided by the number of items, as in
-        `torch.nn.functional.cross_entropy`.
+        `torch.Tensor`: The loss, a scalar; 0 without any row or item.
     """
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
@@ -126,6 +152,6 @@ def linear_cross_entropy(
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
     rows = (targets != -100).flatten()
     hidden, targets = hidden.flatten(0, -2)[rows], targets.flatten()[rows]
-    num_items = torch.as_tensor(len(targets) if num_items is None else num_items, device=hidden.device)
+    scale = 1 / divisor(len(targets) if num_items is None else num_items, hidden)
     with torch.autocast(device, enabled=False):
-        return _LinearCrossEntropy.apply(hidden, weight, bias, targets, 1 / num_items.double())
+        return _LinearCrossEntropy.apply(hidden, weight, bias, targets, scale)

@@ -1,13 +1,11 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """LSTM: the equations, and its training kernel for bf16 on a CPU. Dimensions as in `modeling_recurrent.py`."""
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 
 from .configuration_lstm import LSTMConfig
-from .layers import RecurrentLayer, has_bf16_without_tiles, mark
+from .layers import RecurrentLayer, before_and_after, has_bf16_without_tiles, in_order, mark
 
 
 class LSTMSequence(torch.autograd.Function):
@@ -36,8 +34,8 @@ class LSTMSequence(torch.autograd.Function):
         cells = inputs.new_empty(T + 1, B, H, dtype=torch.promote_types(inputs.dtype, torch.float32))
         first = -1 if reverse else 0
         states[first], cells[first] = h, c
-        w_hh_t, around = _swap_gates(w_hh).t(), [_before_and_after(reverse, each) for each in (states, cells)]
-        for gate, h_old, h_new, c_old, c_new in _in_order(reverse, gates, *around[0], *around[1]):
+        w_hh_t, around = _swap_gates(w_hh).t(), [before_and_after(reverse, each) for each in (states, cells)]
+        for gate, h_old, h_new, c_old, c_new in in_order(reverse, gates, *around[0], *around[1]):
             gate.addmm_(h_old, w_hh_t)
             gate[:, : 3 * H].sigmoid_()
             gate[:, 3 * H :].tanh_()
@@ -54,7 +52,7 @@ class LSTMSequence(torch.autograd.Function):
             return LSTMSequence._differentiable_backward(ctx, grad, grad_c)
         inputs, _, _, w_ih, w_hh, b_ih, _, gates, states, cells = ctx.saved_tensors
         (_, B, H), need = states.shape, ctx.needs_input_grad
-        (before, _), (c_before, c_after) = (_before_and_after(ctx.reverse, each) for each in (states, cells))
+        (before, _), (c_before, c_after) = (before_and_after(ctx.reverse, each) for each in (states, cells))
         # Gradients before the activations; first what a step multiplies by the gradient of its cell or its output.
         i, f, o, g = gates.chunk(4, dim=-1)
         d, tanhs = torch.empty_like(gates), c_after.tanh()
@@ -66,7 +64,7 @@ class LSTMSequence(torch.autograd.Function):
         through = torch.addcmul(out, out * tanhs, tanhs, value=-1)  # of the cell by the output, o (1 - tanh(c')^2)
         dh, dc, w = inputs.new_zeros(B, H), grad_c.to(tanhs.dtype).clone(), _swap_gates(w_hh)
         low = torch.empty_like(dh)  # the gradient of the cell in the type of the gates
-        for step, grad_step, through_step, forget_step in _in_order(not ctx.reverse, d, grad, through, forget):
+        for step, grad_step, through_step, forget_step in in_order(not ctx.reverse, d, grad, through, forget):
             dh.add_(grad_step)
             dc.addcmul_(dh.to(dc.dtype), through_step)
             low.copy_(dc)
@@ -107,17 +105,6 @@ def _swap_gates(rows: torch.Tensor) -> torch.Tensor:
     """Blocks of rows i, f, g, o in the order i, f, o, g, and the other way round: (4 * H, ...) -> (4 * H, ...)."""
     first, second, third, fourth = rows.chunk(4)
     return torch.cat([first, second, fourth, third])
-
-
-def _before_and_after(reverse: bool, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of values between steps, (T + 1, ...), those before each and those after each, (T, ...)."""
-    return (values[1:], values[:-1]) if reverse else (values[:-1], values[1:])
-
-
-def _in_order(reverse: bool, *tensors: torch.Tensor) -> Iterable[tuple[torch.Tensor, ...]]:
-    """The steps of tensors (T, ...) that belong together, from the first to the last, or back."""
-    steps = list(zip(*(tensor.unbind() for tensor in tensors), strict=True))
-    return reversed(steps) if reverse else steps
 
 
 class LSTMLayer(RecurrentLayer):
@@ -202,6 +189,8 @@ class LSTMLayer(RecurrentLayer):
 
     def _initial_value(self, name, parameter, config: LSTMConfig):
         value = super()._initial_value(name, parameter, config)
-        if name.startswith("bias") and config.forget_gate_bias is not None:
+        if name.startswith("bias") and self.chrono_max_length is not None:
+            value[: self.hidden_size] = -self._open_forget_gate(name, value)
+        elif name.startswith("bias") and config.forget_gate_bias is not None:
             value[self.hidden_size : 2 * self.hidden_size] = config.forget_gate_bias if "bias_ih" in name else 0.0
         return value

@@ -20,7 +20,7 @@ from .configuration_recurrent import RecurrentConfig
 from .context import ContextEncoder
 from .pretrained import RecurrentPreTrainedModel
 from .stack import RecurrentModelOutput, RecurrentStack
-from .text_inputs import CharacterEncoder, TextInputs, dropped_types, replace_at_random
+from .text_inputs import CharacterEncoder, TextInputs, dropped_types, reads_nothing, replace_at_random
 
 
 class RecurrentModel(RecurrentStack):
@@ -43,6 +43,7 @@ class RecurrentModel(RecurrentStack):
         if config.context_models:
             self.context_encoder = ContextEncoder(config, type(self))
 
+    @reads_nothing
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,

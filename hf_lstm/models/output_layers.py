@@ -19,7 +19,7 @@ from torch import nn
 
 from .configuration_recurrent import RecurrentConfig
 from .layers import refuse_adapter
-from .losses import gradients_of, linear_cross_entropy, rows_at_a_time, score_buffer, scores_in
+from .losses import divisor, gradients_of, linear_cross_entropy, rows_at_a_time, score_buffer, scores_in
 
 
 Project = Callable[[torch.Tensor], torch.Tensor]
@@ -167,7 +167,7 @@ class _MixtureCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, latent, log_prior, weight, bias, targets, scale):
         precise = torch.promote_types(latent.dtype, torch.float32)
-        total, scale = latent.new_zeros((), dtype=precise), scale.to(precise)
+        total = latent.new_zeros((), dtype=precise)
         grad_latent, grad_prior = torch.empty_like(latent), torch.empty_like(log_prior)
         grad_weight = torch.zeros_like(weight, dtype=precise)
         grad_bias = None if bias is None else torch.zeros_like(bias, dtype=precise)
@@ -271,11 +271,11 @@ class MixtureOfSoftmaxes(nn.Linear):
         """Cross-entropy of tokens, as [`linear_cross_entropy`], without holding the scores of the batch."""
         real = targets != -100
         targets = targets[real]
-        num_items = torch.as_tensor(len(targets) if num_items is None else num_items, device=hidden.device)
         latent, log_prior = self.components(hidden[real])
+        scale = 1 / divisor(len(targets) if num_items is None else num_items, latent)
         weight, bias = (None if tensor is None else tensor.to(latent.dtype) for tensor in (self.weight, self.bias))
         with torch.autocast(hidden.device.type, enabled=False):
-            return _MixtureCrossEntropy.apply(latent, log_prior, weight, bias, targets, 1 / num_items.double())
+            return _MixtureCrossEntropy.apply(latent, log_prior, weight, bias, targets, scale)
 
 
 _PARTS = (nn.Linear, nn.Identity, nn.ModuleList, nn.Sequential)

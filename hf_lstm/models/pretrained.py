@@ -5,13 +5,14 @@ head says of itself. Dimensions as in `modeling_recurrent.py`.
 """
 
 import copy
+import dataclasses
 import sys
 from typing import Any, ClassVar
 
 import torch
 import transformers
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .cache import CACHE_NAMES
@@ -20,6 +21,12 @@ from .layers import RecurrentLayer
 from .padding import Padding
 from .saving import SavingMixin
 from .tracing import is_exported
+
+
+# Fields that act whenever they are set; `vocab_size` changes with the embedding. Others are read by the constructor.
+_ACT_WHEN_SET = {"use_cache", "word_dropout", "embedding_dropout", "vocab_size", "tag_scheme"}
+_ACT_WHEN_SET |= {"initializer", "initializer_range", "forget_gate_bias"}  # on weights to come
+_ACT_WHEN_SET |= {"pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"}  # Trainer takes the tokenizer's
 
 
 class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
@@ -62,6 +69,9 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
             config = copy.deepcopy(config)  # for another head of the same configuration
             config.bidirectional = self.bidirectional_by_default
         super().__init__(config)
+        inherited = {field.name for field in dataclasses.fields(PreTrainedConfig)} | _ACT_WHEN_SET
+        names = [field.name for field in dataclasses.fields(config) if field.name not in inherited]
+        self._built = copy.deepcopy({name: getattr(config, name) for name in names})
 
     @classmethod
     def heads(cls) -> dict[str, type[PreTrainedModel]]:
@@ -101,8 +111,29 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def check_configuration(self) -> None:
+        """
+        Refuse a configuration that says of the model what it is not: a folder would be read as another model.
+
+        Raises:
+            `ValueError`: If a field was set that is read only when a model is built.
+        """
+        for name, value in self._built.items():
+            if (now := getattr(self.config, name)) != value:
+                raise ValueError(
+                    f"`{name}` of the configuration was {value!r:.60} when the model was built, which it still has, "
+                    f"and is {now!r:.60} now: the folder would hold another model. Set it back, or build a model from "
+                    "a configuration that has it from the start."
+                )
+
     def save_pretrained(self, *args, **kwargs):
-        """As in transformers; the folder carries the code of the class and names all Auto classes of its family."""
+        """
+        As in transformers; the folder carries the code of the class and names all Auto classes of its family.
+
+        Raises:
+            `ValueError`: By [`~RecurrentPreTrainedModel.check_configuration`].
+        """
+        self.check_configuration()
         own = type(self)
         sharded = own.__bases__[0].__name__ == "FSDPModule"
         if sharded:  # with the class that FSDP2 made of ours, torch's files would travel

@@ -4,14 +4,17 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.utils import can_return_tuple
 
 from .classification import RecurrentClassifier
 from .configuration_recurrent import RecurrentConfig, SequenceClassificationOptions
+from .losses import check_labels, divisor
 from .pretrained import refuse_unknown
-from .text_inputs import TextInputs, takes_text
+from .text_inputs import TextInputs, reads_nothing, takes_text
+from .tracing import is_captured, is_exported
 
 
 class SequencePooler(nn.Module):
@@ -78,6 +81,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         self.post_init()
 
     @can_return_tuple
+    @reads_nothing
     @takes_text
     def forward(
         self,
@@ -91,12 +95,16 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
 
         Args:
             labels (`torch.LongTensor` of shape `(B,)`, or `torch.Tensor` of shape `(B, K)`, *optional*): The label of
-                each sequence; with `problem_type="multi_label_classification"` a 0 or 1 for each label, as
-                floating-point numbers; with `"regression"` the numbers.
+                each sequence, -100 for none; with `problem_type="multi_label_classification"` a number from 0 to 1
+                for each label; with `"regression"` the numbers, of shape `(B,)` where K is 1. Without a `problem_type`
+                it is the last with K = 1, the second for floating-point numbers, and is written down in `config`.
 
         Returns:
             [`~transformers.modeling_outputs.SequenceClassifierOutput`]: `loss`, `logits` of shape `(B, K)`,
             `hidden_states`.
+
+        Raises:
+            `ValueError`: For labels that do not fit `problem_type`, K or the batch.
         """
         refuse_unknown(kwargs)
         features, hidden_states, real = self._encode(text, output_hidden_states)
@@ -104,8 +112,49 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         self._warn_if_head_is_frozen(logits)
         loss = None
         if labels is not None:
-            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+            loss = self._loss(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden_states)
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean over the sequences that have labels, and over what each is told; of none it is 0."""
+        labels = self._checked(labels.to(logits.device), logits.shape)
+        if hasattr(self, "_loss_function"):  # somebody's own
+            return self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        if self.config.problem_type == "single_label_classification":
+            loss = F.cross_entropy(logits.float(), labels, ignore_index=-100, reduction="sum")
+            return loss / divisor((labels != -100).sum(), loss)
+        labels = labels.to(logits.dtype).view_as(logits)
+        if self.config.problem_type == "regression":
+            return F.mse_loss(logits, labels)
+        return F.binary_cross_entropy_with_logits(logits, labels)
+
+    def _checked(self, labels: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """The labels of logits of this shape; `config.problem_type` is set if it was not."""
+        config, single = self.config, "single_label_classification"
+        if config.problem_type is None:
+            several = single if not labels.is_floating_point() else "multi_label_classification"
+            config.problem_type = "regression" if self.num_labels == 1 else several
+        expected = [tuple(shape)] + [tuple(shape[:1])] * (shape[1] == 1)
+        if config.problem_type == single:
+            labels = labels.squeeze(1) if labels.shape == (shape[0], 1) else labels
+            expected = [tuple(shape[:1])]
+        if tuple(labels.shape) not in expected:
+            raise ValueError(
+                f"`labels` has shape {tuple(labels.shape)}, expected {expected[0]} with `problem_type="
+                f"{config.problem_type!r}`. Several labels a text need `multi_label_classification`, and a 0 or 1 for "
+                "each of all labels; one label a text needs `single_label_classification`, and whole numbers."
+            )
+        if config.problem_type == single:
+            check_labels(labels, self.num_labels)
+        elif not is_captured() and not is_exported():
+            fits = labels.isfinite() if config.problem_type == "regression" else (labels >= 0) & (labels <= 1)
+            if not fits.all():
+                wanted = "finite" if config.problem_type == "regression" else "from 0 to 1"
+                raise ValueError(
+                    f"`labels` holds {labels[~fits][0].item()}, but numbers must be {wanted} with `problem_type="
+                    f"{config.problem_type!r}`. Repair them, or leave out the texts."
+                )
+        return labels
 
     def onnx_outputs(self, graph, hidden_states, packing):
         pooled = graph.pooled(hidden_states, self.pooler, packing)

@@ -18,7 +18,7 @@ from .configuration_recurrent import RecurrentStackConfig
 from .layers import RecurrentLayer, SequenceDropout, bare_layer, run_layer
 from .padding import Documents, Padding
 from .pretrained import RecurrentPreTrainedModel, refuse_unknown
-from .text_inputs import TextInputs
+from .text_inputs import TextInputs, reads_nothing
 
 
 Values = TypeVar("Values")  # what goes through the layers: tensors, or the names of nodes in a graph
@@ -111,6 +111,7 @@ class RecurrentStack(RecurrentPreTrainedModel):
             values = outputs
         return passed
 
+    @reads_nothing
     def forward(
         self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None = None, **options: Any
     ) -> RecurrentModelOutput | tuple:

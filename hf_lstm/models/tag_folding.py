@@ -50,7 +50,7 @@ class TagFolding:
             elif kind not in kinds:
                 first, inside = (number.get(f"{letter}{dash}{kind}") for letter in "BI")
                 begins = inside if first is None else first  # of data without a B, as those of IOB1 may be
-                outer = (begins, inside, inside, begins)
+                outer = (begins if inside is not None else None, inside, inside, begins)
                 letters = zip(LETTERS[scheme], outer, strict=True)
                 kinds[kind] = [None if k is None else self._add(f"{one}{dash}{kind}", k) for one, k in letters]
         places, kind_of = [], []

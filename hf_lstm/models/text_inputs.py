@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .cache import CACHE_NAMES
 from .configuration_recurrent import RecurrentConfig
 from .layers import RecurrentLayer, refuse_adapter, run_layer
 from .padding import Padding
@@ -72,6 +73,63 @@ def takes_text(forward: Callable) -> Callable:
     with_fields.__signature__ = inspect.Signature([own, *parameters, *named])
     with_fields.__annotations__ = {each.name: each.annotation for each in [*parameters, *named]}
     return with_fields
+
+
+def reads_nothing(forward: Callable) -> Callable:
+    """
+    For the `forward` of a model: texts none of which has a token are read as rows of one that is padding, of which
+    neither the outputs nor the state say anything: no tags, and zeros for a whole text.
+    """
+    names = list(inspect.signature(forward).parameters)[1:]
+
+    @functools.wraps(forward)
+    def with_padding(self, *args, **kwargs: Any):
+        values = args[0] if args else kwargs.get("input_ids")
+        values = kwargs.get("inputs_embeds") if values is None else values
+        if values is not None and not isinstance(values, torch.Tensor):
+            raise ValueError(
+                f"The inputs are a {type(values).__name__}, {values!r:.60}: give tensors, such as those of "
+                '`tokenizer(texts, padding=True, return_tensors="pt")`, by their names: `model(**inputs)`.'
+            )
+        if values is None or is_exported() or values.ndim < 2 or values.shape[1] or not len(values):
+            return forward(self, *args, **kwargs)
+        kwargs |= dict(zip(names, args, strict=False))
+        given = {name: kwargs[name] for name in CACHE_NAMES if hasattr(kwargs.get(name), "copy")}
+        kwargs |= {name: cache.copy() for name, cache in given.items()}
+        kwargs |= {name: _one_step(name, value) for name, value in kwargs.items() if torch.is_tensor(value)}
+        kwargs |= {"attention_mask": torch.zeros(len(values), 1, dtype=torch.long, device=values.device)}
+        kwargs.pop("position_ids", None)
+        as_dict = kwargs.get("return_dict")
+        if "return_dict" in names:
+            kwargs["return_dict"] = True
+        outputs = _without_steps(forward(self, **kwargs), next(iter(given.values()), None))
+        as_dict = self.config.return_dict if as_dict is None else as_dict
+        return outputs if as_dict or "return_dict" not in names else outputs.to_tuple()
+
+    return with_padding
+
+
+def _one_step(name: str, values: torch.Tensor) -> torch.Tensor:
+    """Values of no step, (B, 0, .), as those of one that is padding; a list without numbers may be one of floats."""
+    if values.ndim < 2 or values.shape[1] or name == "context_ids":
+        return values
+    sizes = {"char_ids": (1,), "context_spans": (2,)}.get(name, values.shape[2:])
+    dtype = torch.long if name.endswith(("ids", "spans", "labels")) else values.dtype
+    return torch.full((len(values), 1, *sizes), -100 if "labels" in name else 0, dtype=dtype, device=values.device)
+
+
+def _without_steps(outputs, cache):
+    """Outputs of one step as those of none, and the state before it."""
+    for name, value in list(outputs.items()):
+        if name in CACHE_NAMES:
+            for layer in value.layers:
+                layer.seen_tokens = 0
+            outputs[name] = value if cache is None else cache
+        elif isinstance(value, tuple):
+            outputs[name] = tuple(each[:, :0] for each in value)
+        elif value.ndim > (2 if name == "logits" else 1):  # the logits of a whole text have two dimensions
+            outputs[name] = value[:, :0]
+    return outputs
 
 
 class CharacterEncoder(nn.Module):

@@ -16,11 +16,11 @@ from transformers.utils import can_return_tuple, logging
 from .classification import RecurrentClassifier
 from .configuration_recurrent import RecurrentConfig, TokenClassificationOptions
 from .crf import LinearChainCRF
-from .losses import linear_cross_entropy
+from .losses import check_labels, divisor, linear_cross_entropy
 from .padding import Padding, next_labels
 from .pretrained import refuse_unknown
 from .tag_folding import folding_of
-from .text_inputs import TextInputs, takes_text
+from .text_inputs import TextInputs, reads_nothing, takes_text
 from .tracing import is_exported
 
 
@@ -111,6 +111,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
 
     # Trainer takes every argument with "label" in its name for one that an evaluation must have.
     @can_return_tuple
+    @reads_nothing
     @takes_text
     def forward(
         self,
@@ -269,16 +270,8 @@ class RecurrentForTokenClassification(RecurrentClassifier):
             raise ValueError(
                 f"`labels` has shape {tuple(labels.shape)}, expected {tuple(shape[:2])}: a label for each token."
             )
-        if (
-            self.crf is not None and self.folding is None
-        ) or labels.device.type != "cpu":  # the CRF checks them itself
-            return
-        wrong = (labels != -100) & ((labels < 0) | (labels >= self.num_labels))
-        if wrong.any():
-            raise ValueError(
-                f"`labels` holds {labels[wrong][0]}, but `num_labels` is {self.num_labels}: give numbers from 0 to "
-                f"{self.num_labels - 1}, and -100 where there is no label."
-            )
+        if self.crf is None or self.folding is not None:  # a CRF checks its own
+            check_labels(labels, self.num_labels)
 
     @staticmethod
     def _refuse_without_crf(**given: bool) -> None:
@@ -291,7 +284,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
         """The summed loss for each label; 0 where there is none at all."""
         if loss is None:
             return None
-        return loss / (real.sum().clamp(min=1) if num_items is None else torch.as_tensor(num_items).to(loss.device))
+        return loss / divisor(real.sum() if num_items is None else num_items, loss)
 
     def onnx_outputs(self, graph, hidden_states, packing):
         self._read_names()

@@ -9,15 +9,20 @@ this file. `LSTMTokenizer` adds what that class lacks: training in one call, and
 import json
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import TokenizersBackend
+from transformers.utils import logging
 
 from .characters import CONTEXT_NAMES, INPUT_NAMES, CharacterTokenizer, counted, known_characters
 from .saving import SavingMixin
+from .words import word_pattern, words_of
 
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
 
@@ -25,12 +30,32 @@ KINDS = ("word", "char", "bpe", "unigram", "wordpiece")
 OPTION_KINDS = {
     "min_frequency": ("word", "char", "bpe", "wordpiece"),
     "split_punctuation": ("word",),
+    "is_split_into_words": ("word",),
     "keep_newlines": ("word", "wordpiece"),
     "add_prefix_space": ("bpe",),
 }
 
-# What `init_kwargs` hold of tokenizers with inputs beside the ids, but for the table of characters.
-INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
+WHOLE = r"\S(?:[\s\S]*\S)?"  # of a given word: it stays as it is
+_ENCODING = threading.RLock()  # held where the words of a call are cut in another way than text
+
+# What else `init_kwargs` hold, but for the table of characters.
+INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names", "unicode_normalizer")
+
+FORMS = ("nfc", "nfd", "nfkc", "nfkd")  # of Unicode
+
+# Options on which the ids depend, ours and those of other tokenizers: `from_pretrained` cannot change them.
+TRAINING_OPTIONS = (
+    *("kind", "vocab_size", "min_frequency", "lowercase", "fold_digits", "unicode_normalizer", "split_punctuation"),
+    *("keep_newlines", "characters", "char_min_frequency", "word_shapes", "context_tokenizer"),
+    *("do_lower_case", "do_basic_tokenize", "never_split", "strip_accents", "tokenize_chinese_chars"),
+    *("add_dummy_prefix", "byte_fallback", "dropout", "sp_model_kwargs", "trim_offsets"),
+)
+
+# Marks that are neither letters nor white space but stand within a word: soft hyphen, joiner and non-joiner (Unicode
+# Standard Annex 29, rule WB4), and the zero-width space but where it stands for the blanks that a script lacks.
+_SPACELESS = r"[\p{Khmer}\p{Lao}\p{Myanmar}\p{Thai}]"
+_MARK = rf"(?:[\u00AD\u200C\u200D]|(?<!{_SPACELESS})\u200B(?!{_SPACELESS}))"
+WORD_OR_PUNCTUATION = rf"\w+(?:{_MARK}+\w+)*|(?![\u00AD\u200B-\u200D])[^\w\s]+"
 
 
 class LSTMTokenizer(SavingMixin, CharacterTokenizer):
@@ -53,9 +78,9 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
     empty prompt has no ids.
 
     For taggers, `characters=True` and `word_shapes=True` give `char_ids` and `shape_ids` of each token beside its id,
-    see [`CharacterTokenizer`]; their models need `char_vocab_size` and `shape_vocab_size`. Of words given with
-    `is_split_into_words=True`, `kind="word"` with `split_punctuation=False` makes one token each, but two or more of a
-    word with white space inside and none of an empty or blank one: align labels by `word_ids()`, which skips those.
+    see [`CharacterTokenizer`]; their models need `char_vocab_size` and `shape_vocab_size`. Train them on sentences of
+    words, `is_split_into_words=True`: a given word then is one token (an empty or blank one is none: align labels by
+    `word_ids()`, which skips those), and an ordinary text is cut as those words were, punctuation apart.
 
     Training `"unigram"` or `"wordpiece"` twice on the same corpus can give different vocabularies: their trainers in
     the `tokenizers` library walk hash tables. The other kinds are reproducible.
@@ -112,7 +137,9 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         min_frequency: int | None = None,
         lowercase: bool = False,
         fold_digits: bool = False,
+        unicode_normalizer: str | None = None,
         split_punctuation: bool | None = None,
+        is_split_into_words: bool | None = None,
         keep_newlines: bool | None = None,
         add_prefix_space: bool | None = None,
         pad_token: str = "<pad>",
@@ -143,9 +170,16 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
                 `"unigram"`.
             lowercase (`bool`, *optional*, defaults to `False`): Whether to lower-case the text.
             fold_digits (`bool`, *optional*, defaults to `False`): Whether to read every decimal digit as `0`.
+            unicode_normalizer (`str`, *optional*):
+                `"nfc"`, `"nfd"`, `"nfkc"` or `"nfkd"`: the form of Unicode in which text is read before all else, so
+                that an accent typed apart (e, U+0301) and a letter that has it (é) are the same. Characters that
+                `characters` gives are of that form, too; those of `context_tokenizer` are as given.
             split_punctuation (`bool`, *optional*, defaults to `True` for `"word"`):
                 Whether punctuation makes words of its own. With `False` words are what white space separates: the
-                choice for text that is already tokenized (Penn Treebank, WikiText, CoNLL). For `"word"`.
+                choice for text that is already tokenized (Penn Treebank, WikiText). For `"word"`.
+            is_split_into_words (`bool`, *optional*, defaults to `False` for `"word"`):
+                Whether `iterator` gives sentences as lists of words, as those of a tagger are. Given words then stay
+                whole, and how texts are cut is learnt from them: see [`word_pattern`]. For `"word"`.
             keep_newlines (`bool`, *optional*, defaults to `False` for `"word"` and `"wordpiece"`):
                 Whether a newline is a token, as language models of verse, code or lines want it, or white space. The
                 other kinds always keep it.
@@ -183,16 +217,23 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             kind,
             min_frequency=min_frequency,
             split_punctuation=split_punctuation,
+            is_split_into_words=is_split_into_words,
             keep_newlines=keep_newlines,
             add_prefix_space=add_prefix_space,
         )
+        if is_split_into_words and split_punctuation is not None:
+            raise ValueError(
+                f"`split_punctuation` is {split_punctuation!r} with `is_split_into_words=True`, where the words "
+                "themselves tell how a text is cut: leave it out."
+            )
         named = {"pad_token": pad_token, "unk_token": unk_token, "bos_token": bos_token, "eos_token": eos_token}
         extra = _check_special_tokens(named, extra_special_tokens)
+        form = _form(unicode_normalizer)
         inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes, context_tokenizer)
 
         pre_tokenizer = _pre_tokenizer(kind, split_punctuation is not False, bool(add_prefix_space))
         return cls._train(
-            _untrained(kind, unk_token, _normalizer(lowercase, fold_digits), pre_tokenizer, _decoder(kind)),
+            _untrained(kind, unk_token, _normalizer(form, lowercase, fold_digits), pre_tokenizer, _decoder(kind)),
             iterator,
             _added_tokens([*named.values(), *extra], keep_newlines),
             vocab_size,
@@ -205,8 +246,10 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             add_bos_token=add_bos_token,
             add_eos_token=add_eos_token,
             add_prefix_space=bool(add_prefix_space),
+            **({"whole_words": True} if is_split_into_words else {}),
             padding_side=cls.padding_side,  # named here, because only what is in `init_kwargs` is saved
             truncation_side=cls.truncation_side,
+            **({"unicode_normalizer": form} if form else {}),
             **inputs,
         )
 
@@ -274,7 +317,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             truncation_side=self.truncation_side,
             model_max_length=self.model_max_length,
             chat_template=self.chat_template,
-            **{name: self.init_kwargs[name] for name in INPUT_OPTIONS if name in self.init_kwargs},
+            **{name: self.init_kwargs[name] for name in ("whole_words", *INPUT_OPTIONS) if name in self.init_kwargs},
         )
 
     @classmethod
@@ -297,11 +340,13 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         plain = {token.content for token in tokens if not token.special}  # before the trainer marks them all special
         common = {"vocab_size": vocab_size, "special_tokens": tokens, "show_progress": show_progress}
         trainer = _trainer(kind, min_frequency, unk_token, common)
-        backend = _untrained(kind, unk_token, pipeline.normalizer, pipeline.pre_tokenizer, pipeline.decoder)
+        words = Counter() if init_kwargs.get("whole_words") else None
+        pre_tokenizer = pipeline.pre_tokenizer if words is None else words_of(WHOLE)
+        backend = _untrained(kind, unk_token, pipeline.normalizer, pre_tokenizer, pipeline.decoder)
 
-        texts, characters = _texts(iterator, tokens), Counter()
+        texts, characters = _texts(iterator, tokens, words), Counter()
         if "max_word_length" in init_kwargs:
-            texts = counted(texts, characters)
+            texts = counted(texts, characters, init_kwargs.get("unicode_normalizer"))
         too_small = f"`vocab_size` is {vocab_size}, too small for the special tokens and the alphabet of the corpus"
         try:
             backend.train_from_iterator(texts, trainer, length)
@@ -318,10 +363,76 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
 
         if "max_word_length" in init_kwargs:
             init_kwargs["characters"] = known_characters(characters, init_kwargs["char_min_frequency"])
+        if words is not None:
+            normalized = Counter()  # as text is when it is cut
+            for word, n in words.items():
+                normalized[backend.normalizer.normalize_str(word) if backend.normalizer else word] += n
+            backend.pre_tokenizer = words_of(word_pattern(normalized))
         state = json.loads(backend.to_str())
+        if kind == "word":
+            state["model"] = _as_word_piece(state["model"])
         for token in state["added_tokens"]:
             token["special"] = token["content"] not in plain
         return cls(tokenizer_object=Tokenizer.from_str(json.dumps(state)), **init_kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs):
+        """
+        As in transformers.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`): Id on the Hub, or a folder.
+            args, kwargs (*optional*):
+                Those of transformers. Of the options of training `add_prefix_space`, `add_bos_token`, `add_eos_token`
+                and `max_word_length` can be changed here.
+
+        Raises:
+            `ValueError`: For a value of an option on which the ids depend other than that of training.
+        """
+        given = {name: kwargs.pop(name) for name in TRAINING_OPTIONS if name in kwargs}
+        tokenizer = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        trained = tokenizer._trained_with() if given else {}
+        for name, value in given.items():
+            if value is not None and value != trained.get(name, False):
+                raise ValueError(
+                    f"`{name}` is {value!r}, but this tokenizer was trained with {trained.get(name, False)!r}, and "
+                    "its ids depend on that. Leave it out, or train another one with `train_from_iterator`."
+                )
+        length, has_characters = kwargs.get("max_word_length"), tokenizer.char_vocab_size > 0
+        if length is not None and not (has_characters and isinstance(length, int) and length > 1):
+            raise ValueError(
+                f"`max_word_length` is {length!r}: give a whole number from 2 up, of a tokenizer with `characters`."
+            )
+        return tokenizer
+
+    def _trained_with(self) -> dict:
+        """The options of training by their names, as far as they can be read off."""
+        steps = str(self.backend_tokenizer.normalizer)
+        found = {name: self.init_kwargs[name] for name in TRAINING_OPTIONS if name in self.init_kwargs}
+        return found | {
+            "vocab_size": len(self),
+            "lowercase": "Lowercase" in steps,
+            "do_lower_case": "Lowercase" in steps,
+            "fold_digits": "Nd" in steps,
+            "split_punctuation": len(self.tokenize("a.b")) > 1,
+            "keep_newlines": "\n" in self.added_tokens_encoder,
+            "characters": self.char_vocab_size > 0,
+            "word_shapes": self.shape_vocab_size > 0,
+        }
+
+    @property
+    def add_prefix_space(self) -> bool:
+        """Whether a space is put before the text and before each given word: of `kind="bpe"`, an option to be set."""
+        return bool(getattr(self._tokenizer.pre_tokenizer, "add_prefix_space", False))
+
+    @add_prefix_space.setter
+    def add_prefix_space(self, value: bool) -> None:
+        step = self._tokenizer.pre_tokenizer
+        if hasattr(step, "add_prefix_space"):
+            step.add_prefix_space = bool(value)
+            self._tokenizer.pre_tokenizer = step
+        elif value:
+            raise ValueError(f'`add_prefix_space` is {value!r}: leave it out, or train one of `kind="bpe"`.')
 
     @classmethod
     def convert_to_native_format(cls, **kwargs):
@@ -338,6 +449,23 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
                 kwargs.setdefault("add_bos_token", "SpecialToken" in template[0])
                 kwargs.setdefault("add_eos_token", "SpecialToken" in template[-1])
         return kwargs
+
+    def _encode_plus(self, text, text_pair=None, **kwargs):
+        if kwargs.get("is_split_into_words") and self.init_kwargs.get("kind") == "bpe" and not self.add_prefix_space:
+            logger.warning_once(
+                "`is_split_into_words=True` with `add_prefix_space=False`: given words get other ids than words in a "
+                "text, before which a space stands. Train the tokenizer with `add_prefix_space=True`."
+            )
+        if not self.init_kwargs.get("whole_words"):
+            return super()._encode_plus(text, text_pair, **kwargs)
+        with _ENCODING:
+            backend, of_text = self.backend_tokenizer, self.backend_tokenizer.pre_tokenizer
+            if kwargs.get("is_split_into_words"):
+                backend.pre_tokenizer = words_of(WHOLE)
+            try:
+                return super()._encode_plus(text, text_pair, **kwargs)
+            finally:
+                backend.pre_tokenizer = of_text
 
     def _save_pretrained(self, *args, **kwargs):
         # Padding and truncation belong to the last call; saved, they would come back as defaults of the loaded one.
@@ -419,10 +547,18 @@ def _context_vocab(tokenizer: TokenizersBackend) -> dict:
     return {"characters": characters, "unknown": tokenizer.unk_token_id, "boundary": boundary}
 
 
-def _normalizer(lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:
-    steps = []
+def _form(unicode_normalizer: str | None) -> str | None:
+    form = unicode_normalizer.lower() if isinstance(unicode_normalizer, str) else unicode_normalizer
+    if form is not None and form not in FORMS:
+        raise ValueError(f"`unicode_normalizer` is {unicode_normalizer!r}: give one of {FORMS}, or leave it out.")
+    return form
+
+
+def _normalizer(form: str | None, lowercase: bool, fold_digits: bool) -> normalizers.Normalizer | None:
+    steps = [getattr(normalizers, form.upper())()] if form else []
     if lowercase:
-        steps.append(normalizers.Lowercase())
+        # The one capital whose small letter is two characters: a token is as long as the word that it stands for.
+        steps += [normalizers.Replace("İ", "I"), normalizers.Lowercase()]
     if fold_digits:
         steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
     return normalizers.Sequence(steps) if steps else None
@@ -437,8 +573,7 @@ def _pre_tokenizer(kind: str, split_punctuation: bool, add_prefix_space: bool) -
         return pre_tokenizers.BertPreTokenizer()
     if kind == "char":
         return pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    # A word is a match; `invert` makes what lies between the matches the thing removed.
-    return pre_tokenizers.Split(Regex(r"\w+|[^\w\s]+" if split_punctuation else r"\S+"), "removed", invert=True)
+    return words_of(WORD_OR_PUNCTUATION if split_punctuation else r"\S+")
 
 
 def _decoder(kind: str) -> decoders.Decoder:
@@ -472,6 +607,15 @@ def _untrained(kind: str, unk_token: str, normalizer, pre_tokenizer, decoder) ->
     return tokenizer
 
 
+def _as_word_piece(model: dict) -> dict:
+    """
+    A model of whole words as a WordPiece that has no pieces, which gives the same ids. Pipelines take only tokenizers
+    with such pieces for ones that know where words end, and would join others to what stands before them.
+    """
+    prefix = {"continuing_subword_prefix": " ", "max_input_chars_per_word": 1_000_000}  # no word begins with a space
+    return {"type": "WordPiece", "unk_token": model["unk_token"], **prefix, "vocab": model["vocab"]}
+
+
 def _trainer(kind: str, min_frequency: int | None, unk_token: str, common: dict) -> trainers.Trainer:
     if kind == "bpe":
         alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -483,8 +627,13 @@ def _trainer(kind: str, min_frequency: int | None, unk_token: str, common: dict)
     return trainers.WordLevelTrainer(min_frequency=min_frequency or 1, **common)
 
 
-def _texts(iterator: Iterable[str] | Iterable[list[str]], tokens: list[AddedToken]) -> Iterator[str]:
-    """The texts of `iterator` cut at `tokens`, as encoding cuts them: counted as words, they would get a second id."""
+def _texts(
+    iterator: Iterable[str] | Iterable[list[str]], tokens: list[AddedToken], words: Counter | None
+) -> Iterator[str]:
+    """
+    The texts of `iterator` cut at `tokens`, as encoding cuts them: counted as words, they would get a second id. With
+    `words` they are given words, which are counted there.
+    """
     if isinstance(iterator, (str, bytes, dict)) or not isinstance(iterator, Iterable):
         raise ValueError(
             f"`iterator` is {iterator!r:.60}: give an iterable of texts such as a list, or paths to "
@@ -493,9 +642,15 @@ def _texts(iterator: Iterable[str] | Iterable[list[str]], tokens: list[AddedToke
     cut = re.compile("|".join(re.escape(token.content) for token in tokens if not token.single_word))
     empty = True
     for item in iterator:
+        if words is not None and not isinstance(item, (list, tuple)):
+            raise ValueError(
+                f"`iterator` holds {item!r:.60}, but with `is_split_into_words=True` sentences are lists of words."
+            )
         for text in item if isinstance(item, (list, tuple)) else [item]:
             if not isinstance(text, str):
                 raise ValueError(f"`iterator` holds {text!r:.60}: give strings or lists of strings.")
+            if words is not None and text.strip():
+                words[text.strip()] += 1
             pieces = cut.split(text)
             empty = empty and not any(piece.strip() for piece in pieces)
             yield from pieces

@@ -4,7 +4,7 @@ The arguments of the training scripts in `examples/`, as dataclasses for `HfArgu
 network that reads it. Each script adds `TrainingArguments`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,8 @@ from typing import Literal
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.hf_argparser import HfArg
 
-from ..data.vectors import MatchedVectors
+from ..data.tag_schemes import infer_scheme
+from ..data.vectors import MatchedVectors, match_vectors, read_vectors
 from ..hub.cards import TrainingData
 
 
@@ -83,14 +84,17 @@ class TextArguments(_Source):
     """What to train on: files, a dataset of the Hub, or by default the documentation that ships with CPython."""
 
     train_file: list[str] | None = field(
-        default=None, metadata={"help": "Text to train on: txt, tokens, json, jsonl, csv or parquet files."}
+        default=None, metadata={"help": "Text to train on: txt, tokens, raw, json, jsonl, csv, tsv or parquet files."}
     )
     validation_file: str | None = HfArg(default=None, help="Text to evaluate on; else a tenth of the documents.")
     test_file: str | None = HfArg(default=None, help="Text for the final perplexity.")
     dataset_name: str | None = HfArg(default=None, help="A dataset of the Hugging Face Hub, instead of files.")
     dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
     text_column: str = HfArg(default="text", help="The column that holds the text.")
-    sample_by: Literal["line", "paragraph", "document"] = HfArg(default="line", help="A document in a txt file.")
+    sample_by: Literal["line", "paragraph", "document"] = HfArg(
+        default="line", help="A document in a txt file; the end of each, be it a line, is learned as a token, </s>."
+    )
+    encoding: str = HfArg(default="utf-8", help="Encoding of the files.")
     keep_blank: bool = HfArg(default=False, help="Keep documents without text, for their end: lines of WikiText.")
     streaming: bool = HfArg(default=False, help="Read the text while training: it need not fit memory or disk.")
     held_out_documents: int = HfArg(default=1000, help="With --streaming, the first ones, to evaluate on.")
@@ -231,7 +235,7 @@ class TaggedArguments(_Source):
     tag_column: str | None = HfArg(default=None, help="Tags: name, or index in columns; else 'tags', or -1.")
     separator: str | None = HfArg(default=None, help="What separates columns; else a tab, or spaces.")
     comment: str | None = HfArg(default=None, help="How lines of a column file begin that are left out.")
-    encoding: str = HfArg(default="utf-8", help="Encoding of column files.")
+    encoding: str = HfArg(default="utf-8", help="Encoding of the files.")
 
 
 @dataclass
@@ -239,8 +243,13 @@ class TaggerArguments(_LabellingArguments, _CardArguments):
     """The tokenizer and the network."""
 
     tag_scheme: str = HfArg(default="BIOES", help="Scheme of entities inside the model, which takes and gives BIO.")
+    data_scheme: str | None = HfArg(
+        default=None,
+        help="Scheme of the tags in the data: needed for letters alone, as B, M, E, S; 'none': they are classes.",
+    )
     min_frequency: int = HfArg(default=2, help="Rarer words are known by their characters only.")
     vectors: str | None = HfArg(default=None, help="Pretrained word vectors: GloVe, word2vec or fastText.")
+    skip_bad_lines: bool = HfArg(default=False, help="Leave out damaged lines of the vectors, and count them.")
     context_models: list[str] = field(
         default_factory=list, metadata={"help": "Two language models of characters: of texts, and of reversed texts."}
     )
@@ -263,11 +272,35 @@ class TaggerArguments(_LabellingArguments, _CardArguments):
     patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
     sentences: list[str] = field(default_factory=list, metadata={"help": "Texts that the trained model tags."})
 
+    def scheme_of(self, sentences: Iterable[Sequence[str]]) -> str | None:
+        """
+        The scheme of the tags of the data, `None` if they are plain classes: as given, or else read off them.
+
+        Args:
+            sentences (`Iterable[Sequence[str]]`): Tags of sentences.
+        """
+        if self.data_scheme is None:
+            return infer_scheme(sentences)
+        return None if self.data_scheme == "none" else self.data_scheme
+
+    def known_words(self) -> list[str]:
+        """The words of the pretrained vectors."""
+        return read_vectors(self.vectors, skip_bad_lines=self.skip_bad_lines).words if self.vectors else []
+
+    def matched_vectors(self, vocab: Mapping[str, int]) -> MatchedVectors | None:
+        """
+        The pretrained vectors of a vocabulary.
+
+        Args:
+            vocab (`Mapping[str, int]`): Ids of words, as `tokenizer.get_vocab()` returns them.
+        """
+        return match_vectors(vocab, self.vectors, skip_bad_lines=self.skip_bad_lines) if self.vectors else None
+
     def tokenizer_options(self) -> dict:
         """The arguments of `LSTMTokenizer.train_from_iterator`: words as they are in the data, with all they show."""
         return {
             "kind": "word",
-            "split_punctuation": False,
+            "is_split_into_words": True,
             "lowercase": True,
             "fold_digits": True,
             "min_frequency": self.min_frequency,
@@ -313,7 +346,7 @@ class ClassifiedArguments(_Source):
     label_column: str = HfArg(default="label", help="The column of the label, labels or number.")
     separator: str | None = HfArg(default=None, help="What separates label and text of a line; else a tab or a space.")
     label_end: str | None = HfArg(default=None, help="What ends the part of a label that counts, as ':' in LOC:city.")
-    encoding: str = HfArg(default="utf-8", help="Encoding of files with a label in each line.")
+    encoding: str = HfArg(default="utf-8", help="Encoding of the files.")
     problem_type: Literal[tuple(BEST)] = HfArg(default="single_label_classification", help="What a label is.")
 
 

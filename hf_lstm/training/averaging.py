@@ -20,7 +20,7 @@ from transformers.utils import logging
 from ..distributed import is_sharded
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
 FILE_NAME = "averaging.safetensors"  # beside the model in a checkpoint
 

@@ -234,7 +234,17 @@ class LengthBatchingTrainer(CardTrainer):
             persistent_workers=args.dataloader_persistent_workers,
             prefetch_factor=args.dataloader_prefetch_factor,
         )
-        return self.accelerator.prepare(loader)
+        return self._prepared(loader)
+
+    def _prepared(self, loader: DataLoader) -> DataLoader:
+        # Our batches come in a multiple of the processes: nothing is left to be made even, and accelerate before 1.15
+        # refuses to do so for batches that differ in size.
+        accelerator = self.accelerator
+        even_batches, accelerator.even_batches = accelerator.even_batches, False
+        try:
+            return accelerator.prepare(loader)
+        finally:
+            accelerator.even_batches = even_batches
 
 
 class _FollowEpochs(TrainerCallback):
@@ -389,10 +399,10 @@ def _checked(lengths) -> np.ndarray:
         raise ValueError(f"`lengths` has shape {lengths.shape}: give one number for each of at least one example.")
     if not np.issubdtype(lengths.dtype, np.integer):
         raise ValueError(f"`lengths` holds values of type {lengths.dtype}: give whole numbers of steps.")
-    if lengths.min() < 1:
+    if lengths.min() < 0:
         shortest = int(lengths.argmin())
-        raise ValueError(f"`lengths` is {lengths[shortest]} at example {shortest}: leave out empty examples.")
-    return lengths.astype(np.int64)
+        raise ValueError(f"`lengths` is {lengths[shortest]} at example {shortest}: give numbers of steps.")
+    return np.maximum(lengths.astype(np.int64), 1)  # an empty example takes a step of padding
 
 
 def _bucketed(lengths: np.ndarray, width: float) -> np.ndarray:

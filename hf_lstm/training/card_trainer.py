@@ -18,7 +18,7 @@ from ..hub.cards import Measurement, TrainingData, write_model_card
 from ..hub.folders import advised, renew_table, sign, signer
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 _TAGS = ["generated_from_trainer"]
 _KNOWN_METRICS = ("accuracy", "f1", "loss", "mae", "mse", "perplexity", "precision", "recall")  # ids on the Hub
 # What `evaluate` logs beside metrics, behind the prefix of the data.
@@ -58,6 +58,8 @@ class CardTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._card_details: dict[str, Any] = {}
+        if hasattr(self.model, "check_configuration"):
+            self.model.check_configuration()  # else saving would fail, after all the training
         factor = getattr(getattr(self.model, "config", None), "lm_loss_coef", 0)
         if self.is_fsdp_enabled and factor:
             raise ValueError(
@@ -142,6 +144,7 @@ class CardTrainer(Trainer):
 
     def push_to_hub(self, *args, **kwargs):
         """As in `Trainer`; where the push breaks off, the error says how to go on."""
+        self._finish_current_push()  # before files that it reads are written anew
         with advised(self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).name):
             return super().push_to_hub(*args, **kwargs)
 
@@ -213,7 +216,10 @@ class CardTrainer(Trainer):
         """As in `Trainer`, which sends configuration and weights without the code that they need, with that code."""
         if self.is_world_process_zero():
             for file in Path(checkpoint_folder).glob("*.py"):
-                shutil.copy(file, self.args.output_dir)
+                there = Path(self.args.output_dir, file.name)
+                # A push on its way, in a thread of its own, would send what it reads while a file is written anew.
+                if not there.is_file() or file.read_bytes() != there.read_bytes():
+                    shutil.copy(file, there)
         super()._push_from_checkpoint(checkpoint_folder)
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""A small model that has learnt a few chats, and the pieces of code of `docs/clients.md`."""
+"""A small model that has learnt a few chats, and the pieces of code of pages in `docs/`."""
 
 import os
 import re
@@ -13,7 +13,6 @@ from hf_lstm import LSTMForCausalLM, LSTMTokenizer
 
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 FACTS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "sand": "yellow"}
 CHATS = [
     [{"role": "user", "content": f"what colour is the {thing} ?"}, {"role": "assistant", "content": f"it is {colour}"}]
@@ -22,11 +21,12 @@ CHATS = [
 QUESTIONS = [chat[0]["content"] for chat in CHATS]
 
 
-def snippets(section: str, language: str) -> list[str]:
-    """The pieces of code in a language under a heading of the page."""
-    text = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S)[1]
+def snippets(section: str, language: str, page: str = "clients") -> list[str]:
+    """The pieces of code in a language under a heading of a page."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    text = re.search(rf"^##? {re.escape(section)}\n(.*?)(?=^## |\Z)", text, flags=re.M | re.S)[1]
     found = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
-    assert found, f"docs/clients.md has no {language} under {section!r}"
+    assert found, f"docs/{page}.md has no {language} under {section!r}"
     return found
 
 

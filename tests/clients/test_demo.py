@@ -275,10 +275,87 @@ def test_gates(page, models, tmp_path):
 
 @pytest.mark.parametrize("tab, field, button", [("Tagger", "tagger_text", "tag"), ("Gates", "gates_text", "draw")])
 def test_empty_text_says_what_to_do(page, tab, field, button):
+    """In place of what was shown before; the next text is answered again."""
+    expect = playwright.expect
     page.get_by_role("tab", name=tab).click()
+    page.locator(f"#{button}").click()
+    expect(page.locator(".shares:visible").first).to_be_visible(timeout=60_000)
     page.locator(f"#{field} textarea").fill(" ")
     page.locator(f"#{button}").click()
-    playwright.expect(page.get_by_text("choose one of the examples")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("alert")).to_contain_text("choose one of the examples", timeout=60_000)
+    expect(page.locator(".shares:visible, #gates img:visible, #highlighted .highlighted")).to_have_count(0)
+    page.locator(f"#{field} textarea").fill("Bob")
+    page.locator(f"#{button}").click()
+    expect(page.locator(".shares:visible").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_nothing_to_continue_says_what_to_do(page):
+    page.get_by_role("tab", name="Generation").click()
+    page.locator("#prompt textarea, #prompt input").fill("")
+    page.locator("#write").click()
+    playwright.expect(page.get_by_role("alert")).to_contain_text("nothing to continue", timeout=60_000)
+    page.locator("#reset").click()
+    playwright.expect(page.get_by_role("alert")).to_have_count(0)
+
+
+# What is beyond the right edge, but for what can be scrolled to; and texts by their contrast (WCAG 2.2, 1.4.3).
+BEYOND = """() => {
+  const scrolls = e => e && (/auto|scroll/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  return [...document.querySelectorAll('body *')].filter(e => e.offsetParent && !scrolls(e.parentElement)
+    && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 100));
+}"""
+CONTRASTS = """() => {
+  const numbers = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = e => {
+    if (!e) return [255, 255, 255];
+    const [r, g, b, a = 1] = numbers(getComputedStyle(e).backgroundColor);
+    return a === 1 ? [r, g, b] : behind(e.parentElement).map((c, i) => c * (1 - a) + [r, g, b][i] * a);
+  };
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement, text = texts.currentNode.data.trim();
+    if (!text || !e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (e.closest('svg, style')) continue;
+    const back = behind(e), [r, g, b, a = 1] = numbers(getComputedStyle(e).color);
+    const front = [r, g, b].map((c, i) => c * a + back[i] * (1 - a));
+    const [low, high] = [light(front), light(back)].sort((x, y) => x - y);
+    found.push([text.slice(0, 30), (high + 0.05) / (low + 0.05)]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_everything_can_be_seen(browser, address, width, theme):
+    """On a telephone as on a desk, by day and by night; and where the keyboard is."""
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(f"{address}/?__theme={theme}")
+    page.get_by_role("tab", name="Tagger").wait_for(timeout=60_000)
+    for tab, button, shown in (
+        ("Tagger", "tag", "#words tr"),
+        ("Generation", "write", "#story b"),
+        ("Gates", "draw", "#gates img"),
+    ):
+        page.get_by_role("tab", name=tab).click()
+        page.locator(f"#{button}").click()
+        playwright.expect(page.locator(shown).first).to_be_visible(timeout=60_000)
+        if tab == "Generation":
+            playwright.expect(page.locator("#figures")).not_to_contain_text("…")
+        page.wait_for_timeout(500)  # colours change in a while
+        assert page.evaluate(BEYOND) == [], tab
+        faint = [(text, round(contrast, 2)) for text, contrast in page.evaluate(CONTRASTS) if contrast < 4.5]
+        assert faint == [], (tab, faint)
+        page.locator(f"#{button}").focus()
+        page.keyboard.press("Tab")
+        outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid", page.evaluate("() => document.activeElement.outerHTML")
+    page.close()
 
 
 def test_an_example_fills_the_field(page):

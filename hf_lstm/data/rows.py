@@ -1,0 +1,229 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""
+Files with a row of cells for each text or sentence: csv, tsv, json, jsonl, parquet, and data sets of the Hub. What a
+file of text holds is text: "NA" and "01" are what they are, and the same rows come from every type.
+"""
+
+import ast
+import csv
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow
+from datasets import ClassLabel, Dataset, IterableDataset, load_dataset
+from datasets.exceptions import DatasetGenerationError
+
+from .files import check_file, extension, read_lines, source_of
+
+
+LONGEST_CELL = 2**31 - 1  # the csv module would stop at 128 KiB
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PART = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]*)?|null|None|\.\.\.)"""
+_LIST = re.compile(rf"\s*\[\s*(?:{_PART}(?:\s*,\s*{_PART})*\s*,?\s*)?\]\s*", re.DOTALL)
+_PRINTED = re.compile(rf"\s*\[\s*{_PART}(?:\s+{_PART})+\s*\]\s*", re.DOTALL)
+
+
+class Rows(NamedTuple):
+    """
+    The rows of a split.
+
+    Args:
+        source (`str`): What messages call it.
+        cells (`dict[str, list]`): The cells of each column, under the name of the argument that names the column.
+        places (`list[str]`): Where each row stands, "line 3" or "row 0".
+        names (`dict[str, list[str]]`): Of the columns that are a `ClassLabel`, its names; their cells are names too.
+    """
+
+    source: str
+    cells: dict[str, list]
+    places: list[str]
+    names: dict[str, list[str]]
+
+
+def rows_of_file(
+    path: str | os.PathLike, argument: str, columns: Mapping[str, str], encoding: str, separator: str | None = None
+) -> Rows:
+    """The columns, named by argument, of a csv, tsv, json, jsonl or parquet file that an argument names."""
+    source = source_of(path, argument)
+    if extension(path) == "parquet":
+        return rows_of_dataset(read_parquet(path, argument), source, argument.removesuffix("_file"), columns)
+    places, cells = [], {name: [] for name in columns}
+    for place, row in read_rows(path, argument, columns, encoding, separator):
+        places.append(place)
+        for column, cell in zip(cells.values(), row, strict=True):
+            column.append(cell)
+    return Rows(source, {name: _whole_numbers(column) for name, column in cells.items()}, places, {})
+
+
+def rows_of_hub(dataset_name: str, dataset_config_name: str | None, columns: Mapping[str, str]) -> dict[str, Rows]:
+    """The same of the splits of a data set of the Hub."""
+    return {
+        split: rows_of_dataset(rows, f"`dataset_name` is {dataset_name!r}, {split}", split, columns)
+        for split, rows in splits_of_hub(dataset_name, dataset_config_name).items()
+    }
+
+
+def splits_of_hub(
+    dataset_name: str, dataset_config_name: str | None, streaming: bool = False
+) -> dict[str, Dataset | IterableDataset]:
+    """The splits of a data set of the Hub that we use."""
+    splits = load_dataset(dataset_name, dataset_config_name, streaming=streaming)
+    if "train" not in splits:
+        raise ValueError(f"`dataset_name` {dataset_name!r} has the splits {list(splits)}: it has to have 'train'.")
+    return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
+
+
+def read_parquet(path: str | os.PathLike, argument: str, streaming: bool = False) -> Dataset | IterableDataset:
+    """The rows of a parquet file."""
+    path = check_file(path, argument)
+    try:
+        return load_dataset("parquet", data_files=str(path), split="train", streaming=streaming)
+    except (DatasetGenerationError, pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{source_of(path, argument)}, a damaged parquet file: fetch it again.") from error
+
+
+def rows_of_dataset(dataset: Dataset, source: str, split: str, columns: Mapping[str, str]) -> Rows:
+    """Columns of a `Dataset`, labels by their names; those that a class does not have, as -1, are None."""
+    _check_columns(columns, dataset.column_names, f"{split} data")
+    cells, names = {}, {}
+    for argument, column in columns.items():
+        feature = dataset.features[column]
+        feature, values = getattr(feature, "feature", feature), dataset[column][:]
+        if isinstance(feature, ClassLabel):
+            names[argument] = found = feature.names
+            values = [_name(value, found) for value in values]
+        cells[argument] = _whole_numbers(values)
+    return Rows(source, cells, [f"row {i}" for i in range(len(dataset))], names)
+
+
+def read_rows(
+    path: str | os.PathLike, argument: str, columns: Mapping[str, str], encoding: str, separator: str | None = None
+) -> Iterator[tuple[str, list]]:
+    """Of each row of a csv, tsv, json or jsonl file, where it stands and the cells of some columns."""
+    lines, source = read_lines(path, argument, encoding, keep_ends=True), source_of(path, argument)
+    split, kind = argument.removesuffix("_file"), extension(path)
+    if kind in ("csv", "tsv"):
+        yield from _csv_rows(lines, source, columns, split, kind == "tsv", separator)
+        return
+    for place, row in _json_rows(lines, source):
+        if not isinstance(row, dict):
+            raise ValueError(f"{source}, {place}: {str(row)[:40]!r} is no object. Name the columns of each row.")
+        if not row.keys() >= set(columns.values()):
+            _check_columns(columns, list(row), f"{split} data in {place}")
+        yield place, [row[column] for column in columns.values()]
+
+
+def text_of(value: Any, source: str, place: str) -> str | None:
+    """A cell as text; None if it is missing."""
+    if value is None or value != value:  # NaN
+        return None
+    if isinstance(value, (list, dict, bytes)):
+        raise ValueError(f"{source}, {place}: {str(value)[:40]!r} is no text. Name another column, or write a string.")
+    text = str(value)
+    if _SURROGATE.search(text):
+        raise ValueError(f"{source}, {place}: {text[:40]!r} has half a character, a lone surrogate. Correct it.")
+    return text
+
+
+def list_of(text: str, source: str, place: str) -> list | None:
+    """The list that a cell of text is, if it is one: that of Python or json, as pandas writes it into a csv."""
+    if _PRINTED.fullmatch(text):
+        raise ValueError(
+            f"{source}, {place}: {text[:40]!r} is a list as numpy prints it, which cannot be read for certain. Write "
+            "strings with spaces between the parts, or a jsonl or parquet file."
+        )
+    if not _LIST.fullmatch(text):
+        return None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return ast.literal_eval(text)
+
+
+def _csv_rows(
+    lines: Iterator[str], source: str, columns: Mapping[str, str], split: str, tabs: bool, separator: str | None
+) -> Iterator[tuple[str, list[str]]]:
+    """A tsv has no quotes: a quotation mark is one of the text."""
+    csv.field_size_limit(LONGEST_CELL)
+    options = {"quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
+    reader = csv.reader(lines, delimiter=separator or ("\t" if tabs else ","), **options)
+    try:
+        header = next(reader, [])
+        _check_columns(columns, header, f"{split} data")
+        indices = [header.index(column) for column in columns.values()]
+        for row in reader:
+            if row and len(row) != len(header):
+                raise ValueError(
+                    f"{source}, line {reader.line_num}: {len(row)} cells where line 1 names {len(header)}. Correct "
+                    f"the line{'' if tabs else ', or put a cell with commas into quotation marks'}."
+                )
+            if row:
+                yield f"line {reader.line_num}", [row[index] for index in indices]
+    except csv.Error as error:
+        raise ValueError(f"{source}, line {reader.line_num}: {error}. Correct the line.") from error
+
+
+def _json_rows(lines: Iterator[str], source: str) -> Iterator[tuple[str, Any]]:
+    """An object a line, a list of objects, or an object of columns."""
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    number, first = next(numbered, (1, "[]"))
+    try:
+        whole = json.loads(first)
+    except json.JSONDecodeError:
+        whole = None
+    try:
+        if isinstance(whole, dict):
+            yield f"line {number}", whole
+            for number, line in numbered:
+                yield f"line {number}", json.loads(line)
+            return
+        rest = "".join(_filled(numbered, number))
+        if whole is None or rest:
+            whole = json.loads("\n" * (number - 1) + first + rest)
+    except json.JSONDecodeError as error:
+        line = number if isinstance(whole, dict) else error.lineno
+        raise ValueError(f"{source}, line {line}: {error.msg}, column {error.colno}. Correct the line.") from error
+    if isinstance(whole, dict) and {type(column) for column in whole.values()} == {list}:
+        if len({len(column) for column in whole.values()}) > 1:
+            raise ValueError(f"{source}, whose columns {list(whole)} differ in length: correct the file.")
+        whole = [dict(zip(whole, row, strict=True)) for row in zip(*whole.values(), strict=True)]
+    if not isinstance(whole, list):
+        raise ValueError(f"{source}, which is no list of objects: write one, or an object a line.")
+    for i, row in enumerate(whole):
+        yield f"row {i}", {"text": row} if isinstance(row, str) else row
+
+
+def _filled(numbered: Iterator[tuple[int, str]], before: int) -> Iterator[str]:
+    """The lines, with line feeds for the blank ones between them, so that an error names the right line."""
+    for number, line in numbered:
+        yield "\n" * (number - before - 1) + line
+        before = number
+
+
+def _check_columns(columns: Mapping[str, str], found: list[str], where: str) -> None:
+    """Refuse a column that is not there, or there twice."""
+    for argument, column in columns.items():
+        if found.count(column) != 1:
+            often = " more than once" if column in found else ""
+            raise ValueError(f"`{argument}` is {column!r}, but the {where} has {found}{often}: name one.")
+
+
+def _name(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_name(part, names) for part in value]
+    return names[value] if value is not None and 0 <= value < len(names) else None
+
+
+def _whole_numbers(cells: list) -> list:
+    """Numbers that are floats only because pandas has no other gap among integers, as they were."""
+    floats = [cell for cell in cells if isinstance(cell, float) and cell == cell]
+    numbers = itertools.chain(floats, (cell for cell in cells if isinstance(cell, int)))
+    if not floats or not all(float(number).is_integer() for number in numbers):
+        return cells
+    return [int(cell) if isinstance(cell, float) and cell == cell else cell for cell in cells]
