@@ -260,7 +260,7 @@ def _snippet_without_text(model: PreTrainedModel, repo_id: str, trust: bool) -> 
     options = ", trust_remote_code=True" if trust else ""
     lines.append(f"model = {model._auto_class}.from_pretrained({_literal(repo_id)}{options})")
     features = f"inputs_embeds=torch.randn(1, 20, {model.config.input_size})"
-    inputs = features if model.config.vocab_size is None else "input_ids=torch.arange(3)[None]"
+    inputs = features if model.config.vocab_size is None else "input_ids=torch.arange(3).view(1, 3)"
     lines.append(f"print(model({inputs}))")
     return "```python\n{}\n```".format("\n".join(lines))
 
