@@ -252,7 +252,7 @@ def quantize_onnx(path: str | os.PathLike, output: str | os.PathLike | None = No
 
 
 def _separate_tables(graph) -> None:
-    """Give each Gemm its own weight: onnxruntime before 1.24 transposes one that an embedding shares, for both."""
+    """Give each Gemm its own weight: onnxruntime up to 1.29 transposes one that an embedding shares, for both."""
     weights = {constant.name: constant for constant in graph.initializer}
     looked_up = {node.input[0] for node in graph.node if node.op_type == "Gather"}
     for node in graph.node:

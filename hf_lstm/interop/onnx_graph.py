@@ -226,7 +226,7 @@ def characters(g: Graph, encoder: CharacterEncoder, kind: str, ids: str) -> str:
         _, (state, *_) = recurrent(
             g, encoder.layer, kind, g.Gather(array(vectors), g.Transpose(words, perm=[1, 0])), lengths
         )
-        # The operator RNN of onnxruntime before 1.24 leaves anything as the state of a word without characters.
+        # The operator RNN of onnxruntime before 1.26 leaves anything as the state of a word without characters.
         state = g.Where(g.Unsqueeze(g.Greater(lengths, np.int32(0)), [0, 2]), state, 0.0)
         return g.Reshape(g.Transpose(state, perm=[1, 0, 2]), g.Concat(g.Shape(ids, end=2), [-1], axis=0))
     # The convolution is a sum of what each of its places makes of each character, which is looked up.

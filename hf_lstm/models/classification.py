@@ -43,7 +43,7 @@ class RecurrentClassifier(RecurrentHead):
     def _encode(self, text: TextInputs, output_hidden_states: bool | None) -> tuple:
         """Outputs of the backbone (B, T, D * P), its hidden states, and where the real tokens are, (B, T)."""
         outputs = self.model(
-            **dict(zip(text._fields, text, strict=True)),  # torch 2.6 cannot export `_asdict`
+            **text._asdict(),
             use_cache=False,
             output_hidden_states=output_hidden_states,
             return_dict=False,  # an output object costs as much as a small layer
