@@ -60,9 +60,9 @@ PARTS = {
     "token_classification",
     "tracing",
 }
-# Bytes of code in a folder with a model and its tokenizer, about 6,200 lines. Who loads it has to read it first, or to
+# Bytes of code in a folder with a model and its tokenizer, about 7,100 lines. Who loads it has to read it first, or to
 # trust it: no more than a person reads in a day. What would go beyond belongs elsewhere.
-CEILING = 335_000
+CEILING = 370_000
 
 
 def code_of(family) -> set[str]:
