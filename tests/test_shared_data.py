@@ -3,6 +3,7 @@
 
 import gzip
 import math
+import re
 
 import pytest
 import torch
@@ -43,11 +44,31 @@ def test_chinese_characters(shared_data):
     lines = (shared_data / "resume_ner" / "dev.char.bmes").read_text(encoding="utf-8").splitlines()
     sentences = "\n".join(line.split(" ")[0] for line in lines).split("\n\n")
     words = [sentence.split("\n") for sentence in sentences if sentence]
-    tokenizer = LSTMTokenizer.train_from_iterator(words, kind="word", split_punctuation=False, show_progress=False)
+    tokenizer = LSTMTokenizer.train_from_iterator(words, kind="word", is_split_into_words=True, show_progress=False)
     batch = tokenizer(words[:20], is_split_into_words=True)
     for i, sentence in enumerate(words[:20]):
         assert batch.word_ids(i) == list(range(len(sentence)))
         assert tokenizer.unk_token_id not in batch["input_ids"][i]
+        assert tokenizer("".join(sentence))["input_ids"] == batch["input_ids"][i]
+
+
+def test_texts_are_cut_as_the_corpus_was(shared_data):
+    """Development sentences of CoNLL-2003, joined by blanks, and with the blanks before punctuation taken out."""
+    folder, sentences = shared_data / "conll2003", {}
+    for split in ("train", "testa"):
+        blocks = "\n".join(read_lines(folder / f"eng.{split}.gz")).split("\n\n")
+        rows = [[line.split(" ")[0] for line in block.strip().split("\n")] for block in blocks if block.strip()]
+        sentences[split] = [row for row in rows if row != ["-DOCSTART-"]]
+    tokenizer = LSTMTokenizer.train_from_iterator(
+        sentences["train"], "word", is_split_into_words=True, lowercase=True, fold_digits=True, show_progress=False
+    )
+    texts = [" ".join(words) for words in sentences["testa"]]
+    ordinary = [re.sub(r" ([.,;:?!)]|'s\b)", r"\1", text.replace("( ", "(")) for text in texts]
+    for written, least in ((texts, 0.997), (ordinary, 0.985)):
+        offsets = tokenizer(written, return_offsets_mapping=True)["offset_mapping"]
+        found = [[text[start:end] for start, end in row] for text, row in zip(written, offsets, strict=True)]
+        equal = sum(a == b for a, b in zip(found, sentences["testa"], strict=True))
+        assert equal >= least * len(texts)
 
 
 @each_family

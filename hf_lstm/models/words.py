@@ -66,12 +66,14 @@ def _rules(words: Counter, marked: Counter) -> list[str]:
 
 
 def _special(words: Counter, marked: Counter) -> list[str]:
-    """Abbreviations, unless they are more often words at the end of a sentence; smileys and other signs."""
-    stop = [word[:-1] for word, n in marked.most_common() if re.fullmatch(r"[^\W\d]{2,}\.", word)]
-    stop = [word for word in stop if words[f"{word}."] >= words[word]]
+    """Abbreviations, within a sentence alone if they are more often plain words; smileys and other signs."""
+    stop = [word[:-1] for word, _ in marked.most_common() if re.fullmatch(r"[^\W\d]{2,}\.", word)][:MOST_SPECIAL]
+    sure = [word for word in stop if words[f"{word}."] >= words[word]]
+    within = [word for word in stop if words[word] > words[f"{word}."] >= words[word] / 20]
+    rules = [rf"(?<!\w)(?:{_any(sure)})\.(?!\w)"] if sure else []
+    rules += [rf"(?<!\w)(?:{_any(within)})\.(?=\s+\w|,)"] if within else []
     signs = [word for word, n in marked.most_common() if n > 1 and re.fullmatch(r"[^\w\s]{2,}", word)]
     signs = sorted((sign for sign in signs[:MOST_SPECIAL] if len(set(sign)) > 1), key=len, reverse=True)
-    rules = [rf"(?<!\w)(?:{_any(stop[:MOST_SPECIAL])})\.(?!\w)"] if stop else []
     return rules + ([rf"(?:{_any(signs)})"] if signs else [])
 
 
