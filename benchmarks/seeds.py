@@ -13,7 +13,6 @@ development data, and the test data are scored once.
 import argparse
 import json
 import statistics
-from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -22,8 +21,6 @@ from language_models import run
 from machine import machine
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
-from hf_lstm.data.tag_schemes import convert_tags, infer_scheme
-from hf_lstm.evaluation import token_report
 from hf_lstm.hub.cards import Measurement, write_model_card
 
 
@@ -144,8 +141,8 @@ def results_of(name: str, seed: int) -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def collect(name: str) -> dict:
-    """The scores of all runs of a data set that there are, saved."""
+def collect(name: str, busy: bool = False) -> dict:
+    """The scores of all runs of a data set that there are, saved; with `busy` without their times."""
     runs = {seed: results for seed in range(100) if (results := results_of(name, seed))}
     scores = {key: [results[key] for results in runs.values()] for key in SCORES if key in next(iter(runs.values()))}
     summary = {
@@ -154,7 +151,7 @@ def collect(name: str) -> dict:
         "machine": machine("cpu"),
         "seeds": list(runs),
         "parameters": next(iter(runs.values()))["parameters"],
-        "train_seconds": [results["train_seconds"] for results in runs.values()],
+        "train_seconds": [results["train_seconds"] for results in runs.values() if not busy],
         "scores": scores,
         "mean": {key: statistics.mean(values) for key, values in scores.items()},
         "standard deviation": {key: statistics.stdev(values) for key, values in scores.items() if len(values) > 1},
@@ -168,22 +165,18 @@ def collect(name: str) -> dict:
 
 def reports_of(name: str, seed: int) -> dict:
     """The tables of a run: of entities by their types, where there are entities, and of labels."""
-    entities = {f"The test data, type by type (seed {seed})": results_of(name, seed).get("entities")}
-    tables = entities | {f"The test data, label by label (seed {seed})": report_of(name, seed)}
-    return {title: table for title, table in tables.items() if table}
-
-
-def report_of(name: str, seed: int) -> dict:
-    """The table of a run label by label; tags of entities in BIO, as the tables that people know have them."""
     results = results_of(name, seed)
-    if "entities" not in results:
-        return results.get("tokens", results.get("classes"))
-    lines = (ROOT / "runs" / f"{name}_{seed}" / "predictions.txt").read_text().split("\n")
-    sentences = [list(rows) for blank, rows in groupby(lines, lambda line: not line) if not blank]
-    columns = [zip(*(line.rsplit(" ", 2)[1:] for line in sentence), strict=True) for sentence in sentences]
-    gold, found = zip(*columns, strict=True)
-    scheme = infer_scheme(gold)
-    return token_report(*([convert_tags(row, scheme, "BIO") for row in rows] for rows in (gold, found)))
+    tables = {"type by type": results.get("entities"), "label by label": results.get("tokens", results.get("classes"))}
+    return {f"The test data, {title} (seed {seed})": _in_order(table) for title, table in tables.items() if table}
+
+
+def _in_order(table: dict) -> dict:
+    """A table whose columns are in the usual order; those of a file are in that of the alphabet."""
+    columns = ("precision", "recall", "f1-score", "support")
+    return {
+        name: {column: row[column] for column in columns if column in row} if isinstance(row, dict) else row
+        for name, row in table.items()
+    }
 
 
 def write_card(name: str, summary: dict) -> None:
@@ -211,7 +204,7 @@ def write_card(name: str, summary: dict) -> None:
         training_args=torch.load(folder / "training_args.bin", weights_only=False),
         command=summary["command"],
         procedure="The epoch was chosen on the development data; the test data were scored once, by each seed.",
-        seconds=summary["train_seconds"][0],
+        seconds=summary["train_seconds"][0] if summary["train_seconds"] else None,
         device=f"{summary['machine']['threads']} thread(s) of an {summary['machine']['cpu']}",
         limitations=[
             OUTSIDE.get(name, "No outside word vectors and no other text than the training data were used."),
@@ -226,12 +219,13 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=SETS)
     parser.add_argument("--data", required=True, help="the folder with the data sets")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3], help="seeds to run unless they have run")
+    parser.add_argument("--busy", action="store_true", help="leave out training times: the machine had other work")
     args = parser.parse_args()
     for name in args.names:
         for seed in args.seeds:
             if results_of(name, seed) is None:
                 run([*command(name, seed, args.data), "--disable_tqdm", "True", "--report_to", "none"])
-        summary = collect(name)
+        summary = collect(name, args.busy)
         write_card(name, summary)
         print(name, summary["seeds"], summary["mean"], summary["standard deviation"])
 
