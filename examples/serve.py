@@ -3,7 +3,7 @@
 Serve a saved model over HTTP: a language model as OpenAI's clients speak it, a tagger or a classifier of texts as
 huggingface_hub's do. See docs/serving.md.
 
-    pip install hf-lstm[serve]
+    pip install ".[serve]"  # in a clone
     python examples/serve.py my_model --port 8000
 
     curl localhost:8000/v1/completions -d '{"prompt": "This module provides", "max_tokens": 40}'

@@ -242,6 +242,8 @@ def test_universal_dependencies_have_their_published_counts(shared_data):
 def test_tags_that_no_column_can_hold(tmp_path):
     """They are refused before a training, at whose end its predictions could not be written."""
     path = tmp_path / "train.jsonl"
-    path.write_text("".join(json.dumps({"tokens": ["x"], "tags": [tag]}) + "\n" for tag in ["A B", "C\tD"] * 10))
+    path.write_text(
+        "".join(json.dumps({"tokens": ["x", "y"], "tags": [tag, "O"]}) + "\n" for tag in ["A B", "C\tD"] * 10)
+    )
     with pytest.raises(ValueError, match=r"`tag_column` holds the tag 'C\\tD'"):
         load_tagged_splits(path)

@@ -251,7 +251,7 @@ def gate_activations(
         raise ValueError(f"`model` is a {type(model).__name__}, which has no gates. Use an LSTM or a GRU.")
     encoded = tokenizer(text, return_tensors="pt")
     inputs = {name: encoded[name].to(backbone.device) for name in TextInputs._fields if name in encoded}
-    if not inputs["input_ids"].numel():
+    if not encoded["attention_mask"].any():
         raise ValueError(f"`text` {text!r} has no tokens. Give one with at least one token.")
     with torch.no_grad(), torch.autocast(backbone.device.type, enabled=False):
         runs, _ = _replay(backbone, *_embed(backbone, TextInputs(**inputs)))

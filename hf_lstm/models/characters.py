@@ -159,7 +159,9 @@ class CharacterTokenizer(TokenizersBackend):
         options = (max_length, pad_to_multiple_of, padding_side, return_attention_mask, return_tensors, verbose)
         if isinstance(encoded_inputs, (list, tuple)) and encoded_inputs and isinstance(encoded_inputs[0], Mapping):
             encoded_inputs = {key: [example[key] for example in encoded_inputs] for key in encoded_inputs[0]}
-        if return_tensors is not None and not any(map(len, encoded_inputs.get("input_ids", [[0]]))):
+        ids = encoded_inputs.get("input_ids", [0])
+        rows = ids if len(ids) and (isinstance(ids[0], (list, tuple)) or getattr(ids[0], "ndim", 0)) else [ids]
+        if return_tensors is not None and not any(map(len, rows)):
             padding, options = "max_length", (1, *options[1:])
         known = (*INPUT_NAMES, *CONTEXT_NAMES)
         names = [name for name in known if name in self.model_input_names and name in encoded_inputs]

@@ -247,10 +247,10 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                     "begins an entity, set `tag_scheme='IOB1'`, or convert them: `hf_lstm.data.convert_tag_column`."
                 )
 
-    def save_pretrained(self, *args: Any, **kwargs: Any):
-        """As in transformers; names of labels that the weights do not fit are refused."""
+    def check_configuration(self) -> None:
+        """As in [`~RecurrentPreTrainedModel.check_configuration`]; nor may the names of labels ask for other weights."""
+        super().check_configuration()
         self._read_names()
-        return super().save_pretrained(*args, **kwargs)
 
     def _neighbour_loss(self, features: torch.Tensor, text: TextInputs) -> torch.Tensor | float:
         """The summed loss of [`NeighbourPrediction`] times its factor; 0 outside training."""
