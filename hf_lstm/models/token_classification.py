@@ -248,7 +248,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 )
 
     def check_configuration(self) -> None:
-        """As in [`~RecurrentPreTrainedModel.check_configuration`]; nor may the names of labels ask for other weights."""
+        """As in [`RecurrentPreTrainedModel`]; nor may the names of the labels ask for other weights."""
         super().check_configuration()
         self._read_names()
 
