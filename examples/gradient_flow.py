@@ -2,7 +2,7 @@
 """
 Why gates: how far gradients reach back in plain and in gated networks, and which of them learn to remember.
 
-    python examples/gradient_flow.py          # results/gradient_flow.json and .png, in an hour of one thread
+    python examples/gradient_flow.py          # results/gradient_flow.json and .png, in some hours of one thread
     python examples/gradient_flow.py --lengths 400 --networks GRU --seeds 3     # one run more in the same files
     python examples/gradient_flow.py --quick  # a few steps of tiny networks
 
@@ -55,7 +55,7 @@ def main(command_line: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("results"), help="Where table and picture go.")
     parser.add_argument("--lengths", type=int, nargs="+", default=[100, 400], help="Lengths of the adding problem.")
     parser.add_argument("--steps", type=int, default=2000, help="Most training steps.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="Seeds of weights and sequences.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="Seeds of weights and sequences.")
     parser.add_argument("--hidden_size", type=int, default=64, help="Units of each network.")
     parser.add_argument("--batch_size", type=int, default=32, help="Sequences of a training step.")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS, metavar="NAME")
