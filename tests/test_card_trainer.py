@@ -3,6 +3,7 @@
 
 import os
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,12 @@ def test_saving_leaves_a_card_and_no_other_untrue(tmp_path):
 @pytest.mark.parametrize("trainer_class", [LengthBatchingTrainer, FineTuningTrainer, StatefulTrainer])
 def test_each_trainer_has_the_card(trainer_class):
     assert trainer_class.create_model_card is CardTrainer.create_model_card
+
+
+def test_card_names_the_budget_of_batches(tmp_path):
+    """Else it says that all but the arguments it lists have the defaults of transformers: batches of 8 rows."""
+    trainer_of(tmp_path, partial(LengthBatchingTrainer, max_tokens=12, multiple_of=2)).create_model_card()
+    assert "by `max_tokens=12` and `multiple_of=2` in place of" in card_of(tmp_path).text
 
 
 def test_model_of_another_package_has_the_card_of_transformers(tmp_path):

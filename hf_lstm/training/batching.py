@@ -236,6 +236,11 @@ class LengthBatchingTrainer(CardTrainer):
         )
         return self._prepared(loader)
 
+    def _known(self, model: PreTrainedModel) -> dict[str, Any]:
+        budget = " and ".join(f"`{name}={value}`" for name, value in self._budget.items() if value not in (None, 1))
+        batches = f"Batches of examples of like length, by {budget} in place of `per_device_train_batch_size`."
+        return super()._known(model) | {"procedure": batches}
+
     def _prepared(self, loader: DataLoader) -> DataLoader:
         # Our batches come in a multiple of the processes: nothing is left to be made even, and accelerate before 1.15
         # refuses to do so for batches that differ in size.
