@@ -266,6 +266,11 @@ def test_a_tagger_answers_as_its_pipeline(tagger):
             one = tagger.infer(body | {"inputs": text})
             assert [e["word"] for e in one] == [e["word"] for e in entities]
         assert len(tagger.infer(body | {"inputs": TEXT[:1]})) == 1
+        assert tagger.infer(body | {"inputs": ["", TEXT[0], " "]}) == [
+            [],
+            tagger.infer(body | {"inputs": TEXT[0]}),
+            [],
+        ]
         json.dumps(found)
 
 
@@ -277,14 +282,13 @@ def test_a_classifier_answers_as_its_pipeline():
     several = server.infer({"inputs": TEXT[:2], "parameters": {"top_k": 1, "function_to_apply": "none"}})
     assert [each[0]["label"] for each in several] == [expected(text)[0]["label"] for text in TEXT[:2]]
     json.dumps(several)
+    assert server.infer({"inputs": ["", TEXT[0]]})[0] == expected("", top_k=None)
 
 
 @pytest.mark.parametrize(
     "body, message",
     [
         ({}, "There is no `inputs`"),
-        ({"inputs": ""}, "`inputs` is '', which has no tokens"),
-        ({"inputs": ["the", " "]}, "`inputs` is ' ', which has no tokens"),
         ({"inputs": {"text": "a"}}, "`inputs` is"),
         ({"inputs": "\ud800"}, "`inputs` has half"),
         ({"inputs": "the", "parameters": []}, r"`parameters` is \[\]"),

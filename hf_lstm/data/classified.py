@@ -16,7 +16,7 @@ from transformers.utils import logging
 from .columns import CONLLU_COLUMNS
 from .documentation import sorted_docs
 from .files import ROW_FILES, extension, files_by_split, hold_out, read_lines, source_of
-from .labels import check_labels, class_labels
+from .labels import check_labels, class_labels, say_unseen
 from .rows import Rows, list_of, rows_of_file, rows_of_hub, text_of
 
 
@@ -95,9 +95,12 @@ def load_classified(
         splits = {split: Dataset.from_dict(part) for split, part in splits.items()}
     else:
         several = problem_type == "multi_label_classification"
-        lists = (label if several else [label] for label in splits["train"]["label"])
-        counts = Counter(name for label in lists for name in label)
-        check_labels(counts, rows["train"].source, "Name another `label_column`, or give the `separator`.")
+        counts = {
+            split: Counter(name for label in part["label"] for name in (label if several else [label]))
+            for split, part in splits.items()
+        }
+        say_unseen(counts, "label_column")
+        check_labels(counts["train"], rows["train"].source, "Name another `label_column`, or give the `separator`.")
         declared = (part.names.get("label_column", []) for part in rows.values())
         splits = class_labels(splits, [[_counted(name, label_end) for name in each] for each in declared], several)
     if "validation" not in splits:

@@ -34,12 +34,11 @@ def files_by_split(train_file, validation_file, test_file, dataset_name: str | N
     return files
 
 
-def hold_out(dataset: Dataset, shuffle: bool) -> tuple[Dataset, Dataset]:
+def hold_out(dataset: Dataset, shuffle: bool, remedy: str = "") -> tuple[Dataset, Dataset]:
     """Nine tenths of the rows to train on, and one to evaluate on."""
     if len(dataset) < 2:
         raise ValueError(
-            f"`validation_file` is None, and {len(dataset)} row of training data cannot be split: name a file, or cut "
-            'one of text into more rows with `sample_by="line"` or `"paragraph"`.'
+            f"`validation_file` is None, and {len(dataset)} row of training data cannot be split: name a file{remedy}."
         )
     halves = dataset.train_test_split(test_size=HELD_OUT, shuffle=shuffle, seed=0)
     return halves["train"], halves["test"]

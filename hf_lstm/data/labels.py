@@ -42,6 +42,16 @@ def check_labels(counts: Counter, source: str, remedy: str, refuse: bool = True)
         )
 
 
+def say_unseen(counts: Mapping[str, Counter], argument: str) -> None:
+    """Say which labels no training row has, by the counts of each split: nothing can be learnt of them."""
+    for split, count in counts.items():
+        if unseen := [name for name in count if name not in counts["train"]]:
+            logger.warning(
+                f"`{argument}` has {len(unseen)} label(s) in the {split} data that no training row has, such as "
+                f"{unseen[0]!r} ({count[unseen[0]]} times): no model can learn them. Are they misspelt?"
+            )
+
+
 def tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) -> Dataset:
     """A split of sentences, its tags as numbers under the names of each column."""
     ids = {column: {name: i for i, name in enumerate(labels)} for column, labels in names.items()}

@@ -13,7 +13,7 @@ from transformers.utils import logging
 from .columns import read_columns
 from .documentation import unwritten_docs
 from .files import ROW_FILES, extension, files_by_split, hold_out, source_of
-from .labels import check_labels, label_names, tagged_dataset
+from .labels import check_labels, label_names, say_unseen, tagged_dataset
 from .rows import Rows, list_of, rows_of_file, rows_of_hub, text_of
 from .tag_schemes import convert_tags, entity_types, infer_scheme, say_iob1, say_repairs, tag_names
 
@@ -164,6 +164,7 @@ def load_tagged_splits(
             del splits[split]
     counts = {split: Counter(tag for tags in part["tags"] for tag in tags) for split, part in splits.items()}
     check_labels(counts["train"], rows["train"].source, "Name another `tag_column`, or give the `separator`.")
+    say_unseen(counts, "tag_column")
     labels = label_names(
         (tag for each in counts.values() for tag in each), [part.names.get("tag_column", []) for part in rows.values()]
     )

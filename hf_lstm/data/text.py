@@ -206,7 +206,8 @@ def _whole(rows: Dataset | IterableDataset) -> Dataset:
 def _hold_out(documents: Dataset, sample_by: str) -> tuple[Dataset, Dataset]:
     """The documents to train on and the last tenth, be it of the only one."""
     if len(documents) > 1 or sample_by != "document":
-        return hold_out(documents, shuffle=False)
+        remedy = ', or cut one of text into more rows with `sample_by="line"` or `"paragraph"`'
+        return hold_out(documents, shuffle=False, remedy=remedy)
     text = documents[0]["text"]
     cut = int((1 - HELD_OUT) * len(text))
     return Dataset.from_dict({"text": [text[:cut]]}), Dataset.from_dict({"text": [text[cut:]]})

@@ -226,8 +226,6 @@ class Server:
         fields.end(("options",))
         is_tagger = self.task == "token-classification"
         options = (_tagging if is_tagger else _classifying)(parameters)
-        for each in texts:
-            self._ids(each, "inputs")
         batch = 1 if self.tokenizer.pad_token_id is None else 16
         with COMPUTING:
             found = self.pipeline(texts, batch_size=batch, **options)
