@@ -487,3 +487,19 @@ def test_scores_of_batches_that_are_not_joined():
     whole, parts = EvalPrediction(logits, labels), EvalPrediction([logits[:3], logits[3:]], [labels[:3], labels[3:]])
     expected = classification_scores(whole, "single_label_classification")
     assert classification_scores(parts, "single_label_classification") == expected
+
+
+def test_scores_leave_out_what_has_no_label_and_take_several_numbers():
+    logits = np.array([[2.0, 1.0], [0.0, 3.0], [4.0, 1.0]])
+    scores = classification_scores(EvalPrediction(logits, np.array([0, -100, 1])), "single_label_classification")
+    assert scores["accuracy"] == 0.5
+    assert classification_scores(EvalPrediction(logits, logits + 1), "regression") == {"mse": 1.0, "mae": 1.0}
+
+
+def test_labels_that_do_not_fit_decide_nothing():
+    model = LSTM.build("ForSequenceClassification", num_labels=3, problem_type=None)
+    with pytest.raises(ValueError, match="`labels` has shape"):
+        model(random_ids(2, 3), labels=torch.tensor([1.0, 0.0]))
+    assert model.config.problem_type is None
+    model(random_ids(2, 3), labels=torch.tensor([1, 0]))
+    assert model.config.problem_type == "single_label_classification"

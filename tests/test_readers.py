@@ -536,3 +536,23 @@ def test_repairs_are_counted(tmp_path, said):
         len(said) == 1
         and "1 tags of 1 of 3 sentences are not well formed and are repaired, most often 'I-X' to 'B-X'" in said[0]
     )
+
+
+def test_lists_with_gaps_in_a_csv(tmp_path):
+    path = tmp_path / "a.csv"
+
+    def read(cell):
+        with open(path, "w", newline="") as file:
+            rows = [["['a', 'b']", "['O', 'O']"], [cell, "['O', 'O']"]] * 2
+            csv.writer(file).writerows([["tokens", "tags"], *rows])
+        return load_tagged_splits(path, path)["train"]["tokens"][1]
+
+    assert read("['c', True]") == ["c", "True"] and read("['nan', '...']") == ["nan", "..."]
+    for cell, message in {
+        "['c', nan]": "line 3: a token or a tag is missing",
+        "['c', ...]": "line 3: .* cut short when it was printed",
+        "['c', 007]": "line 3: .* is no list that can be read",
+        "['c', 'd": "line 3: .* is no list, as other rows are",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            read(cell)

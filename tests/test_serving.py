@@ -322,3 +322,8 @@ def test_a_backbone_is_not_served(tmp_path):
     LSTM.build("Model").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"a model of LSTMModel\. Serve one with a head of ForCausalLM"):
         Server.load(str(tmp_path))
+
+
+def test_whole_numbers_are_numbers():
+    body = {"prompt": "a", "temperature": 2, "repetition_penalty": 2, "max_tokens": 2}
+    assert language_model().complete(body)["usage"]["completion_tokens"] == 2

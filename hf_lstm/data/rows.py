@@ -24,7 +24,7 @@ LONGEST_CELL = 2**31 - 1  # the csv module would stop at 128 KiB
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PART = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]*)?|null|None|\.\.\.)"""
+_PART = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]*)?|null|[Nn]a[Nn]|None|True|False|\.\.\.)"""
 _LIST = re.compile(rf"\s*\[\s*(?:{_PART}(?:\s*,\s*{_PART})*\s*,?\s*)?\]\s*", re.DOTALL)
 _PRINTED = re.compile(rf"\s*\[\s*{_PART}(?:\s+{_PART})+\s*\]\s*", re.DOTALL)
 
@@ -143,7 +143,17 @@ def list_of(text: str, source: str, place: str) -> list | None:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        return ast.literal_eval(text)
+        parts = re.findall(_PART, text, re.DOTALL)
+    if "..." in parts:
+        raise ValueError(
+            f"{source}, {place}: {text[:40]!r} is a list that was cut short when it was printed. Write all."
+        )
+    try:
+        return [None if part in ("null", "nan", "NaN") else ast.literal_eval(part) for part in parts]
+    except (SyntaxError, ValueError) as error:  # "007", or a backslash that begins nothing
+        raise ValueError(
+            f"{source}, {place}: {text[:40]!r} is no list that can be read, {error}. Correct it."
+        ) from error
 
 
 def _csv_rows(

@@ -364,11 +364,18 @@ def _sentences(rows: Rows) -> dict[str, list[list[str]]]:
 
 def _parts(cells: list, rows: Rows) -> list[list[str | None] | None]:
     """The cells as lists of text: lists, or strings that are either all lists or else are split at white space."""
-    written = [
-        list_of(cell, rows.source, place) if cell.lstrip()[:1] == "[" else None
-        for cell, place in zip(cells, rows.places, strict=True)
-        if isinstance(cell, str) and cell.strip()
+    texts = [
+        (cell, place) for cell, place in zip(cells, rows.places, strict=True) if isinstance(cell, str) and cell.strip()
     ]
+    opened = [cell.lstrip()[:1] == "[" for cell, _ in texts]
+    written = [
+        list_of(text[0], rows.source, text[1]) if found else None for text, found in zip(texts, opened, strict=True)
+    ]
+    if all(opened) and None in written and any(part is not None for part in written):
+        cell, place = texts[written.index(None)]
+        raise ValueError(
+            f"{rows.source}, {place}: {cell[:40]!r} is no list, as other rows are. Was it cut short? Correct it."
+        )
     if written and None not in written:
         written = iter(written)
         cells = [next(written) if isinstance(cell, str) and cell.strip() else cell for cell in cells]

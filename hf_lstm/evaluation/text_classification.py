@@ -42,8 +42,10 @@ def classification_scores(prediction: EvalPrediction, problem_type: str) -> dict
     """
     logits, labels = joined(prediction)
     if problem_type == "regression":
-        errors = logits.squeeze(-1) - labels
+        errors = logits.reshape(labels.shape) - labels
         return {"mse": float(np.mean(errors**2)), "mae": float(np.mean(np.abs(errors)))}
+    if problem_type == "single_label_classification":
+        logits, labels = logits[labels != -100], labels[labels != -100]  # as the loss leaves them out
     several = problem_type == "multi_label_classification"
     found = logits > 0 if several else np.eye(logits.shape[-1], dtype=bool)[logits.argmax(-1)]  # (N, K)
     true = labels > 0 if several else np.eye(logits.shape[-1], dtype=bool)[labels]

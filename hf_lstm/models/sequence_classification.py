@@ -131,29 +131,32 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
     def _checked(self, labels: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         """The labels of logits of this shape; `config.problem_type` is set if it was not."""
         config, single = self.config, "single_label_classification"
-        if config.problem_type is None:
+        problem_type = config.problem_type
+        if problem_type is None:
             several = single if not labels.is_floating_point() else "multi_label_classification"
-            config.problem_type = "regression" if self.num_labels == 1 else several
+            problem_type = "regression" if self.num_labels == 1 else several
         expected = [tuple(shape)] + [tuple(shape[:1])] * (shape[1] == 1)
-        if config.problem_type == single:
+        if problem_type == single:
             labels = labels.squeeze(1) if labels.shape == (shape[0], 1) else labels
             expected = [tuple(shape[:1])]
         if tuple(labels.shape) not in expected:
             raise ValueError(
                 f"`labels` has shape {tuple(labels.shape)}, expected {expected[0]} with `problem_type="
-                f"{config.problem_type!r}`. Several labels a text need `multi_label_classification`, and a 0 or 1 for "
+                f"{problem_type!r}`. Several labels a text need `multi_label_classification`, and a 0 or 1 for "
                 "each of all labels; one label a text needs `single_label_classification`, and whole numbers."
             )
-        if config.problem_type == single:
+        if problem_type == single:
             check_labels(labels, self.num_labels)
         elif not is_captured() and not is_exported():
-            fits = labels.isfinite() if config.problem_type == "regression" else (labels >= 0) & (labels <= 1)
+            fits = labels.isfinite() if problem_type == "regression" else (labels >= 0) & (labels <= 1)
             if not fits.all():
-                wanted = "finite" if config.problem_type == "regression" else "from 0 to 1"
+                wanted = "finite" if problem_type == "regression" else "from 0 to 1"
                 raise ValueError(
                     f"`labels` holds {labels[~fits][0].item()}, but numbers must be {wanted} with `problem_type="
-                    f"{config.problem_type!r}`. Repair them, or leave out the texts."
+                    f"{problem_type!r}`. Repair them, or leave out the texts."
                 )
+        if config.problem_type is None:  # of labels that fit: a call that failed leaves no trace
+            config.problem_type = problem_type
         return labels
 
     def onnx_outputs(self, graph, hidden_states, packing):

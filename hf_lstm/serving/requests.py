@@ -58,7 +58,7 @@ class Fields:
         if value is not default and not (right and low <= value <= high):
             kind = "a whole number" if whole else "a number"
             raise BadRequest(f"`{name}` is {_shown(value)}. Give {kind} from {low} to {high}.", name)
-        return value
+        return value if whole or value is default else float(value)
 
     def flag(self, name: str) -> bool:
         value = self.take(name, False)
