@@ -41,6 +41,7 @@ _FAMILIES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}  # by `model_type`
 # More than any model has: to build so many layers, or the constraints of so many labels, would take minutes.
 _MOST_LAYERS, _MOST_LABELS, _MOST_LABELS_OF_CRF = 1000, 1_000_000, 5000
 
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 _OF_NO_HEAD = ("head", "tie_word_embeddings")  # declared by the options of a head, and no option of that head alone
 
 # What people type who come from torch, Keras or other models of transformers, and what it is here.
@@ -282,7 +283,7 @@ class RecurrentStackConfig(PreTrainedConfig):
             if wrong := [name for name in names.values() if not isinstance(name, str)]:
                 raise ValueError(f"`id2label` must name labels by text, got {wrong[0]!r}. Use `str` of each.")
         given = len(names) if number is None and names is not None else number
-        if given is not None and not 1 <= given <= _MOST_LABELS:
+        if given is not None and (type(given) is not int or not 1 <= given <= _MOST_LABELS):
             raise ValueError(f"`num_labels` must be a whole number from 1 to {_MOST_LABELS:,}, got {given!r}.")
 
     @staticmethod
@@ -448,6 +449,13 @@ class SequenceClassificationOptions(RecurrentStackConfig):
     head: ClassVar[str | None] = "ForSequenceClassification"
 
     pooling: Literal["last", "mean", "max", "concat", "attention"] = "concat"
+
+    def validate_recurrent(self):
+        """The rules of the stack, and the three kinds of labels."""
+        super().validate_recurrent()
+        if self.problem_type not in (None, *PROBLEM_TYPES):
+            kinds = ", ".join(PROBLEM_TYPES)
+            raise ValueError(f"`problem_type` must be one of {kinds} or None, got {self.problem_type!r}.")
 
 
 @strict

@@ -27,8 +27,8 @@ def check_labels(labels: torch.Tensor, num_labels: int, name: str = "labels", si
     Raises:
         `ValueError`: If there are any.
     """
-    if labels.is_floating_point() or labels.is_complex():
-        raise ValueError(f"`{name}` must hold whole numbers (`torch.long`), got {labels.dtype}.")
+    if labels.dtype != torch.long:
+        raise ValueError(f"`{name}` must hold whole numbers (`torch.long`), got {labels.dtype}: use `.long()`.")
     if is_captured() or is_exported() or not labels.numel():  # a graph may not depend on values
         return
     least, most = torch.stack(labels.masked_fill(labels == -100, 0).aminmax()).tolist()
