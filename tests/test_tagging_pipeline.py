@@ -193,3 +193,16 @@ def test_memory_stays_flat(tmp_path):
             gc.collect()
             used.append(psutil.Process().memory_info().rss)  # now: the peak may be that of another test
     assert used[-1] - used[0] < 800 * 1024  # half a KiB a call
+
+
+def test_long_texts_in_parts_that_overlap(tmp_path):
+    """With `stride`, texts of any lengths and empty ones in one batch."""
+    folder = saved_tagger(LSTM, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder, model_max_length=6)
+    tagger = pipeline("token-classification", folder, tokenizer=tokenizer, aggregation_strategy="first", stride=2)
+    texts = ["", *TEXTS, " ".join(TEXTS), " "]
+    found = tagger(texts, batch_size=3)
+    assert found[0] == found[-1] == []
+    for text, entities in zip(texts, found, strict=True):
+        spans = [(entity["entity_group"], entity["start"], entity["end"]) for entity in entities]
+        assert spans == [(entity["entity_group"], entity["start"], entity["end"]) for entity in tagger(text)]

@@ -126,12 +126,19 @@ def test_long_texts_take_linear_time():
         "Word after word, and no end " * 400,
         "x" * 10_000,
         "." * 10_000,
+        ".-" * 5_000,
+        "a1." * 3_000,
         "a-" * 5_000,
         "1," * 5_000,
         "'s" * 5_000,
     ):
         seconds(text)
         assert seconds(text * 4) < 12 * seconds(text) + 0.2  # fmt: skip
+
+
+def test_invisible_marks_alone_are_no_words():
+    for corpus in (["Ada sang ."], ["Ada sang ..."]):
+        assert trained(corpus).tokenize("Ada\u200b \u00ad\u200b\u200b sang") == ["Ada", "sang"]
 
 
 def test_what_does_not_fit_is_refused():

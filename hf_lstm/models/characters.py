@@ -45,8 +45,8 @@ class CharacterTokenizer(TokenizersBackend):
     Of a word longer than `max_word_length` the first and the last half of so many characters are kept.
 
     Lists without padding have a row as long as its token. Padded to the longest text, C is the length of the longest
-    word in the batch; padded to `max_length`, and in tensors without padding, C is `max_word_length`, so that batches
-    made apart can be joined, as pipelines do.
+    word in the batch; padded to `max_length`, in tensors without padding, and with `return_overflowing_tokens`, C is
+    `max_word_length`, so that batches made apart can be joined, as pipelines do.
 
     For models with `context_models` there are two more:
 
@@ -95,7 +95,7 @@ class CharacterTokenizer(TokenizersBackend):
                 "with `is_split_into_words=True`."
             ) from error
         if kwargs.get("return_tensors") is not None and 0 in encoded["input_ids"].shape and self.pad_token is not None:
-            one = {"padding_strategy": PaddingStrategy.MAX_LENGTH, "max_length": 1}
+            one = {"padding_strategy": PaddingStrategy.MAX_LENGTH, "max_length": 1, "stride": 0}
             encoded = super()._encode_plus(text, text_pair, **{**kwargs, **one})
         names = [name for name in INPUT_NAMES if name in self.model_input_names]
         has_context = "context_ids" in self.model_input_names
@@ -116,7 +116,7 @@ class CharacterTokenizer(TokenizersBackend):
         shapes, characters = rows[:, 0], rows[:, 1:]
         padding = kwargs.get("padding_strategy", PaddingStrategy.DO_NOT_PAD)
         in_tensors = kwargs.get("return_tensors") is not None
-        if padding == PaddingStrategy.LONGEST:
+        if padding == PaddingStrategy.LONGEST and not kwargs.get("return_overflowing_tokens"):
             characters = characters[:, : _longest(characters)]
         if padding == PaddingStrategy.DO_NOT_PAD and not in_tensors:
             lengths = np.count_nonzero(characters, axis=1).tolist()

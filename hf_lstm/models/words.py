@@ -55,13 +55,14 @@ def _rules(words: Counter, marked: Counter) -> list[str]:
         return sum(n for word, n in marked.items() if re.fullmatch(pattern, word))
 
     rules = _special(words, marked)
-    rules.append(r"(?:https?://|www\.)[^\s<>\"]*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+    rules.append(r"(?:https?://|www\.)[^\s<>\"]*[\w/]|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
     rules += [rf"(?<!\w){re.escape(mark)}\w+" for mark in "@#" if count(rf"{mark}\w+") > words[mark]]
     if count(r"&\w+;"):
         rules.append(r"&\w+;")
     rules.append(_number(words, count))
     rules += _with_letters(words, count)
-    rules.append(r"([^\w\s])\1+" if count(r"([^\w\s])\1+") else r"[^\w\s]")
+    if count(r"([^\w\s])\1+"):
+        rules.append(rf"((?![{MARKS}])[^\w\s])\1+")
     return [*rules, rf"(?![{MARKS}])[^\w\s]", r"\w+"]
 
 
