@@ -62,6 +62,13 @@ def test_words_joined_by_blanks_come_apart_at_the_blanks(corpus):
         assert words_of(tokenizer, sentence) == sentence.split()
 
 
+def test_a_stray_blank_before_a_comma_does_not_make_a_text_one_that_was_cut():
+    tokenizer = trained([*NEWS, 'Ada ( London ) likes " Paris " .'])
+    text = 'Ada lives in London. She (Ada) likes "Paris", not U.S. , too.'
+    words = 'Ada lives in London . She ( Ada ) likes " Paris " , not U.S. , too .'
+    assert " ".join(words_of(tokenizer, text)) == words
+
+
 def test_given_words_stay_whole():
     tokenizer = trained(NEWS, characters=True, word_shapes=True)
     odd = ["London.", "U.S.", "well-known,", "San Francisco", "", " ", "(a)", "don't"]

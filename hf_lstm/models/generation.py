@@ -278,7 +278,7 @@ class RecurrentGenerationMixin(GenerationMixin):
         return inputs, name, model_kwargs
 
     def _get_stopping_criteria(self, generation_config, stopping_criteria, tokenizer=None, **kwargs):
-        if generation_config.stop_strings and tokenizer is not None:
+        if generation_config.stop_strings is not None and tokenizer is not None:
             stop = StopText(tokenizer, generation_config.stop_strings)
             stopping_criteria = StoppingCriteriaList([*(stopping_criteria or ()), stop])
             generation_config = copy.copy(generation_config)

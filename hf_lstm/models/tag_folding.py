@@ -116,11 +116,13 @@ def folding_of(labels: Sequence[str], scheme: str) -> TagFolding | None:
         scheme (`str`): `tag_scheme` of a configuration.
 
     Raises:
-        `ValueError`: If the scheme is of entities and there is no label of an entity.
+        `ValueError`: If the scheme is of entities and there is no label of an entity, or two have one name.
     """
     scheme = scheme_of(labels, scheme)
     if scheme not in MARKS_ENDS:
         return None
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"`id2label` gives one name to several labels, {list(labels)!r:.80}: give each its own.")
     letters = {label.partition("-")[0] for label in labels}
     if letters & (set(LETTERS[scheme]) - {"B", "I"}):
         logger.warning_once(

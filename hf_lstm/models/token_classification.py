@@ -135,7 +135,7 @@ class RecurrentForTokenClassification(RecurrentClassifier):
                 left out, as those with `labels` of -100 are: to a CRF their neighbours follow one another.
             allowed_tags (`torch.BoolTensor` of shape `(B, T, K)`, *optional*): In place of `labels`, for sentences
                 labelled in part, with a CRF: the labels that each token may have. The loss is the negative logarithm
-                of the probability of all paths through them.
+                of the probability of all paths through them; with a `tag_scheme` of its own, all of the decoder's.
             output_marginals (`bool`, defaults to `False`): Return the posterior probabilities, with a CRF.
             output_entity_probabilities (`bool`, defaults to `False`): Return those of the predicted entities, with a
                 CRF, outside training.

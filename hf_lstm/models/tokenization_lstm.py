@@ -2,8 +2,9 @@
 """
 One tokenizer for the LSTM, GRU and RNN models: words, characters, byte-level BPE, unigram or WordPiece.
 
-The whole pipeline lives in `tokenizer.json`, so `PreTrainedTokenizerFast` reads a saved folder to the same ids without
-this file. `LSTMTokenizer` adds what that class lacks: training in one call, and retraining that keeps its options.
+The whole pipeline lives in `tokenizer.json`, so `PreTrainedTokenizerFast` reads a saved folder to the same ids of
+texts without this file; given words it cuts as texts. `LSTMTokenizer` adds what that class lacks: training in one call,
+and retraining that keeps its options.
 """
 
 import json
@@ -46,6 +47,7 @@ FORMS = ("nfc", "nfd", "nfkc", "nfkd")  # of Unicode
 # Options on which the ids depend, ours and those of other tokenizers: `from_pretrained` cannot change them.
 TRAINING_OPTIONS = (
     *("kind", "vocab_size", "min_frequency", "lowercase", "fold_digits", "unicode_normalizer", "split_punctuation"),
+    *("is_split_into_words", "whole_words"),
     *("keep_newlines", "characters", "char_min_frequency", "word_shapes", "context_tokenizer"),
     *("do_lower_case", "do_basic_tokenize", "never_split", "strip_accents", "tokenize_chinese_chars"),
     *("add_dummy_prefix", "byte_fallback", "dropout", "sp_model_kwargs", "trim_offsets"),
@@ -390,6 +392,8 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             `ValueError`: For a value of an option on which the ids depend other than that of training.
         """
         given = {name: kwargs.pop(name) for name in TRAINING_OPTIONS if name in kwargs}
+        if "unicode_normalizer" in given:
+            given["unicode_normalizer"] = _form(given["unicode_normalizer"])
         tokenizer = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         trained = tokenizer._trained_with() if given else {}
         for name, value in given.items():
@@ -414,6 +418,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             "lowercase": "Lowercase" in steps,
             "do_lower_case": "Lowercase" in steps,
             "fold_digits": "Nd" in steps,
+            "is_split_into_words": "whole_words" in self.init_kwargs,
             "split_punctuation": len(self.tokenize("a.b")) > 1,
             "keep_newlines": "\n" in self.added_tokens_encoder,
             "characters": self.char_vocab_size > 0,

@@ -19,8 +19,10 @@ MOST_SPECIAL = 500  # words with marks that are listed one by one, the most freq
 _APOSTROPHE = "['’]"
 MARKS = r"\u00AD\u200B-\u200D"  # soft hyphen, zero-width space, non-joiner and joiner, which stand within a word
 # A chunk between blanks is a word as it is where a full stop or a comma stands alone further on, within so many
-# chunks: such a text has been cut before. Ordinary text has neither behind a blank.
-_CUT_BEFORE = r"(?<!\S)\S+(?<![,;:!?])(?=(?:\s+\S+){0,80}?\s+[.,](?!\S))"
+# chunks: such a text has been cut before, as ordinary text has neither behind a blank. Not so where this chunk, or one
+# on the way, still has its punctuation.
+_UNCUT = r'["(\[“]\w|\p{L}{5,}\.(?!\S)|\S*\w[,;!?](?!\S)'
+_CUT_BEFORE = rf"(?<!\S)(?!{_UNCUT})\S+(?<![,;:!?])(?=(?:\s+(?!{_UNCUT})\S+){{0,80}}?\s+[.,](?!\S))"
 
 
 def word_pattern(words: Counter) -> str:
