@@ -3,8 +3,8 @@
 One tokenizer for the LSTM, GRU and RNN models: words, characters, byte-level BPE, unigram or WordPiece.
 
 The whole pipeline lives in `tokenizer.json`, so `PreTrainedTokenizerFast` reads a saved folder to the same ids of
-texts without this file; given words it cuts as texts. `LSTMTokenizer` adds what that class lacks: training in one call,
-and retraining that keeps its options.
+texts without this file; given words it cuts as texts. `LSTMTokenizer` adds what that class lacks: training in one
+call, and retraining that keeps its options.
 """
 
 import json
