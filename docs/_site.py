@@ -288,6 +288,8 @@ def _linked(text: str, page: str, config) -> str:
         if not (ROOT / path).exists():
             raise ValueError(f"{page} links to ../{path}, which is not there.")
         is_picture = start.startswith("!") and path.startswith("results/")
+        if not is_picture and not config.repo_url:  # the words alone, of a project that has no address yet
+            return start.removeprefix("[").removesuffix("]")
         return f"{start}({path})" if is_picture else f"{start}({config.repo_url}/blob/main/{path}{rest})"
 
     def named(match: re.Match) -> str:

@@ -438,7 +438,7 @@ def data(hub, writer):
 
 @pytest.mark.parametrize(
     ("repo", "splits"),
-    [("acme/entities", ["train", "validation", "test"]), ("acme/lines", ["train", "test", "validation"])],
+    [("acme/entities", ["train", "validation", "test"]), ("acme/lines", ["train", "validation", "test"])],
 )
 def test_tagged_data_of_the_hub(data, writer, repo, splits):
     found = writer.run(
@@ -497,4 +497,4 @@ def test_tagger_learns_from_the_hub_and_goes_there(hub, data, writer, reader, re
     assert_true(card, hub.files(model))
     load(reader, "tagger", model)
     labels = reader.run("answer = sorted(model.config.label2id)")
-    assert {"O", "S-PER", "S-LOC"} <= set(labels)
+    assert {"O", "B-PER", "B-LOC"} <= set(labels)

@@ -65,7 +65,7 @@ def small_tagger(folder: Path) -> None:
     words, tags = [[word for word, _ in row] for row in rows], [[tag for _, tag in row] for row in rows]
     names = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
     tokenizer = LSTMTokenizer.train_from_iterator(
-        words, "word", split_punctuation=False, characters=True, show_progress=False
+        words, "word", is_split_into_words=True, characters=True, show_progress=False
     )
     model = LSTMForTokenClassification(
         LSTMConfig(
