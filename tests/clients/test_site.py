@@ -56,6 +56,7 @@ def test_site(site, width):
         addresses = [each.get_attribute("href") for each in found.all()]
         assert any("hf_lstm.models.crf.html" in each for each in addresses), addresses
         found.first.click()
-        page.locator(".md-content mark").first.wait_for(state="attached", timeout=30_000)  # the word, in its page
+        page.wait_for_url(lambda url: addresses[0].split("?")[0].split("/")[-1] in url, timeout=30_000)
+        assert "viterbi" in page.locator(".md-content").inner_text().lower()
         assert complaints == [] and [url for url in asked if not url.startswith(("file:", "data:"))] == []
         browser.close()
