@@ -289,9 +289,8 @@ class RecurrentStackConfig(PreTrainedConfig):
     @staticmethod
     def _validate_dtype(dtype: Any):
         """Refuse what is no type of weights."""
-        name = (
-            dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
-        )  # torch is not imported: a folder in ONNX is read without it
+        # By name: a folder in ONNX is read where there is no torch.
+        name = dtype if isinstance(dtype, str) else str(dtype).removeprefix("torch.")
         if dtype is not None and name not in _DTYPES and not name.startswith("float8_"):
             raise ValueError(
                 f"`dtype` must be a floating-point type of torch, such as 'float32' or 'bfloat16', got {dtype!r}."
