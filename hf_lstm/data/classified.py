@@ -17,7 +17,7 @@ from .columns import CONLLU_COLUMNS
 from .documentation import sorted_docs
 from .files import ROW_FILES, extension, files_by_split, hold_out, read_lines, source_of
 from .labels import check_labels, class_labels, say_unseen
-from .rows import Rows, list_of, rows_of_file, rows_of_hub, text_of
+from .rows import Rows, list_of, rows_of_file, rows_of_hub, say_left_out, text_of
 
 
 FASTTEXT_LABEL = re.compile(r"(?<!\S)__label__\S+(?:\s+|$)")
@@ -193,8 +193,7 @@ def _labelled(rows: Rows, problem_type: str, label_end: str | None) -> dict[str,
         else:
             left_out["label" if label is None else "text"].append(place)
     for what, places in left_out.items():
-        if places:
-            logger.warning(f"{rows.source}: {len(places):,} rows without a {what} are left out, such as {places[0]}.")
+        say_left_out(rows, f"a {what}", places)
     return kept
 
 

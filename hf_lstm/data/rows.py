@@ -16,9 +16,12 @@ from typing import Any, NamedTuple
 import pyarrow
 from datasets import ClassLabel, Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError
+from transformers.utils import logging
 
 from .files import check_file, extension, read_lines, source_of
 
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 LONGEST_CELL = 2**31 - 1  # the csv module would stop at 128 KiB
 
@@ -44,6 +47,12 @@ class Rows(NamedTuple):
     cells: dict[str, list]
     places: list[str]
     names: dict[str, list[str]]
+
+
+def say_left_out(rows: Rows, what: str, places: list[str]) -> None:
+    """Say how many rows a reader leaves out for want of something, and where the first one stands."""
+    if places:
+        logger.warning(f"{rows.source}: {len(places):,} rows without {what} are left out, such as {places[0]}.")
 
 
 def rows_of_file(

@@ -14,7 +14,7 @@ from .columns import read_columns
 from .documentation import unwritten_docs
 from .files import ROW_FILES, extension, files_by_split, hold_out, source_of
 from .labels import check_labels, label_names, say_unseen, tagged_dataset
-from .rows import Rows, list_of, rows_of_file, rows_of_hub, text_of
+from .rows import Rows, list_of, rows_of_file, rows_of_hub, say_left_out, text_of
 from .tag_schemes import convert_tags, entity_types, infer_scheme, say_iob1, say_repairs, tag_names
 
 
@@ -345,8 +345,7 @@ def _sentences(rows: Rows) -> dict[str, list[list[str]]]:
             kept["tags"].append(tags)
             changed += [token for token, new in zip(tokens, kept["tokens"][-1], strict=True) if token != new]
     for what, places in left_out.items():
-        if places:
-            logger.warning(f"{rows.source}: {len(places):,} rows without {what} are left out, such as {places[0]}.")
+        say_left_out(rows, what, places)
     if changed:
         logger.warning(
             f"{rows.source}: {len(changed):,} tokens are empty or hold white space, such as {changed[0]!r}: that "

@@ -99,13 +99,11 @@ class RecurrentForTokenClassification(RecurrentClassifier):
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
         config = self.config
-        self.folding, self.crf = folding_of(label_names(config), config.tag_scheme), None
-        number = len(self.folding.names) if self.folding else config.num_labels
-        self.classifier = nn.Linear(config.output_size, number)
-        if config.use_crf:
-            self.crf = LinearChainCRF(number)
-        self._named = None
-        self._read_names()
+        self._named = label_names(config), config.tag_scheme
+        self.folding, self._steps_to_watch = folding_of(*self._named), 10
+        names = self._named[0] if self.folding is None else self.folding.names
+        self.classifier = nn.Linear(config.output_size, len(names))
+        self.crf = LinearChainCRF(len(names), names, config.tag_scheme) if config.use_crf else None
         self.neighbours = NeighbourPrediction(config) if config.lm_loss_coef else None
         self.post_init()
 

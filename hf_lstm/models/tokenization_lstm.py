@@ -20,7 +20,7 @@ from transformers.utils import logging
 
 from .characters import CONTEXT_NAMES, INPUT_NAMES, CharacterTokenizer, counted, known_characters
 from .saving import SavingMixin
-from .words import word_pattern, words_of
+from .words import MARKS, word_pattern, words_of
 
 
 logger = logging.get_logger(f"transformers.{__name__}")
@@ -36,11 +36,12 @@ OPTION_KINDS = {
     "add_prefix_space": ("bpe",),
 }
 
-WHOLE = r"\S(?:[\s\S]*\S)?"  # of a given word: it stays as it is
+WHOLE = words_of(r"\S(?:[\s\S]*\S)?")  # of a given word: it stays as it is
 _ENCODING = threading.RLock()  # held where the words of a call are cut in another way than text
 
 # What else `init_kwargs` hold, but for the table of characters.
-INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names", "unicode_normalizer")
+INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
+INPUT_OPTIONS += ("unicode_normalizer", "whole_words")
 
 FORMS = ("nfc", "nfd", "nfkc", "nfkd")  # of Unicode
 
@@ -57,7 +58,7 @@ TRAINING_OPTIONS = (
 # Standard Annex 29, rule WB4), and the zero-width space but where it stands for the blanks that a script lacks.
 _SPACELESS = r"[\p{Khmer}\p{Lao}\p{Myanmar}\p{Thai}]"
 _MARK = rf"(?:[\u00AD\u200C\u200D]|(?<!{_SPACELESS})\u200B(?!{_SPACELESS}))"
-WORD_OR_PUNCTUATION = rf"\w+(?:{_MARK}+\w+)*|(?![\u00AD\u200B-\u200D])[^\w\s]+"
+WORD_OR_PUNCTUATION = rf"\w+(?:{_MARK}+\w+)*|(?![{MARKS}])[^\w\s]+"
 
 
 class LSTMTokenizer(SavingMixin, CharacterTokenizer):
@@ -319,7 +320,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             truncation_side=self.truncation_side,
             model_max_length=self.model_max_length,
             chat_template=self.chat_template,
-            **{name: self.init_kwargs[name] for name in ("whole_words", *INPUT_OPTIONS) if name in self.init_kwargs},
+            **{name: self.init_kwargs[name] for name in INPUT_OPTIONS if name in self.init_kwargs},
         )
 
     @classmethod
@@ -343,7 +344,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         common = {"vocab_size": vocab_size, "special_tokens": tokens, "show_progress": show_progress}
         trainer = _trainer(kind, min_frequency, unk_token, common)
         words = Counter() if init_kwargs.get("whole_words") else None
-        pre_tokenizer = pipeline.pre_tokenizer if words is None else words_of(WHOLE)
+        pre_tokenizer = pipeline.pre_tokenizer if words is None else WHOLE
         backend = _untrained(kind, unk_token, pipeline.normalizer, pre_tokenizer, pipeline.decoder)
 
         texts, characters = _texts(iterator, tokens, words), Counter()
@@ -466,7 +467,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         with _ENCODING:
             backend, of_text = self.backend_tokenizer, self.backend_tokenizer.pre_tokenizer
             if kwargs.get("is_split_into_words"):
-                backend.pre_tokenizer = words_of(WHOLE)
+                backend.pre_tokenizer = WHOLE
             try:
                 return super()._encode_plus(text, text_pair, **kwargs)
             finally:
