@@ -41,6 +41,7 @@ each_model = pytest.mark.parametrize("name", MODELS)
 PARTS = {
     "cache",
     "classification",
+    "config_checks",
     "configuration_recurrent",
     "context",
     "crf",
