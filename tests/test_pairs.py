@@ -157,7 +157,7 @@ def test_files_of_splits(tmp_path):
     "name, content, options, problem",
     [
         ("a.txt", "Hi.\tHallo.\nWait\n", {}, r"line 2: 1 cells where line 1 has 2\. Correct the line"),
-        ("a.txt", "Hi.\nWait.\n", {}, r"`target_column` is 1, but the data has \[0\]: name one"),
+        ("a.txt", "Hi.\nWait.\n", {}, "whose first line has no tab: give two files, of sources and of targets, or"),
         ("a.tsv", "Hi.\tHallo.\n", {}, r"`source_column` is 'source', but the data has \['Hi.', 'Hallo.'\]: name one"),
         (
             "a.tsv",
@@ -170,7 +170,8 @@ def test_files_of_splits(tmp_path):
         ("a.jsonl", '{"source": "a", "target": ["b"]}\n', {}, r"line 1: \"\['b'\]\" is no text"),
         ("a.jsonl", '{"source": "a"}\n', {}, "`target_column` is 'target', but the data in line 1 has"),
         ("a.csv", "source,target\n,\n", {}, "which holds no pair: check the file, and the columns"),
-        ("a.txt", "", {}, r"`source_column` is 0, but the data has \[\]"),
+        ("a.txt", "", {}, "whose first line has no tab"),
+        ("a.tsv", "", {}, r"`source_column` is 'source', but the data has \[\]"),
     ],
 )
 def test_damaged_rows_are_named(tmp_path, name, content, options, problem):
@@ -361,6 +362,7 @@ def test_sides_are_compared_without_what_does_not_count():
         ("Ｈｉ．", "hi"),
         ("Straße", "STRASSE"),
         ("你 好。", "你好！"),
+        ("℡", "tel"),
         ("é", "é"),
     ]:
         assert normalized(one) == normalized(other) == normalized(normalized(one))

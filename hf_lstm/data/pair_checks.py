@@ -68,6 +68,8 @@ def swapped_pairs(
 
 def script_of(text: str) -> str | None:
     """The script of most letters of a text; None if it has none."""
+    if text.isascii():  # most sentences of many languages, in a tenth of the time
+        return "LATIN" if text.lower() != text.upper() else None
     scripts = Counter(filter(None, map(_script, text)))
     return max(scripts, key=scripts.get) if scripts else None
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from datasets import Dataset, DatasetDict, Features, Value
 from transformers.utils import logging
 
-from .files import HELD_OUT, ROW_FILES, extension, files_by_split, read_lines
+from .files import HELD_OUT, ROW_FILES, extension, files_by_split, read_lines, source_of
 from .pair_checks import slipped_line, swapped_pairs
 from .pair_splits import split_pairs
 from .rows import Rows, rows_of_file, rows_of_hub, say_left_out, text_of
@@ -169,10 +169,15 @@ def _read(files: str | os.PathLike | Sequence[str | os.PathLike], argument: str,
     if len(paths) != 1:
         raise ValueError(f"`{argument}` has {len(paths)} files: give one, or one of sources and one of targets.")
     columns = _columns(form, extension(paths[0]))
+    tabs = extension(paths[0]) not in ROW_FILES and not form.separator
+    if tabs and "\t" not in next(read_lines(paths[0], argument, form.encoding), ""):
+        raise ValueError(
+            f"{source_of(paths[0], argument)}, whose first line has no tab: give two files, of sources and of "
+            "targets, or one with a pair a line."
+        )
     rows = rows_of_file(paths[0], argument, columns, form.encoding, form.separator, _optional(form))
     if _optional(form) and columns["attribution_column"] == 2:  # where no column has a name
-        attributions = rows.cells["attribution_column"]
-        if not all("attribution" in str(cell).casefold() for cell in attributions):
+        if not any("attribution" in str(cell).casefold() for cell in rows.cells["attribution_column"]):
             del rows.cells["attribution_column"]  # a third column of another kind
     return _pairs(rows, form)
 
