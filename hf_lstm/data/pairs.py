@@ -176,9 +176,9 @@ def _read(files: str | os.PathLike | Sequence[str | os.PathLike], argument: str,
             "targets, or one with a pair a line."
         )
     rows = rows_of_file(paths[0], argument, columns, form.encoding, form.separator, _optional(form))
-    if _optional(form) and columns["attribution_column"] == 2:  # where no column has a name
-        if not any("attribution" in str(cell).casefold() for cell in rows.cells["attribution_column"]):
-            del rows.cells["attribution_column"]  # a third column of another kind
+    guessed = _optional(form) and columns["attribution_column"] == 2  # the third of columns without names
+    if guessed and not any("attribution" in str(cell).casefold() for cell in rows.cells["attribution_column"]):
+        del rows.cells["attribution_column"]
     return _pairs(rows, form)
 
 
