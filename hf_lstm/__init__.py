@@ -35,6 +35,7 @@ from .models.modeling_rnn import (
 )
 from .models.saving import SavingMixin
 from .models.tokenization_lstm import LSTMTokenizer
+from .models.tokenization_translation import TranslationTokenizer
 
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "RNNPreTrainedModel",
     "RecurrentCache",
     "RecurrentConfig",
+    "TranslationTokenizer",
 ]
 
 
@@ -66,7 +68,9 @@ def _register() -> None:
     """Make our classes known to the Auto classes; `exist_ok`, lest an "lstm" of transformers' own break the import."""
     for family in (LSTMPreTrainedModel, GRUPreTrainedModel, RNNPreTrainedModel):
         transformers.AutoConfig.register(family.config_class.model_type, family.config_class, exist_ok=True)
-        transformers.AutoTokenizer.register(family.config_class, LSTMTokenizer, exist_ok=True)
+        transformers.AutoTokenizer.register(
+            family.config_class, LSTMTokenizer, fast_tokenizer_class=TranslationTokenizer, exist_ok=True
+        )  # the second under its name alone
         for auto_class, head in family.heads().items():
             getattr(transformers, auto_class).register(family.config_class, head, exist_ok=True)
 
