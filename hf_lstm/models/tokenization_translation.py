@@ -46,7 +46,7 @@ class TranslationTokenizer(LSTMTokenizer):
     So `len(tokenizer)` is the size of the encoder's embedding, and what a model generates is decoded. For the rest
     there are `tokenizer.source` and `tokenizer.target`: `len(tokenizer.target)` is the size of the decoder's
     vocabulary, and `tokenizer.source.decode(ids)` gives a source text back, as does
-    `tokenizer.decode(ids, use_source_tokenizer=True)`.
+    `tokenizer.decode(ids, use_source_tokenizer=True)`. Options of `from_pretrained` are of the source.
 
     Both sides put `eos_token` behind a text and nothing in front, and both give the special tokens the same ids.
 
@@ -186,19 +186,26 @@ class TranslationTokenizer(LSTMTokenizer):
         """The source side alone, with the same vocabulary: a view, not a copy."""
         return _as(LSTMTokenizer, self)
 
-    def __call__(self, text=None, text_pair=None, text_target=None, text_pair_target=None, *args, **kwargs):
+    def __call__(
+        self, text=None, text_pair=None, text_target=None, text_pair_target=None, *args, **kwargs
+    ) -> BatchEncoding:
         """
-        As in transformers: `text` is encoded by the source side, `text_target` by the target side. Together they give
-        the ids of the targets as `labels`.
+        As in transformers, `max_target_length` for a `max_length` of the targets alone included.
+
+        Args:
+            text (`str` or `list[str]`, *optional*): What the source side encodes.
+            text_target (`str` or `list[str]`, *optional*): What the target side encodes.
+            text_pair, text_pair_target, args, kwargs (*optional*): Those of transformers, for both sides.
 
         Returns:
-            `BatchEncoding`: `input_ids`, `attention_mask` and, with both, `labels`.
+            `BatchEncoding`: `input_ids` and `attention_mask` of `text` and, as `labels`, the ids of `text_target`;
+                without `text` those of `text_target` are the `input_ids`.
         """
-        # Transformers would switch this object to its target and back around the call. Nothing is switched here: an
-        # error leaves nothing behind, and threads may share a tokenizer.
+        # For tokenizers with two sides, transformers switches modes before and after the targets, but not after an
+        # error. Here no mode is kept.
         if text_target is None:
             return super().__call__(text, text_pair, None, None, *args, **kwargs)
-        targets: BatchEncoding = self.target(None, None, text_target, text_pair_target, *args, **kwargs)
+        targets = self.target(None, None, text_target, text_pair_target, *args, **kwargs)
         if text is None:
             return targets
         encoded = super().__call__(text, text_pair, None, None, *args, **kwargs)
