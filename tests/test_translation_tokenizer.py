@@ -401,6 +401,7 @@ GIVEN = {
     "dictionaries": lambda: [{"source": source, "target": target, "id": 1} for source, target in PAIRS],
     "a data set": lambda: Dataset.from_dict({"source": SOURCES, "target": TARGETS}),
     "columns": lambda: (SOURCES, TARGETS),
+    "columns of a zip": lambda: tuple(zip(*PAIRS, strict=True)),
     "streams": lambda: (iter(SOURCES), (target for target in TARGETS)),
     "columns of a data set": lambda: tuple(Dataset.from_dict({"a": SOURCES, "b": TARGETS})[name] for name in "ab"),
 }
@@ -411,11 +412,10 @@ def test_pairs_are_given_in_many_ways(tokenizer, how):
     assert_same(train(GIVEN[how]()), tokenizer)
 
 
-def test_two_columns_of_two_texts_are_not_two_pairs():
-    both = train((SOURCES[:2], TARGETS[:2]), "word", target_kind="word")
-    assert "cat" in both.get_vocab() and "cat" not in both.target.get_vocab()
-    both = train((tuple(PAIRS[0]), tuple(PAIRS[1])), "word", target_kind="word")
-    assert "cat" in both.get_vocab() and "cat" not in both.target.get_vocab()
+def test_a_tuple_of_two_is_columns():
+    for columns in ((SOURCES[:2], TARGETS[:2]), tuple(zip(*PAIRS[:2], strict=True))):
+        both = train(columns, "word", target_kind="word")
+        assert {"cat", "dog"} <= both.get_vocab().keys() and "cat" not in both.target.get_vocab()
 
 
 def test_options_of_the_sides(sides):

@@ -115,7 +115,7 @@ class TranslationTokenizer(LSTMTokenizer):
         Args:
             pairs (iterable of pairs, or a `tuple` of two iterables of `str`):
                 Texts with their translations: tuples, or dictionaries with `source` and `target` as a `Dataset` of
-                pairs has them. Or all sources and all targets, as in `(dataset["source"], dataset["target"])`.
+                pairs has them. A tuple of two is all sources and all targets: `(data["source"], data["target"])`.
             kind (`str`, *optional*, defaults to `"bpe"`): Of the source, see [`LSTMTokenizer`].
             vocab_size (`int`, *optional*, defaults to 30000): The most ids of the source.
             target_kind (`str`, *optional*, defaults to `kind`): Of the target.
@@ -283,7 +283,7 @@ def _trained(side: str, texts: Iterable[str], kind: str, **options) -> LSTMToken
 
 def _columns(pairs) -> tuple[Iterable[str], Iterable[str]]:
     """The texts of both sides."""
-    if isinstance(pairs, tuple) and len(pairs) == 2 and not any(isinstance(p, (str, tuple, Mapping)) for p in pairs):
+    if isinstance(pairs, tuple) and len(pairs) == 2 and not any(isinstance(part, (str, Mapping)) for part in pairs):
         return pairs
     if isinstance(pairs, (str, bytes, Mapping)) or not isinstance(pairs, Iterable):
         raise ValueError(
@@ -297,7 +297,7 @@ def _columns(pairs) -> tuple[Iterable[str], Iterable[str]]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ValueError(
                 f"`pairs` holds {pair!r:.60}: give tuples of a source and a target, or dictionaries with `source` and "
-                "`target`. All sources and all targets are a tuple of two lists."
+                "`target`; or a tuple of two lists, all sources and all targets."
             )
         sources.append(pair[0])
         targets.append(pair[1])
