@@ -56,11 +56,14 @@ def words_of_tokens(input_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
     [0, 0, None, 1, 1, 1, None]
     ```
     """
-    found, before = [], []
-    for end in range(1, len(input_ids) + 1):
-        after = split_words(tokenizer.decode(input_ids[:end], skip_special_tokens=True))
-        goes_on = before and after[: len(before)] != before  # the word that was the last has grown
-        found.append(None if after == before else len(before) - bool(goes_on))
+    found, before, special = [], [], set(tokenizer.all_special_ids)
+    for end, token in enumerate(input_ids, start=1):
+        text = tokenizer.decode(input_ids[:end], skip_special_tokens=True)
+        after, part_of_character = split_words(text), text.endswith("\ufffd")  # of several bytes
+        if token in special or (after == before and not part_of_character):
+            found.append(None)
+        else:  # it begins a word, or the last one so far has grown
+            found.append(len(before) - (after == before or after[: len(before)] != before))
         before = after
     return found
 
@@ -150,7 +153,8 @@ def attention_array(
 
 def _members(words: list[int], owners: Sequence[int | None]) -> np.ndarray:
     """A row for each word, 1 at its tokens."""
-    return np.array([[owner == word for owner in owners] for word in words], dtype=float).reshape(-1, len(owners))
+    rows = [[owner == word for owner in owners] for word in words]
+    return np.array(rows, dtype=float).reshape(len(words), len(owners))
 
 
 __all__ = ["alignments", "attention_array", "pharaoh", "split_words", "words_of_tokens"]
