@@ -4,6 +4,7 @@ Set-up for all tests: nothing is downloaded, caches lie in a folder of this proc
 thread, every test starts from the same seed.
 """
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -41,6 +42,18 @@ def library_read_once():
         found = list(documentation._raw_python_docs())
         patch.setattr(documentation, "_raw_python_docs", lambda: iter(found))
         yield
+
+
+@pytest.fixture
+def said():
+    """The warnings of the readers."""
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    root = logging.getLogger("transformers")
+    root.addHandler(handler)
+    yield messages
+    root.removeHandler(handler)
 
 
 @pytest.fixture

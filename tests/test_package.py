@@ -142,8 +142,10 @@ def test_a_wheel_has_every_file(tmp_path):
     copy = shutil.copytree(ROOT, tmp_path / "source", ignore=ignored)
     subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, capture_output=True)
     wheel = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
-    expected = {file.relative_to(PACKAGE.parent).as_posix() for file in PACKAGE.rglob("*.py")} | {"hf_lstm/py.typed"}
+    files = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.tsv"), *PACKAGE.glob("data/*.md"), PACKAGE / "py.typed"]
+    expected = {file.relative_to(PACKAGE.parent).as_posix() for file in files}
     assert expected <= set(wheel.namelist())
+    assert any(name.endswith("licenses/hf_lstm/data/tatoeba_en_zh.md") for name in wheel.namelist())
     assert {name.split("/")[0] for name in wheel.namelist()} == {"hf_lstm", f"hf_lstm-{hf_lstm.__version__}.dist-info"}
     metadata = wheel.read(f"hf_lstm-{hf_lstm.__version__}.dist-info/METADATA").decode()
     assert "Description-Content-Type: text/markdown" in metadata and "# hf_lstm" in metadata

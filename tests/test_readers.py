@@ -4,7 +4,6 @@
 import csv
 import gzip
 import json
-import logging
 import re
 
 import datasets
@@ -18,18 +17,6 @@ from hf_lstm.models.tokenization_lstm import LSTMTokenizer
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-@pytest.fixture
-def said():
-    """The warnings of the readers."""
-    messages = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    root = logging.getLogger("transformers")
-    root.addHandler(handler)
-    yield messages
-    root.removeHandler(handler)
 
 
 # Cells that some reader takes for something that is not there, a number, a date or a truth.

@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow
@@ -56,24 +56,36 @@ def say_left_out(rows: Rows, what: str, places: list[str]) -> None:
 
 
 def rows_of_file(
-    path: str | os.PathLike, argument: str, columns: Mapping[str, str], encoding: str, separator: str | None = None
+    path: str | os.PathLike,
+    argument: str,
+    columns: Mapping[str, int | str],
+    encoding: str,
+    separator: str | None = None,
+    optional: Collection[str] = (),
 ) -> Rows:
-    """The columns, named by argument, of a csv, tsv, json, jsonl or parquet file that an argument names."""
+    """
+    The columns, named by argument, of a csv, tsv, json, jsonl or parquet file that an argument names. The cells of an
+    optional one that is not there are None.
+    """
     source = source_of(path, argument)
     if extension(path) == "parquet":
-        return rows_of_dataset(read_parquet(path, argument), source, argument.removesuffix("_file"), columns)
+        return rows_of_dataset(read_parquet(path, argument), source, _data_of(argument), columns, optional)
     places, cells = [], {name: [] for name in columns}
-    for place, row in read_rows(path, argument, columns, encoding, separator):
+    for place, row in read_rows(path, argument, columns, encoding, separator, optional):
         places.append(place)
         for column, cell in zip(cells.values(), row, strict=True):
             column.append(cell)
     return Rows(source, {name: _whole_numbers(column) for name, column in cells.items()}, places, {})
 
 
-def rows_of_hub(dataset_name: str, dataset_config_name: str | None, columns: Mapping[str, str]) -> dict[str, Rows]:
+def rows_of_hub(
+    dataset_name: str, dataset_config_name: str | None, columns: Mapping[str, str], optional: Collection[str] = ()
+) -> dict[str, Rows]:
     """The same of the splits of a data set of the Hub."""
     return {
-        split: rows_of_dataset(rows, f"`dataset_name` is {dataset_name!r}, {split}", split, columns)
+        split: rows_of_dataset(
+            rows, f"`dataset_name` is {dataset_name!r}, {split}", f"{split} data", columns, optional
+        )
         for split, rows in splits_of_hub(dataset_name, dataset_config_name).items()
     }
 
@@ -97,11 +109,16 @@ def read_parquet(path: str | os.PathLike, argument: str, streaming: bool = False
         raise ValueError(f"{source_of(path, argument)}, a damaged parquet file: fetch it again.") from error
 
 
-def rows_of_dataset(dataset: Dataset, source: str, split: str, columns: Mapping[str, str]) -> Rows:
+def rows_of_dataset(
+    dataset: Dataset, source: str, where: str, columns: Mapping[str, str], optional: Collection[str] = ()
+) -> Rows:
     """Columns of a `Dataset`, labels by their names; those that a class does not have, as -1, are None."""
-    _check_columns(columns, dataset.column_names, f"{split} data")
+    _check_columns(columns, dataset.column_names, where, optional)
     cells, names = {}, {}
     for argument, column in columns.items():
+        if column not in dataset.column_names:
+            cells[argument] = [None] * len(dataset)
+            continue
         feature = dataset.features[column]
         feature, values = getattr(feature, "feature", feature), dataset[column][:]
         if isinstance(feature, ClassLabel):
@@ -112,20 +129,28 @@ def rows_of_dataset(dataset: Dataset, source: str, split: str, columns: Mapping[
 
 
 def read_rows(
-    path: str | os.PathLike, argument: str, columns: Mapping[str, str], encoding: str, separator: str | None = None
+    path: str | os.PathLike,
+    argument: str,
+    columns: Mapping[str, int | str],
+    encoding: str,
+    separator: str | None = None,
+    optional: Collection[str] = (),
 ) -> Iterator[tuple[str, list]]:
-    """Of each row of a csv, tsv, json or jsonl file, where it stands and the cells of some columns."""
+    """
+    Of each row of a json, jsonl or csv file, or of any other, which has tabs, where it stands and the cells of some
+    columns. Columns by number are those of a csv or tsv whose first line is a row, and names none.
+    """
     lines, source = read_lines(path, argument, encoding, keep_ends=True), source_of(path, argument)
-    split, kind = argument.removesuffix("_file"), extension(path)
-    if kind in ("csv", "tsv"):
-        yield from _csv_rows(lines, source, columns, split, kind == "tsv", separator)
+    where, kind = _data_of(argument), extension(path)
+    if kind not in ("json", "jsonl"):
+        yield from _csv_rows(lines, source, columns, where, kind != "csv", separator, optional)
         return
     for place, row in _json_rows(lines, source):
         if not isinstance(row, dict):
             raise ValueError(f"{source}, {place}: {str(row)[:40]!r} is no object. Name the columns of each row.")
         if not row.keys() >= set(columns.values()):
-            _check_columns(columns, list(row), f"{split} data in {place}")
-        yield place, [row[column] for column in columns.values()]
+            _check_columns(columns, list(row), f"{where} in {place}", optional)
+        yield place, [row.get(column) for column in columns.values()]
 
 
 def text_of(value: Any, source: str, place: str) -> str | None:
@@ -166,24 +191,35 @@ def list_of(text: str, source: str, place: str) -> list | None:
 
 
 def _csv_rows(
-    lines: Iterator[str], source: str, columns: Mapping[str, str], split: str, tabs: bool, separator: str | None
-) -> Iterator[tuple[str, list[str]]]:
+    lines: Iterator[str],
+    source: str,
+    columns: Mapping[str, int | str],
+    where: str,
+    tabs: bool,
+    separator: str | None,
+    optional: Collection[str],
+) -> Iterator[tuple[str, list[str | None]]]:
     """A tsv has no quotes: a quotation mark is one of the text."""
     csv.field_size_limit(LONGEST_CELL)
     options = {"quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     reader = csv.reader(lines, delimiter=separator or ("\t" if tabs else ","), **options)
+    by_number = all(isinstance(column, int) for column in columns.values())
     try:
-        header = next(reader, [])
-        _check_columns(columns, header, f"{split} data")
-        indices = [header.index(column) for column in columns.values()]
-        for row in reader:
+        header = first = next(reader, [])
+        if by_number:
+            header = list(range(len(first)))
+            columns = {name: column + len(first) if column < 0 else column for name, column in columns.items()}
+        _check_columns(columns, header, where, optional)
+        indices = [header.index(column) if column in header else None for column in columns.values()]
+        for row in itertools.chain([first] if by_number else [], reader):
             if row and len(row) != len(header):
                 raise ValueError(
-                    f"{source}, line {reader.line_num}: {len(row)} cells where line 1 names {len(header)}. Correct "
-                    f"the line{'' if tabs else ', or put a cell with commas into quotation marks'}."
+                    f"{source}, line {reader.line_num}: {len(row)} cells where line 1 "
+                    f"{'has' if by_number else 'names'} {len(header)}. Correct the line"
+                    f"{'' if tabs else ', or put a cell with commas into quotation marks'}."
                 )
             if row:
-                yield f"line {reader.line_num}", [row[index] for index in indices]
+                yield f"line {reader.line_num}", [None if index is None else row[index] for index in indices]
     except csv.Error as error:
         raise ValueError(f"{source}, line {reader.line_num}: {error}. Correct the line.") from error
 
@@ -225,10 +261,17 @@ def _filled(numbered: Iterator[tuple[int, str]], before: int) -> Iterator[str]:
         before = number
 
 
-def _check_columns(columns: Mapping[str, str], found: list[str], where: str) -> None:
+def _data_of(argument: str) -> str:
+    """What messages call the data of a file: `files` and the like say nothing about the split."""
+    return f"{argument.removesuffix('_file')} data" if argument.endswith("_file") else "data"
+
+
+def _check_columns(
+    columns: Mapping[str, int | str], found: list[int | str], where: str, optional: Collection[str] = ()
+) -> None:
     """Refuse a column that is not there, or there twice."""
     for argument, column in columns.items():
-        if found.count(column) != 1:
+        if found.count(column) != 1 and not (argument in optional and column not in found):
             often = " more than once" if column in found else ""
             raise ValueError(f"`{argument}` is {column!r}, but the {where} has {found}{often}: name one.")
 

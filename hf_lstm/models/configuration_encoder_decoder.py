@@ -84,6 +84,8 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
             one vocabulary, which is the output embedding too ("three-way tying", Press & Wolf 2017, section 3).
         train_encoder (`bool`, defaults to `True`): False for a pretrained encoder that is frozen and read without
             dropout.
+        tie_word_embeddings (`bool`, *optional*): Use the embedding of the target as output embedding. `None` means
+            what `decoder` says.
         pad_token_id, bos_token_id, eos_token_id (`int`, *optional*): Special tokens of the target; `None` means those
             of `decoder`.
         decoder_start_token_id (`int`, *optional*): What the target begins with. `None` means `bos_token_id`.
@@ -130,6 +132,7 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
     label_smoothing: float | int = 0.0
     share_encoder_decoder_embeddings: bool = False
     train_encoder: bool = True
+    tie_word_embeddings: bool | None = None
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -137,7 +140,6 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
     is_encoder_decoder: bool = True
 
     def __post_init__(self, **kwargs: Any):
-        kwargs.pop("tie_word_embeddings", None)  # that of the decoder, which a file has too
         self.encoder = self._part("encoder", LSTMConfig(), bidirectional=True)
         self.decoder = self._part("decoder", LSTMConfig(num_hidden_layers=2), bidirectional=False)
         self.bridge = self.bridge or ("final" if self.has_recurrent_encoder else "mean")
@@ -146,9 +148,27 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
                 setattr(self, name, getattr(self.decoder, name, None))
         if self.decoder_start_token_id is None:
             self.decoder_start_token_id = self.bos_token_id
-        self.tie_word_embeddings = getattr(self.decoder, "tie_word_embeddings", False)
+        self._follow_tying()
         super().__post_init__(**kwargs)
         self.validate_recurrent()
+
+    def _follow_tying(self):
+        """One answer to whether the output layer is tied: here, where transformers looks, and in `decoder`."""
+        if self.tie_word_embeddings is None:
+            self.tie_word_embeddings = getattr(self.decoder, "tie_word_embeddings", False)
+        elif self.tie_word_embeddings != getattr(self.decoder, "tie_word_embeddings", None):
+            self.decoder = copy.deepcopy(self.decoder)
+            self.decoder.tie_word_embeddings = self.tie_word_embeddings
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in transformers; of the parts, what differs from their defaults."""
+        fields = super().to_dict()
+        for name in ("encoder", "decoder"):
+            part = getattr(self, name)
+            fields[name] = part.to_diff_dict() | {"model_type": part.model_type}
+            for known in ("auto_map", "transformers_version"):
+                fields[name].pop(known, None)
+        return fields
 
     def _part(self, name: str, default: PreTrainedConfig, bidirectional: bool) -> PreTrainedConfig:
         """The configuration of a part, with what `bidirectional=None` means there."""

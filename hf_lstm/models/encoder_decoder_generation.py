@@ -8,18 +8,29 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers.generation import GenerateEncoderDecoderOutput, GenerationMixin
+from transformers.generation import (
+    GenerateBeamEncoderDecoderOutput,
+    GenerateEncoderDecoderOutput,
+    GenerationMixin,
+    StoppingCriteriaList,
+)
 
+from .beam_search import BeamOptions, Beams
 from .cache import CACHE_NAME, State, WithCache, one_cache
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .configuration_lstm import LSTMConfig
 from .decoder import DecoderCache
-from .generation import NO_INPUTS, RecurrentGenerationMixin, cache_argument
+from .generation import NO_INPUTS, RecurrentGenerationMixin, StopCheck, cache_argument
 
 
 @dataclass
 class RecurrentSeq2SeqGenerateOutput(WithCache, GenerateEncoderDecoderOutput):
     """[`~transformers.generation.GenerateEncoderDecoderOutput`], whose state is read by either of its names."""
+
+
+@dataclass
+class RecurrentSeq2SeqBeamOutput(WithCache, GenerateBeamEncoderDecoderOutput):
+    """[`~transformers.generation.GenerateBeamEncoderDecoderOutput`], whose state is read by either of its names."""
 
 
 class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
@@ -98,6 +109,88 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
     def step_function(self, states: list[State], cache: DecoderCache) -> Callable[[torch.LongTensor], torch.Tensor]:
         step, head = self.decoder.step_function(states, cache.memory), self.lm_head
         return lambda tokens: head(step(tokens))
+
+    def _beam_search(
+        self,
+        input_ids: torch.LongTensor,
+        logits_processor: list,
+        stopping_criteria: StoppingCriteriaList,
+        generation_config,
+        synced_gpus: bool = False,
+        **model_kwargs: Any,
+    ) -> GenerateBeamEncoderDecoderOutput | torch.LongTensor:
+        """
+        As in transformers, with the same results. What needs more than tokens, or a model that is wrapped, takes the
+        loop of transformers.
+        """
+        stop = StopCheck(stopping_criteria)
+        names = ("output_scores", "output_logits", "output_hidden_states", "output_attentions")
+        more = generation_config.return_dict_in_generate and any(getattr(generation_config, name) for name in names)
+        cached = model_kwargs.get(CACHE_NAME) is not None and model_kwargs.get("use_cache")
+        other = synced_gpus or generation_config.is_assistant or generation_config.do_sample or stop.others
+        if more or other or not cached or generation_config.low_memory or not self._has_plain_steps():
+            arguments = input_ids, logits_processor, stopping_criteria, generation_config, synced_gpus
+            return super()._beam_search(*arguments, **model_kwargs)
+        options = self._beam_options(input_ids, generation_config, stop)
+        beams = Beams(len(input_ids) // options.num_beams, options, input_ids.device)
+        outputs = self._prefill(input_ids, generation_config, model_kwargs)
+        self._search(beams, input_ids, outputs.logits[:, -1], outputs.cache, logits_processor, stop.end_tokens)
+        pad, end = generation_config._pad_token_tensor, generation_config._eos_token_tensor
+        fill = -1 if end is None else int(pad or end[0])  # as transformers does
+        sequences, scores, rows = beams.sequences(input_ids, fill)
+        if not generation_config.return_dict_in_generate:
+            return sequences
+        return RecurrentSeq2SeqBeamOutput(
+            sequences=sequences, sequences_scores=scores, beam_indices=rows, **{CACHE_NAME: outputs.cache}
+        )
+
+    @staticmethod
+    def _beam_options(input_ids: torch.LongTensor, config, stop: StopCheck) -> BeamOptions:
+        return BeamOptions(
+            num_beams=config.num_beams,
+            num_return_sequences=config.num_return_sequences,
+            length_penalty=config.length_penalty,
+            early_stopping=config.early_stopping,
+            max_length=stop.max_length,
+            prompt_length=input_ids.shape[1],
+            candidates=max(2, 1 + len(stop.end_tokens)) * config.num_beams,
+        )
+
+    def _search(
+        self,
+        beams: Beams,
+        input_ids: torch.LongTensor,
+        scores: torch.Tensor,
+        cache: DecoderCache,
+        processors: list,
+        end_tokens: set[int],
+    ) -> None:
+        """From the tokens (N * K, T) and the scores after them (N * K, V) on until no source gets better ones."""
+        states = [tuple(tensor[:, 0] for tensor in layer.states) for layer in cache.layers]
+        step, k = self.step_function(states, cache), beams.options.num_beams
+        ends_at = torch.tensor(sorted(end_tokens), device=input_ids.device)
+        while True:
+            log_probs = scores.float().log_softmax(-1)
+            if processors:
+                log_probs = processors(input_ids, log_probs)
+            total, parents, tokens = beams.candidates(log_probs)
+            last = beams.length + 1 >= beams.options.max_length
+            ends = torch.ones_like(tokens, dtype=torch.bool) if last else torch.isin(tokens, ends_at)
+            beams.advance(total, parents, tokens, ends)
+            goes_on = beams.unfinished()
+            if ends.all() or not goes_on.any():
+                return
+            keep = goes_on.nonzero()[:, 0]
+            if len(keep) < len(goes_on):
+                beams.drop(keep)
+                cache.memory = cache.memory.select(keep)
+                step = self.step_function(states, cache)
+            rows = (beams.parents + keep[:, None] * k).flatten()  # (N * K,)
+            states[:] = [tuple(tensor.index_select(0, rows) for tensor in layer) for layer in states]
+            tokens = beams.tokens.flatten()
+            if processors:
+                input_ids = torch.cat([input_ids.index_select(0, rows), tokens[:, None]], 1)
+            scores = step(tokens)
 
     def _has_plain_steps(self) -> bool:
         return not self.training and is_plain(self) and all(map(is_plain, (self.decoder, *self.decoder.layers)))
