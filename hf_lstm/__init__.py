@@ -8,10 +8,12 @@ import transformers
 
 from .hub import folders
 from .models.cache import RecurrentCache
+from .models.configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .models.configuration_gru import GRUConfig
 from .models.configuration_lstm import LSTMConfig
 from .models.configuration_recurrent import RecurrentConfig
 from .models.configuration_rnn import RNNConfig
+from .models.modeling_encoder_decoder import RecurrentEncoderDecoderForConditionalGeneration
 from .models.modeling_gru import (
     GRUForCausalLM,
     GRUForSequenceClassification,
@@ -59,12 +61,15 @@ __all__ = [
     "RNNPreTrainedModel",
     "RecurrentCache",
     "RecurrentConfig",
+    "RecurrentEncoderDecoderConfig",
+    "RecurrentEncoderDecoderForConditionalGeneration",
 ]
 
 
 def _register() -> None:
     """Make our classes known to the Auto classes; `exist_ok`, lest an "lstm" of transformers' own break the import."""
-    for family in (LSTMPreTrainedModel, GRUPreTrainedModel, RNNPreTrainedModel):
+    composed = (RecurrentEncoderDecoderForConditionalGeneration,)
+    for family in (LSTMPreTrainedModel, GRUPreTrainedModel, RNNPreTrainedModel, *composed):
         transformers.AutoConfig.register(family.config_class.model_type, family.config_class, exist_ok=True)
         transformers.AutoTokenizer.register(family.config_class, LSTMTokenizer, exist_ok=True)
         for auto_class, head in family.heads().items():

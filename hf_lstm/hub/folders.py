@@ -155,7 +155,7 @@ def usage(model: PreTrainedModel, task: str, repo_id: str, example: str | None, 
     """How to load a model, with hf_lstm and without it, and with a tokenizer or without one."""
     install = f" (`pip install git+{hf_lstm.__url__}`)" if hf_lstm.__url__ else ""
     snippet = partial(_snippet, model, task, repo_id, example)
-    if model.config.vocab_size is None or not tokenizer:
+    if not tokenizer or model.config.get_text_config(decoder=True).vocab_size is None:
         snippet = partial(_snippet_without_text, model, repo_id)
     return section(
         "## How to use it",

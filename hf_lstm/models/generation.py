@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers
+from transformers import PreTrainedConfig
 from transformers.generation import (
     EosTokenCriteria,
     GenerateDecoderOnlyOutput,
@@ -177,10 +178,7 @@ def beams_follow_state(model_class: type) -> bool:
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(0)
-        config = model_class.config_class(
-            vocab_size=17, hidden_size=8, initializer_range=1.0, tie_word_embeddings=False
-        )
-        model = model_class(config).eval()
+        model = model_class(model_class.tiny_config()).eval()
         options = {"max_new_tokens": 8, "num_beams": 4, "do_sample": False}
         prompts = torch.randint(17, (4, 3))
         ways = [GenerationMixin.generate(model, prompts, use_cache=cached, **options) for cached in (True, False)]
@@ -194,6 +192,8 @@ class RecurrentGenerateOutput(WithCache, GenerateDecoderOnlyOutput):
 
 class RecurrentGenerationMixin(GenerationMixin):
     """`generate` for a model with a `RecurrentCache`."""
+
+    generate_output = RecurrentGenerateOutput
 
     def generate(self, *args, **kwargs):
         """
@@ -231,6 +231,11 @@ class RecurrentGenerationMixin(GenerationMixin):
         return kwargs.get("use_cache", config.use_cache) is not False
 
     @classmethod
+    def tiny_config(cls) -> PreTrainedConfig:
+        """Of a model on which beam search is tried."""
+        return cls.config_class(vocab_size=17, hidden_size=8, initializer_range=1.0, tie_word_embeddings=False)
+
+    @classmethod
     def _own_class(cls) -> type:
         """The language model of the family: a subclass may be built in another way."""
         return cls.heads().get("AutoModelForCausalLM", cls)
@@ -254,7 +259,7 @@ class RecurrentGenerationMixin(GenerationMixin):
             check_cache_kind(cache)
             cache._is_user_defined = True  # read by `generate`
         elif generation_config.use_cache is not False:
-            cache = model_kwargs[CACHE_NAME] = RecurrentCache(self.config)
+            cache = model_kwargs[CACHE_NAME] = self.get_decoder().new_cache()
         if cache is not None:
             cache.activate_past_recording() if assisted else cache.stop_past_recording()
 
@@ -332,13 +337,14 @@ class RecurrentGenerationMixin(GenerationMixin):
             model_kwargs["attention_mask"] = F.pad(mask, (0, num_new_tokens), value=1)
         return model_kwargs
 
-    def step_function(self, states: list) -> Callable[[torch.LongTensor], torch.Tensor]:
+    def step_function(self, states: list, cache: RecurrentCache) -> Callable[[torch.LongTensor], torch.Tensor]:
         """
         The forward pass for single tokens without its checks and output objects, which take as long as a small cell.
 
         Args:
             states (`list` of `tuple`): For each layer its state, of shape `(B, P)` and for an LSTM `(B, H)`. Each step
                 replaces them in this list.
+            cache ([`RecurrentCache`]): Where the states are from.
 
         Returns:
             `Callable`: from token ids of shape `(B,)` to logits of shape `(B, V)`.
@@ -377,7 +383,7 @@ class RecurrentGenerationMixin(GenerationMixin):
         if streamer is not None:
             streamer.end()
         if generation_config.return_dict_in_generate:
-            return RecurrentGenerateOutput(sequences=input_ids, **{CACHE_NAME: cache})
+            return self.generate_output(sequences=input_ids, **{CACHE_NAME: cache})
         return input_ids
 
     def _decode(
@@ -392,7 +398,7 @@ class RecurrentGenerationMixin(GenerationMixin):
     ) -> torch.LongTensor:
         """Tokens (B, T) and the scores after them (B, V) -> tokens until all rows have ended. Advances the cache."""
         states = [tuple(tensor[:, 0] for tensor in layer.states) for layer in cache.layers]
-        step = self.step_function(states)
+        step = self.step_function(states, cache)
         length, tokens = input_ids.shape[1], input_ids  # a buffer that grows by doubling
         unfinished = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
         steps = 0

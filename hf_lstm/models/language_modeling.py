@@ -287,7 +287,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
 
     # Single steps, for the loop of `generate`.
 
-    def step_function(self, states: list[State]) -> Callable[[torch.LongTensor], torch.Tensor]:
+    def step_function(self, states: list[State], cache: RecurrentCache) -> Callable[[torch.LongTensor], torch.Tensor]:
         walk, embed, head, project = self.model.walk, self.model.embed_tokens, self.lm_head, self.projection
         cells = [layer.cell_function() for layer in self.model.layers]
 

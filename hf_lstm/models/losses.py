@@ -73,11 +73,12 @@ def scores_in(
 class _LinearCrossEntropy(torch.autograd.Function):
     """
     Gradients are computed in the forward pass, chunk by chunk, while the logits of the chunk are at hand: with p the
-    softmax of the logits and y the one-hot target, the gradient of the summed loss by the logits is p - y.
+    softmax of the logits and y the target distribution, the gradient of the summed loss by the logits is p - y. It is
+    one-hot, or, with label smoothing, (1 - smoothing) of that and smoothing / V everywhere.
     """
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, scale):
+    def forward(ctx, hidden, weight, bias, targets, scale, smoothing):
         precise = torch.promote_types(hidden.dtype, torch.float32)
         total = hidden.new_zeros((), dtype=precise)
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
@@ -93,10 +94,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
             chunk, target = hidden[start : start + rows], targets[start : start + rows, None]
             scores = scores_in(logits, chunk, weight, bias)
             highest, wanted = scores.amax(dim=1, keepdim=True), scores.gather(1, target)
+            if smoothing:
+                wanted = (1 - smoothing) * wanted + smoothing * scores[:, :size].mean(1, keepdim=True)
             p = torch.softmax(scores, 1, dtype=precise, out=probabilities[: len(chunk)])[:, :size]
             # log sum exp = max - log p(max): the most probable class cannot underflow.
             total += (highest - p.amax(dim=1, keepdim=True).log() - wanted).sum()
-            p.scatter_add_(1, target, torch.full_like(target, -1, dtype=precise))  # the gradient by the logits
+            if smoothing:
+                p -= smoothing / size
+            p.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=precise))  # by the logits
             if grad_bias is not None:
                 grad_bias += p.sum(0)
             p = p.to(chunk.dtype)
@@ -117,7 +122,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_total):
-        return *gradients_of(ctx.saved_tensors, ctx.dtypes, grad_total), None, None
+        return *gradients_of(ctx.saved_tensors, ctx.dtypes, grad_total), None, None, None
 
 
 def gradients_of(gradients: Iterable, dtypes: Iterable, grad_total: torch.Tensor) -> list[torch.Tensor | None]:
@@ -133,6 +138,7 @@ def linear_cross_entropy(
     bias: torch.Tensor | None,
     targets: torch.Tensor,
     num_items: int | torch.Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> torch.Tensor:
     """
     Cross-entropy of the softmax of a linear layer, in nats and at least fp32, without holding the logits of the batch.
@@ -142,6 +148,8 @@ def linear_cross_entropy(
         weight (`torch.Tensor` of shape `(V, F)`), bias (`torch.Tensor` of shape `(V,)`, *optional*): Its parameters.
         targets (`torch.LongTensor` of shape `(...)`): Class of each row; rows of -100 are left out, at no cost.
         num_items (`int` or `torch.Tensor`, *optional*): What the sum is divided by; the number of rows if absent.
+        smoothing (`float`, defaults to 0.0): Label smoothing: the share of a target that is spread over all classes
+            (Szegedy et al. 2016, section 7), as of `torch.nn.CrossEntropyLoss`.
 
     Returns:
         `torch.Tensor`: The loss, a scalar; 0 without any row or item.
@@ -154,4 +162,4 @@ def linear_cross_entropy(
     hidden, targets = hidden.flatten(0, -2)[rows], targets.flatten()[rows]
     scale = 1 / divisor(len(targets) if num_items is None else num_items, hidden)
     with torch.autocast(device, enabled=False):
-        return _LinearCrossEntropy.apply(hidden, weight, bias, targets, scale)
+        return _LinearCrossEntropy.apply(hidden, weight, bias, targets, scale, smoothing)

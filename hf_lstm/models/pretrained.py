@@ -65,7 +65,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
 
     def __init__(self, config: RecurrentStackConfig):
         config.validate_recurrent()  # once more: `from_pretrained(..., field=value)` sets fields after the first check
-        if config.bidirectional is None:
+        if getattr(config, "bidirectional", False) is None:
             config = copy.deepcopy(config)  # for another head of the same configuration
             config.bidirectional = self.bidirectional_by_default
         super().__init__(config)

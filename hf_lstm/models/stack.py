@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from .cache import RecurrentCache, WithCache, check_cache_kind, one_cache
+from .cache import RecurrentCache, State, WithCache, check_cache_kind, one_cache
 from .configuration_recurrent import RecurrentStackConfig
 from .layers import RecurrentLayer, SequenceDropout, bare_layer, run_layer
 from .padding import Documents, Padding
@@ -49,17 +49,19 @@ class RecurrentStack(RecurrentPreTrainedModel):
 
     Args:
         config ([`RecurrentStackConfig`]): Configuration, whose `feature_size` is F.
+        beside (`tuple[int, int]`, defaults to `(0, 0)`): Sizes of what the first layer, and each above it, reads
+            beside that, and beside the outputs beneath; see `_run`.
     """
 
     carries_state = True
 
-    def __init__(self, config: RecurrentStackConfig):
+    def __init__(self, config: RecurrentStackConfig, beside: tuple[int, int] = (0, 0)):
+        super().__init__(config)
         if not hasattr(self, "layer_class"):
             raise TypeError(
                 f"`{type(self).__name__}` has no family of cells: derive it from `LSTMPreTrainedModel`, "
                 "`GRUPreTrainedModel` or `RNNPreTrainedModel` as well."
             )
-        super().__init__(config)
         config = self.config
         self.add_inputs(config)
         self.input_dropout = SequenceDropout(config.input_dropout, config.variational_dropout)
@@ -67,7 +69,8 @@ class RecurrentStack(RecurrentPreTrainedModel):
         self.output_dropout = SequenceDropout(config.output_dropout, config.variational_dropout)
         configs = [config.of_layer(i) for i in range(config.num_hidden_layers)]
         sizes = [config.feature_size, *(each.output_size for each in configs)]
-        self.layers = nn.ModuleList(map(self.layer_class, configs, sizes))
+        reads = [size + beside[min(i, 1)] for i, size in enumerate(sizes)]
+        self.layers = nn.ModuleList(map(self.layer_class, configs, reads))
         norms = sizes[1:] if config.layer_norm else []
         self.norms = nn.ModuleList(nn.LayerNorm(size, eps=config.layer_norm_eps) for size in norms)
         self.residual_connections = config.residual_connections  # reading a configuration takes microseconds
@@ -197,14 +200,23 @@ class RecurrentStack(RecurrentPreTrainedModel):
         return RecurrentModelOutput(passed[-1], cache, all_hidden_states, raw_hidden_state=raw)
 
     def _run(
-        self, features: torch.Tensor, padding: Padding | None, cache: RecurrentCache | None
+        self,
+        features: torch.Tensor,
+        padding: Padding | None,
+        cache: RecurrentCache | None,
+        reads: Callable[[int, torch.Tensor], torch.Tensor] | None = None,
+        initial: list[State] | None = None,
     ) -> list[torch.Tensor]:
-        """Features and the output of each layer, (B, T, .); advances the cache."""
+        """
+        Features and the output of each layer, (B, T, .); advances the cache. `reads` says what layer i makes of the
+        outputs beneath before it reads them, dropout without it; `initial` where the states begin without a cache.
+        """
+        reads = reads or self._dropped_between
 
         def run(i: int, layer: RecurrentLayer, inputs: torch.Tensor) -> torch.Tensor:
-            inputs = _dropped(self.hidden_dropout, inputs) if i else inputs
+            inputs = reads(i, inputs)
             if cache is None:
-                return run_layer(layer, inputs, None, padding, False, False)[0]
+                return run_layer(layer, inputs, initial and initial[i], padding, False, False)[0]
             before = cache.layers[i]
             outputs, state, steps = run_layer(layer, inputs, before.states, padding, True, before.record_past)
             cache.update(state, i, inputs.shape[1], steps)
@@ -214,6 +226,9 @@ class RecurrentStack(RecurrentPreTrainedModel):
             return norm(outputs) if padding is None else padding.clear(norm(outputs))
 
         return self.walk(features, run, normalize)
+
+    def _dropped_between(self, i: int, values: torch.Tensor) -> torch.Tensor:
+        return _dropped(self.hidden_dropout, values) if i else values
 
     def _documents(self, position_ids, shape, padding, cache, use_cache) -> Documents | None:
         """The documents of packed rows; None if there is one a row."""
@@ -233,36 +248,42 @@ class RecurrentStack(RecurrentPreTrainedModel):
         if cache is None:
             by_default = self.config.use_cache and not self.training and not self.config.bidirectional
             wanted = by_default if use_cache is None else use_cache
-            return RecurrentCache(self.config) if wanted else None
+            return self.new_cache() if wanted else None
         self._check_cache(cache, batch_size)
         return cache if use_cache is not False else cache.copy()
+
+    def new_cache(self) -> RecurrentCache:
+        """A state of zeros."""
+        return RecurrentCache(self.config)
+
+    def state_shapes(self, batch_size: int) -> list[list[tuple[int, ...]]]:
+        """The shapes of the tensors of the state, of each layer of the cache."""
+        layers = map(bare_layer, self.layers)
+        return [[(batch_size, layer.num_directions, size) for size in layer.state_sizes] for layer in layers]
 
     def _check_cache(self, cache: Any, batch_size: int) -> None:
         """Refuse a cache of another kind, model or batch size."""
         check_cache_kind(cache)
-        layers, kept = [bare_layer(layer) for layer in self.layers], cache.layers
-        directions = layers[0].num_directions
-        if directions == 2 and cache.get_seq_length():
+        expected, kept = self.state_shapes(batch_size), cache.layers
+        if expected[0][0][1] == 2 and cache.get_seq_length():
             raise ValueError(
                 "`cache` cannot continue a bidirectional model, whose backward direction starts at the end. Pass the "
                 "whole sequence at once."
             )
-        fits = cache.model_type == self.config.model_type and len(kept) == len(layers)
-        for layer, own in zip(layers, kept, strict=False):
+        fits = cache.model_type == self.config.model_type and len(kept) == len(expected)
+        for shapes, own in zip(expected, kept, strict=False):
             if own.states is not None:
-                shapes = [(batch_size, directions, size) for size in layer.state_sizes]
                 fits = fits and [state.shape for state in own.states] == shapes
         if not fits:
-            self._refuse_cache(cache, layers, batch_size)
+            self._refuse_cache(cache, expected, batch_size)
 
-    def _refuse_cache(self, cache: RecurrentCache, layers: list[RecurrentLayer], batch_size: int) -> None:
-        expected = [[(batch_size, layer.num_directions, size) for size in layer.state_sizes] for layer in layers]
+    def _refuse_cache(self, cache: RecurrentCache, expected: list, batch_size: int) -> None:
         found = [[tuple(state.shape) for state in layer.states or ()] for layer in cache.layers]
         wrong = [pair for pair in zip(found, expected, strict=False) if pair[0] and pair[0] != pair[1]]
         shapes, needed = wrong[0] if wrong else (next(filter(None, found), None), expected[0])
         raise ValueError(
             f"`cache` is the state of a {cache.model_type!r} model with {len(found)} layers and states of shape "
-            f"{shapes}, but this {self.config.model_type!r} model has {len(layers)} layers and needs {needed} for a "
+            f"{shapes}, but this {self.config.model_type!r} model has {len(expected)} layers and needs {needed} for a "
             f"batch of {batch_size}. Pass the state of this model; `cache.batch_repeat_interleave(n)` repeats it for "
             "n beams or sequences."
         )

@@ -1,0 +1,109 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""What `generate` asks of an encoder with a recurrent decoder. Dimensions as in `attention.py`."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers.generation import GenerateEncoderDecoderOutput, GenerationMixin
+
+from .cache import CACHE_NAME, State, WithCache, one_cache
+from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
+from .configuration_lstm import LSTMConfig
+from .decoder import DecoderCache
+from .generation import NO_INPUTS, RecurrentGenerationMixin, cache_argument
+
+
+@dataclass
+class RecurrentSeq2SeqGenerateOutput(WithCache, GenerateEncoderDecoderOutput):
+    """[`~transformers.generation.GenerateEncoderDecoderOutput`], whose state is read by either of its names."""
+
+
+class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
+    """`generate` for an encoder with a recurrent decoder."""
+
+    generate_output = RecurrentSeq2SeqGenerateOutput
+
+    @staticmethod
+    def _check_mask(inputs: torch.Tensor | None, mask: torch.Tensor | None, cache: DecoderCache | None) -> None:
+        """The mask is that of the source, which the encoder checks."""
+
+    @classmethod
+    def tiny_config(cls) -> RecurrentEncoderDecoderConfig:
+        part = LSTMConfig(vocab_size=17, hidden_size=8, initializer_range=1.0, tie_word_embeddings=False)
+        return RecurrentEncoderDecoderConfig(encoder=part, decoder=part, decoder_start_token_id=1)
+
+    def _prepare_model_inputs(self, inputs=None, bos_token_id=None, model_kwargs=None):
+        """As in transformers; where no mask says what is padding in the source, its tokens do."""
+        inputs, name, model_kwargs = GenerationMixin._prepare_model_inputs(self, inputs, bos_token_id, model_kwargs)
+        pad = getattr(self.config.encoder, "pad_token_id", None)
+        tells = name == "input_ids" and model_kwargs.get("attention_mask") is None and pad is not None
+        if tells and (padding := inputs == pad).any():
+            model_kwargs["attention_mask"] = (~padding).long()
+        return inputs, name, model_kwargs
+
+    def _expand_inputs_for_generation(self, expand_size=1, is_encoder_decoder=False, input_ids=None, **model_kwargs):
+        """
+        As in transformers, but for the source, which is not repeated: the rows that share one follow each other.
+        """
+        kept = {name: model_kwargs.pop(name) for name in ("encoder_outputs", "attention_mask") if name in model_kwargs}
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(expand_size, False, input_ids, **model_kwargs)
+        return input_ids, model_kwargs | kept
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.Tensor,
+        next_sequence_length: int | None = None,
+        cache: DecoderCache | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
+        is_first_iteration: bool = False,
+        past_key_values: DecoderCache | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The inputs of the next forward pass: tokens of the target that the cache has not seen, and the source."""
+        cache = one_cache(cache, past_key_values)
+        seen = 0 if cache is None else cache.get_seq_length()
+        if is_first_iteration and seen:  # a target begins with its start token, also where a state has seen some of it
+            next_sequence_length = input_ids.shape[1] - seen
+        if next_sequence_length is not None and next_sequence_length < 1:
+            raise ValueError(
+                f"`decoder_input_ids` has {input_ids.shape[1]} tokens, but `cache` has seen {seen}. Pass all tokens "
+                "from the beginning, and at least one that it has not seen."
+            )
+        tokens = input_ids if next_sequence_length is None else input_ids[:, -next_sequence_length:]
+        if decoder_attention_mask is not None:
+            decoder_attention_mask = decoder_attention_mask[:, -tokens.shape[1] :].to(self.device)
+        forward = vars(self).get("forward", type(self).forward)
+        takes = inspect.signature(forward).parameters
+        inputs = {name: value for name, value in kwargs.items() if name in takes and name not in NO_INPUTS}
+        return inputs | {
+            "decoder_input_ids": tokens.to(self.device),
+            "decoder_attention_mask": decoder_attention_mask,
+            cache_argument(forward): cache,
+        }
+
+    def _update_model_kwargs_for_generation(
+        self, outputs, model_kwargs: dict[str, Any], is_encoder_decoder: bool = True, num_new_tokens: int = 1
+    ) -> dict[str, Any]:
+        """Keep the state, and count the new tokens as real ones in the mask of the target."""
+        if (cache := outputs.get(CACHE_NAME)) is not None:
+            model_kwargs[CACHE_NAME] = cache
+        if (mask := model_kwargs.get("decoder_attention_mask")) is not None:
+            model_kwargs["decoder_attention_mask"] = F.pad(mask, (0, num_new_tokens), value=1)
+        return model_kwargs
+
+    def step_function(self, states: list[State], cache: DecoderCache) -> Callable[[torch.LongTensor], torch.Tensor]:
+        step, head = self.decoder.step_function(states, cache.memory), self.lm_head
+        return lambda tokens: head(step(tokens))
+
+    def _has_plain_steps(self) -> bool:
+        return not self.training and is_plain(self) and all(map(is_plain, (self.decoder, *self.decoder.layers)))
+
+
+def is_plain(module: torch.nn.Module) -> bool:
+    """Whether a module computes what its class says: nothing hooks into it or replaces its forward pass."""
+    hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
+    return not hooked and "forward" not in vars(module)
