@@ -74,7 +74,8 @@ class JoeyNMT:
             "random_seed": task["seed"],
             "data": {name: f"{folder}/{name}" for name in ("train", "dev", "test")}
             | {short: side | {"lang": name} for short, name in zip(("src", "trg"), SIDES, strict=True)},
-            "testing": {"beam_size": task["beams"], "beam_alpha": 1.0, "batch_size": 64, "max_output_length": 100},
+            "testing": {"beam_size": task["beams"], "beam_alpha": 1.0, "batch_size": 64}
+            | {"max_output_length": task["longest"]},
             "training": {
                 "optimizer": "adam",
                 "learning_rate": 1e-3,
@@ -147,6 +148,7 @@ class OpenNMT:
             "optim": "adam",
             "learning_rate": 1e-3,
             "num_workers": 0,
+            "bucket_size": 64 * task["steps_an_epoch"],  # more would mix copies of a sentence, and drop them
             "seed": task["seed"],
         } | {f"{short}_vocab": data / "vocabulary.txt" for short in ("src", "tgt")}
         self.opt = opt = _parsed(ArgumentParser(), opts.train_opts, options)
@@ -194,7 +196,7 @@ class OpenNMT:
 
         last = max(self.folder.glob("model_step_*.pt"), key=lambda path: path.stat().st_mtime)
         options = {"model": last, "src": f"{self.task['folder']}/test.source", "output": os.devnull}
-        options |= {"beam_size": self.task["beams"], "batch_size": 64, "max_length": 100}
+        options |= {"beam_size": self.task["beams"], "batch_size": 64, "max_length": self.task["longest"]}
         opt = _parsed(ArgumentParser(), opts.translate_opts, options)
         ArgumentParser.validate_translate_opts(opt)
         ArgumentParser._get_all_transform_translate(opt)
