@@ -135,7 +135,9 @@ def run_decoder(model, xs, ids):
             if config.decoder.residual_connections and i:
                 value = value + below
             if config.decoder.layer_norm:
-                value = torch.nn.functional.layer_norm(value, value.shape, decoder.norms[i].weight, decoder.norms[i].bias)
+                value = torch.nn.functional.layer_norm(
+                    value, value.shape, decoder.norms[i].weight, decoder.norms[i].bias
+                )
             if i == 0:
                 context, a = attend(decoder.attention, value, xs)
         readout = (decoder.readout.weight @ torch.cat([value, context])).tanh()
@@ -146,5 +148,9 @@ def run_decoder(model, xs, ids):
 
 def run_encoder_decoder(model, source, ids):
     """The same from the tokens of a source, (S,), which may be none."""
-    xs = run_model(model.encoder, source) if len(source) else model.decoder.readout.weight.new_zeros(0, model.config.source_size)
+    xs = (
+        run_model(model.encoder, source)
+        if len(source)
+        else model.decoder.readout.weight.new_zeros(0, model.config.source_size)
+    )
     return run_decoder(model, xs, ids)

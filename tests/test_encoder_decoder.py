@@ -35,7 +35,11 @@ VARIANTS = {
     "lstm": {},
     "fed": {"encoder": GRU, "attention": "additive", "num_attention_heads": 2, "input_feeding": True},
     "rnn, norm": {"encoder": RNN, "target": NORMED, "attention": "general", "bridge": "none"},
-    "1 layer, fed": {"target": {"num_hidden_layers": 1, "projection_size": 4}, "input_feeding": True, "bridge": "mean"},
+    "1 layer, fed": {
+        "target": {"num_hidden_layers": 1, "projection_size": 4},
+        "input_feeding": True,
+        "bridge": "mean",
+    },
     "mixed": {
         "encoder": GRU,
         "decoder": LSTM,
@@ -235,7 +239,7 @@ def test_the_state_does_not_depend_on_padding(fields):
     """Where padding is told by a mask, or by the id of padding alone."""
     model = encoder_decoder(**fields)
     source = random_ids(3, 5, 23)
-    for kind, mask in MASKED.items():
+    for mask in MASKED.values():
         ids = random_ids().masked_fill(mask == 0, 0)
         given = [{}, {"decoder_attention_mask": mask}]
         for outputs in (model(source, decoder_input_ids=ids, **more) for more in given):
@@ -662,7 +666,10 @@ def test_operations_on_the_state(fields, tmp_path):
     assert_close(go_on(recorded), expected)
     assert cache.get_seq_length() == 4  # the copies went their own way
     cache.reset()
-    assert_close(model(source, mask, decoder_input_ids=ids, cache=cache).cache.layers[0].states, list(states_of(model, source, mask, ids)))
+    assert_close(
+        model(source, mask, decoder_input_ids=ids, cache=cache).cache.layers[0].states,
+        list(states_of(model, source, mask, ids)),
+    )
 
 
 def states_of(model, source, mask, ids):
@@ -739,7 +746,10 @@ def test_resizing_keeps_what_is_tied(fields, names, size, tmp_path):
     assert tied(model) == names
     outputs = model(source, labels=ids)
     assert outputs.logits.shape[-1] == model.config.decoder.vocab_size == len(model.lm_head.weight) == target_size
-    assert len(model.lm_head.bias) == model.lm_head.out_features == target_size and model.config.encoder.vocab_size == size
+    assert (
+        len(model.lm_head.bias) == model.lm_head.out_features == target_size
+        and model.config.encoder.vocab_size == size
+    )
     assert outputs.loss.isfinite()
     after = model(source, decoder_input_ids=ids).logits
     assert_close(after[..., :27], before[..., :27])

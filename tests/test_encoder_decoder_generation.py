@@ -36,8 +36,8 @@ LEFT = torch.tensor(MASKS["left"])
 
 def writer(end: float | None = None, source=(), target=(), encoder=LSTM, **fields):
     """
-    A model that writes texts which do not settle into a loop at once, and never padding; `end` is added to the score of
-    the token that ends them.
+    A model that writes texts which do not settle into a loop at once, and never padding; `end` is added to the score
+    of the token that ends them.
     """
     target = {"tie_word_embeddings": False, "num_hidden_layers": 2, **dict(target)}
     model = encoder_decoder(encoder, source={"vocab_size": 31, **dict(source)}, target=target, **fields)
@@ -194,7 +194,9 @@ def test_padding_that_is_generated_is_a_token():
     ids, mask, _ = sources()
     out = generate(model, ids, attention_mask=mask, do_sample=False, eos_token_id=None)
     assert (out[:, 1:-1] == 0).any()
-    assert torch.equal(out, generate(model, ids, attention_mask=mask, do_sample=False, eos_token_id=None, use_cache=False))
+    assert torch.equal(
+        out, generate(model, ids, attention_mask=mask, do_sample=False, eos_token_id=None, use_cache=False)
+    )
 
 
 @pytest.mark.parametrize("sizes", [[5, 7], [1, 1, 10]], ids=str)
@@ -378,6 +380,7 @@ def test_hooks_and_wrappers_are_honoured():
         options = {"do_sample": False, "num_beams": num_beams}
         plain = generate(model, source, **options)
         for part in (model.decoder.layers[0], model.decoder.attention, model.lm_head):
+
             def hook(module, inputs, output):
                 return (output[0].flip(-1), *output[1:]) if isinstance(output, tuple) else output.flip(-1)
 
@@ -404,8 +407,11 @@ def test_what_cannot_work_is_refused():
         generate(model, source, decoder_input_ids=torch.tensor([[2, 5]] * 3))
     with pytest.raises(ValueError, match="`attention_mask`"):
         generate(model, source, attention_mask=torch.ones(2, 7, dtype=torch.long))
-    for modes in ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0}, {"penalty_alpha": 0.6, "top_k": 4}):
+    for modes in (
+        {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0},
+        {"penalty_alpha": 0.6, "top_k": 4},
+    ):
         with pytest.raises(ValueError, match="trust_remote_code"):
             generate(model, source, **modes)
-    with pytest.raises(ValueError, match="Batch size 1 alone|batch_size = 1"):
+    with pytest.raises(ValueError, match="batch_size = 1"):
         generate(model, source, prompt_lookup_num_tokens=2)

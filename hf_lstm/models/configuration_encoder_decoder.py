@@ -279,13 +279,14 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
         for name in ("activation_regularization", "temporal_activation_regularization"):
             if value := getattr(decoder, name):
                 raise ValueError(f"`{name}={value!r}` of `decoder` is of language models. Leave it out.")
-        for name in ("pad_token_id", "decoder_start_token_id"):
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < decoder.vocab_size:
-                raise ValueError(
-                    f"`{name}` must lie between 0 and vocab_size - 1 = {decoder.vocab_size - 1} of `decoder`, got "
-                    f"{value!r}."
-                )
+            for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and not 0 <= token_id < decoder.vocab_size:
+                    raise ValueError(
+                        f"`{name}` must lie between 0 and vocab_size - 1 = {decoder.vocab_size - 1} of `decoder`, got "
+                        f"{value!r}."
+                    )
 
     def _validate_heads(self):
         heads = self.num_attention_heads

@@ -234,12 +234,3 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
             if processors:
                 input_ids = torch.cat([input_ids.index_select(0, rows), tokens[:, None]], 1)
             scores = step(tokens)
-
-    def _has_plain_steps(self) -> bool:
-        return not self.training and is_plain(self) and all(map(is_plain, (self.decoder, *self.decoder.layers)))
-
-
-def is_plain(module: torch.nn.Module) -> bool:
-    """Whether a module computes what its class says: nothing hooks into it or replaces its forward pass."""
-    hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
-    return not hooked and "forward" not in vars(module)
