@@ -484,7 +484,7 @@ def test_label_smoothing_is_that_of_torch():
         assert_close(model(source, attention_mask=mask, labels=labels, output_logits=output_logits).loss, smooth)
 
 
-def trained(tmp_path, fields, rows, **arguments):
+def trained(tmp_path, fields, rows, resume=None, **arguments):
     """The parameters after one step of gradient descent by `Seq2SeqTrainer`."""
     from families import PLAIN_TRAINING
     from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
@@ -503,7 +503,7 @@ def trained(tmp_path, fields, rows, **arguments):
         eval_dataset=rows,
         processing_class=tokenizer,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 
@@ -543,6 +543,25 @@ def test_trainer_accumulates_right_and_evaluates(tmp_path):
     expected = model.generate(source, attention_mask=mask, max_new_tokens=5, num_beams=2)
     for row, want in zip(predictions, expected.tolist(), strict=True):
         assert row[: len(want)].tolist() == want
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fed", [False, True], ids=["whole", "fed"])
+def test_training_learns_and_resumes(fed, tmp_path):
+    """From a checkpoint in the middle the same weights come out, and words are learned that turn the source round."""
+    source = torch.randint(4, 12, (64, 5))
+    rows = [{"input_ids": a.tolist(), "labels": [*a.flip(0).tolist(), 3]} for a in source]
+    dropout = {"hidden_dropout": 0.1, "variational_dropout": True, "hidden_size": 32, "embedding_size": 32}
+    fields = {"input_feeding": fed, "target": dropout | {"initializer": "orthogonal", "initializer_range": 0.2}}
+    fields |= {"source": {"hidden_size": 16, "embedding_size": 16, "initializer": "orthogonal"}}
+    arguments = {"learning_rate": 0.01, "optim": "adamw_torch", "save_strategy": "steps", "save_steps": 200}
+    arguments |= {"per_device_train_batch_size": 16, "max_steps": 400}
+    trainer = trained(tmp_path, fields, rows, **arguments)
+    whole = [p.clone() for p in trainer.model.parameters()]
+    written = trainer.model.eval().generate(source, max_new_tokens=6)
+    assert (written[:, 1:6] == source.flip(1)).all(1).float().mean() > 0.9
+    resumed = trained(tmp_path / "again", fields, rows, resume=str(tmp_path / "checkpoint-200"), **arguments)
+    assert_close(list(resumed.model.parameters()), whole, 0)
 
 
 # What goes in.

@@ -2,6 +2,7 @@
 """`generate` of an encoder-decoder in every mode but beam search, which has a file of its own."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from reference import run_encoder_decoder
 from transformers import TextStreamer
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.models.generation import RecurrentGenerationMixin
 
 
 MODES = {
@@ -367,6 +369,20 @@ def test_stop_strings(tokenizer, more):
         assert found == text[: text.index(stop) + 2]
 
 
+def test_a_transformers_that_nobody_tested(monkeypatch):
+    """It is tried on a tiny model before the first `generate`, also for a class that is built in another way."""
+    module = sys.modules[RecurrentGenerationMixin.__module__]
+    model, source = writer(), random_ids(2, 5)
+    expected = generate(model, source, num_beams=3)
+    monkeypatch.setattr(module, "TESTED", (5, 0))
+    module.beams_follow_state.cache_clear()
+    assert torch.equal(generate(model, source, num_beams=3), expected)
+    own = type(model)
+    odd = type("Odd", (own,), {"__init__": lambda self, config, more: own.__init__(self, config)})
+    assert odd(model.config, "more").eval().generate(source, max_new_tokens=2).shape[0] == 2
+    module.beams_follow_state.cache_clear()
+
+
 def test_labels_are_handed_on_by_trainer():
     model, (ids, mask, _) = writer(), sources()
     expected = generate(model, ids, attention_mask=mask)
@@ -394,6 +410,11 @@ def test_hooks_and_wrappers_are_honoured():
 
 def test_what_cannot_work_is_refused():
     model, source = writer(), random_ids(2, 5)
+    with pytest.raises(ValueError, match="`guidance_scale=2.0` is of models without an encoder"):
+        generate(model, source, guidance_scale=2.0)
+    for options in ({"encoder_repetition_penalty": 1.2}, {"encoder_no_repeat_ngram_size": 2}):
+        with pytest.raises(ValueError, match=f"`{next(iter(options))}=.*have 40 and 31 tokens"):
+            generate(writer(source={"vocab_size": 40}), source, **options)
     for name in ("static", "dynamic", "offloaded", "quantized"):
         with pytest.raises(ValueError, match=f"cache_implementation='{name}'"):
             generate(model, source, cache_implementation=name)

@@ -51,8 +51,8 @@ def config_of(given: PreTrainedConfig | dict, name: str) -> PreTrainedConfig:
         return FAMILIES[kind].from_dict(fields)
     if kind not in CONFIG_MAPPING:
         raise ValueError(
-            f"`model_type={kind!r}` of `{name}` is no kind of model that transformers knows. Give a configuration, such "
-            "as `AutoConfig.from_pretrained(...)` returns."
+            f"`model_type={kind!r}` of `{name}` is no kind of model that transformers knows. Give a configuration, "
+            "such as `AutoConfig.from_pretrained(...)` returns."
         )
     return AutoConfig.for_model(kind, **fields)
 
@@ -283,9 +283,9 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
             value = getattr(self, name)
             for token_id in value if isinstance(value, list) else [value]:
                 if token_id is not None and not 0 <= token_id < decoder.vocab_size:
+                    most = decoder.vocab_size - 1
                     raise ValueError(
-                        f"`{name}` must lie between 0 and vocab_size - 1 = {decoder.vocab_size - 1} of `decoder`, got "
-                        f"{value!r}."
+                        f"`{name}` must lie between 0 and vocab_size - 1 = {most} of `decoder`, got {value!r}."
                     )
 
     def _validate_heads(self):
