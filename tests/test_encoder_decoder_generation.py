@@ -413,7 +413,7 @@ def test_what_cannot_work_is_refused():
     with pytest.raises(ValueError, match="`guidance_scale=2.0` is of models without an encoder"):
         generate(model, source, guidance_scale=2.0)
     for options in ({"encoder_repetition_penalty": 1.2}, {"encoder_no_repeat_ngram_size": 2}):
-        with pytest.raises(ValueError, match=f"`{next(iter(options))}=.*have 40 and 31 tokens"):
+        with pytest.raises(ValueError, match=rf"`{next(iter(options))}=.*have 40 and 31 tokens"):
             generate(writer(source={"vocab_size": 40}), source, **options)
     for name in ("static", "dynamic", "offloaded", "quantized"):
         with pytest.raises(ValueError, match=f"cache_implementation='{name}'"):

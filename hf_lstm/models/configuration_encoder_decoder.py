@@ -293,8 +293,8 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
         for name, size in (("`attention_size`", self.query_size), ("size of what `encoder` gives", self.source_size)):
             if size % heads:
                 raise ValueError(
-                    f"`num_attention_heads={heads!r}` must divide the {name}, {size}, of which each has a part. Change "
-                    "one of the two."
+                    f"`num_attention_heads={heads!r}` must divide the {name}, {size}, of which each has a part. "
+                    "Change one of the two."
                 )
 
     def _validate_sharing(self):

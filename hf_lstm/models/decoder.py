@@ -242,8 +242,8 @@ class RecurrentDecoder(FamilyModel):
         super()._check_cache(cache, batch_size)
         if not hasattr(cache, "memory"):
             raise ValueError(
-                f"`cache` is a {type(cache).__name__}, which has no memory of a source. Pass the `cache` of an earlier "
-                "output, or leave it out."
+                f"`cache` is a {type(cache).__name__}, which has no memory of a source. Leave it out, or pass the "
+                "`cache` of an earlier output."
             )
 
     def _remembered(self, source: Source, cache: DecoderCache | None) -> Memory:
