@@ -53,6 +53,11 @@ def run_layer(layer, xs, config, state=None):
     return [torch.cat(parts) for parts in zip(*outputs, strict=True)], finals
 
 
+def normalise(y, norm, eps):
+    centred = y - y.mean()
+    return centred / (centred.pow(2).mean() + eps).sqrt() * norm.weight + norm.bias
+
+
 def run_model(model, ids):
     """`last_hidden_state` of a backbone for one sentence, a list of token ids: a tensor of shape (T, D * P)."""
     xs = [model.embed_tokens.weight[i] for i in ids]
@@ -61,11 +66,7 @@ def run_model(model, ids):
         if model.config.residual_connections and i:
             ys = [y + x for x, y in zip(xs, ys, strict=True)]
         if model.config.layer_norm:
-            norm = model.norms[i]
-            centred = [y - y.mean() for y in ys]
-            ys = [
-                y / (y.pow(2).mean() + model.config.layer_norm_eps).sqrt() * norm.weight + norm.bias for y in centred
-            ]
+            ys = [normalise(y, model.norms[i], model.config.layer_norm_eps) for y in ys]
         xs = ys
     return torch.stack(xs)
 
@@ -119,10 +120,10 @@ def first_states(model, xs):
 
 
 def run_decoder(model, xs, ids):
-    """What an encoder-decoder says of one pair: of features (S, F) and tokens (T,), logits (T, V), weights (K, T, S)."""
+    """Logits (T, V) and weights (K, T, S) of an encoder-decoder, of features (S, F) and tokens (T,)."""
     decoder, config = model.decoder, model.config
     states, readout = first_states(model, xs), xs.new_zeros(decoder.readout.out_features)
-    logits, weights = [], []
+    logits, weights, context = [], [], None
     for token in ids:
         value = decoder.embed_tokens.weight[token]
         for i, layer in enumerate(decoder.layers):
@@ -135,7 +136,7 @@ def run_decoder(model, xs, ids):
             if config.decoder.residual_connections and i:
                 value = value + below
             if config.decoder.layer_norm:
-                value = torch.nn.functional.layer_norm(value, value.shape, decoder.norms[i].weight, decoder.norms[i].bias)
+                value = normalise(value, decoder.norms[i], config.decoder.layer_norm_eps)
             if i == 0:
                 context, a = attend(decoder.attention, value, xs)
         readout = (decoder.readout.weight @ torch.cat([value, context])).tanh()
@@ -146,5 +147,5 @@ def run_decoder(model, xs, ids):
 
 def run_encoder_decoder(model, source, ids):
     """The same from the tokens of a source, (S,), which may be none."""
-    xs = run_model(model.encoder, source) if len(source) else model.decoder.readout.weight.new_zeros(0, model.config.source_size)
-    return run_decoder(model, xs, ids)
+    nothing = model.lm_head.weight.new_zeros(0, model.config.source_size)
+    return run_decoder(model, run_model(model.encoder, source) if len(source) else nothing, ids)

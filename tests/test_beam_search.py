@@ -61,9 +61,7 @@ def search_by_hand(log_p, k, longest, length_penalty, early_stopping, end=3):
     """
     beams, finished = [(0.0, ())], []
     for length in range(1, longest + 1):
-        continued = [
-            (score + p, (*tokens, token)) for score, tokens in beams for token, p in enumerate(log_p(tokens))
-        ]
+        continued = [(score + p, (*tokens, token)) for score, tokens in beams for token, p in enumerate(log_p(tokens))]
         continued = sorted(continued, reverse=True)[: 2 * k]
         ends = [tokens[-1] == end or length == longest for _, tokens in continued]
         if not (early_stopping is True and len(finished) == k):
@@ -199,7 +197,9 @@ def test_sources_that_are_done_are_computed_no_further(monkeypatch):
     monkeypatch.setattr(
         type(model.lm_head),
         "forward",
-        lambda module, values: (rows.append(len(values)) if module is model.lm_head else None, head(module, values))[1],
+        lambda module, values: (rows.append(len(values)) if module is model.lm_head else None, head(module, values))[
+            1
+        ],
     )
     generate(model, source, num_beams=3, max_new_tokens=20, do_sample=False, early_stopping=True)
     assert rows[0] == 12 and rows[-1] < 12 and rows == sorted(rows, reverse=True)

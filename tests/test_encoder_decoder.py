@@ -35,7 +35,11 @@ VARIANTS = {
     "lstm": {},
     "fed": {"encoder": GRU, "attention": "additive", "num_attention_heads": 2, "input_feeding": True},
     "rnn, norm": {"encoder": RNN, "target": NORMED, "attention": "general", "bridge": "none"},
-    "1 layer, fed": {"target": {"num_hidden_layers": 1, "projection_size": 4}, "input_feeding": True, "bridge": "mean"},
+    "1 layer, fed": {
+        "target": {"num_hidden_layers": 1, "projection_size": 4},
+        "input_feeding": True,
+        "bridge": "mean",
+    },
     "mixed": {
         "encoder": GRU,
         "decoder": LSTM,
@@ -235,7 +239,7 @@ def test_the_state_does_not_depend_on_padding(fields):
     """Where padding is told by a mask, or by the id of padding alone."""
     model = encoder_decoder(**fields)
     source = random_ids(3, 5, 23)
-    for kind, mask in MASKED.items():
+    for mask in MASKED.values():
         ids = random_ids().masked_fill(mask == 0, 0)
         given = [{}, {"decoder_attention_mask": mask}]
         for outputs in (model(source, decoder_input_ids=ids, **more) for more in given):
@@ -480,7 +484,7 @@ def test_label_smoothing_is_that_of_torch():
         assert_close(model(source, attention_mask=mask, labels=labels, output_logits=output_logits).loss, smooth)
 
 
-def trained(tmp_path, fields, rows, **arguments):
+def trained(tmp_path, fields, rows, resume=None, **arguments):
     """The parameters after one step of gradient descent by `Seq2SeqTrainer`."""
     from families import PLAIN_TRAINING
     from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
@@ -499,7 +503,7 @@ def trained(tmp_path, fields, rows, **arguments):
         eval_dataset=rows,
         processing_class=tokenizer,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 
@@ -539,6 +543,25 @@ def test_trainer_accumulates_right_and_evaluates(tmp_path):
     expected = model.generate(source, attention_mask=mask, max_new_tokens=5, num_beams=2)
     for row, want in zip(predictions, expected.tolist(), strict=True):
         assert row[: len(want)].tolist() == want
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fed", [False, True], ids=["whole", "fed"])
+def test_training_learns_and_resumes(fed, tmp_path):
+    """From a checkpoint in the middle the same weights come out, and words are learned that turn the source round."""
+    source = torch.randint(4, 12, (64, 5))
+    rows = [{"input_ids": a.tolist(), "labels": [*a.flip(0).tolist(), 3]} for a in source]
+    dropout = {"hidden_dropout": 0.1, "variational_dropout": True, "hidden_size": 32, "embedding_size": 32}
+    fields = {"input_feeding": fed, "target": dropout | {"initializer": "orthogonal", "initializer_range": 0.2}}
+    fields |= {"source": {"hidden_size": 16, "embedding_size": 16, "initializer": "orthogonal"}}
+    arguments = {"learning_rate": 0.01, "optim": "adamw_torch", "save_strategy": "steps", "save_steps": 200}
+    arguments |= {"per_device_train_batch_size": 16, "max_steps": 400}
+    trainer = trained(tmp_path, fields, rows, **arguments)
+    whole = [p.clone() for p in trainer.model.parameters()]
+    written = trainer.model.eval().generate(source, max_new_tokens=6)
+    assert (written[:, 1:6] == source.flip(1)).all(1).float().mean() > 0.9
+    resumed = trained(tmp_path / "again", fields, rows, resume=str(tmp_path / "checkpoint-200"), **arguments)
+    assert_close(list(resumed.model.parameters()), whole, 0)
 
 
 # What goes in.
@@ -662,7 +685,10 @@ def test_operations_on_the_state(fields, tmp_path):
     assert_close(go_on(recorded), expected)
     assert cache.get_seq_length() == 4  # the copies went their own way
     cache.reset()
-    assert_close(model(source, mask, decoder_input_ids=ids, cache=cache).cache.layers[0].states, list(states_of(model, source, mask, ids)))
+    assert_close(
+        model(source, mask, decoder_input_ids=ids, cache=cache).cache.layers[0].states,
+        list(states_of(model, source, mask, ids)),
+    )
 
 
 def states_of(model, source, mask, ids):
@@ -739,7 +765,10 @@ def test_resizing_keeps_what_is_tied(fields, names, size, tmp_path):
     assert tied(model) == names
     outputs = model(source, labels=ids)
     assert outputs.logits.shape[-1] == model.config.decoder.vocab_size == len(model.lm_head.weight) == target_size
-    assert len(model.lm_head.bias) == model.lm_head.out_features == target_size and model.config.encoder.vocab_size == size
+    assert (
+        len(model.lm_head.bias) == model.lm_head.out_features == target_size
+        and model.config.encoder.vocab_size == size
+    )
     assert outputs.loss.isfinite()
     after = model(source, decoder_input_ids=ids).logits
     assert_close(after[..., :27], before[..., :27])

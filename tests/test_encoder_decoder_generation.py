@@ -2,6 +2,7 @@
 """`generate` of an encoder-decoder in every mode but beam search, which has a file of its own."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from reference import run_encoder_decoder
 from transformers import TextStreamer
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.models.generation import RecurrentGenerationMixin
 
 
 MODES = {
@@ -36,8 +38,8 @@ LEFT = torch.tensor(MASKS["left"])
 
 def writer(end: float | None = None, source=(), target=(), encoder=LSTM, **fields):
     """
-    A model that writes texts which do not settle into a loop at once, and never padding; `end` is added to the score of
-    the token that ends them.
+    A model that writes texts which do not settle into a loop at once, and never padding; `end` is added to the score
+    of the token that ends them.
     """
     target = {"tie_word_embeddings": False, "num_hidden_layers": 2, **dict(target)}
     model = encoder_decoder(encoder, source={"vocab_size": 31, **dict(source)}, target=target, **fields)
@@ -194,7 +196,9 @@ def test_padding_that_is_generated_is_a_token():
     ids, mask, _ = sources()
     out = generate(model, ids, attention_mask=mask, do_sample=False, eos_token_id=None)
     assert (out[:, 1:-1] == 0).any()
-    assert torch.equal(out, generate(model, ids, attention_mask=mask, do_sample=False, eos_token_id=None, use_cache=False))
+    assert torch.equal(
+        out, generate(model, ids, attention_mask=mask, do_sample=False, eos_token_id=None, use_cache=False)
+    )
 
 
 @pytest.mark.parametrize("sizes", [[5, 7], [1, 1, 10]], ids=str)
@@ -365,6 +369,20 @@ def test_stop_strings(tokenizer, more):
         assert found == text[: text.index(stop) + 2]
 
 
+def test_a_transformers_that_nobody_tested(monkeypatch):
+    """It is tried on a tiny model before the first `generate`, also for a class that is built in another way."""
+    module = sys.modules[RecurrentGenerationMixin.__module__]
+    model, source = writer(), random_ids(2, 5)
+    expected = generate(model, source, num_beams=3)
+    monkeypatch.setattr(module, "TESTED", (5, 0))
+    module.beams_follow_state.cache_clear()
+    assert torch.equal(generate(model, source, num_beams=3), expected)
+    own = type(model)
+    odd = type("Odd", (own,), {"__init__": lambda self, config, more: own.__init__(self, config)})
+    assert odd(model.config, "more").eval().generate(source, max_new_tokens=2).shape[0] == 2
+    module.beams_follow_state.cache_clear()
+
+
 def test_labels_are_handed_on_by_trainer():
     model, (ids, mask, _) = writer(), sources()
     expected = generate(model, ids, attention_mask=mask)
@@ -378,6 +396,7 @@ def test_hooks_and_wrappers_are_honoured():
         options = {"do_sample": False, "num_beams": num_beams}
         plain = generate(model, source, **options)
         for part in (model.decoder.layers[0], model.decoder.attention, model.lm_head):
+
             def hook(module, inputs, output):
                 return (output[0].flip(-1), *output[1:]) if isinstance(output, tuple) else output.flip(-1)
 
@@ -391,6 +410,11 @@ def test_hooks_and_wrappers_are_honoured():
 
 def test_what_cannot_work_is_refused():
     model, source = writer(), random_ids(2, 5)
+    with pytest.raises(ValueError, match="`guidance_scale=2.0` is of models without an encoder"):
+        generate(model, source, guidance_scale=2.0)
+    for options in ({"encoder_repetition_penalty": 1.2}, {"encoder_no_repeat_ngram_size": 2}):
+        with pytest.raises(ValueError, match=rf"`{next(iter(options))}=.*have 40 and 31 tokens"):
+            generate(writer(source={"vocab_size": 40}), source, **options)
     for name in ("static", "dynamic", "offloaded", "quantized"):
         with pytest.raises(ValueError, match=f"cache_implementation='{name}'"):
             generate(model, source, cache_implementation=name)
@@ -404,8 +428,11 @@ def test_what_cannot_work_is_refused():
         generate(model, source, decoder_input_ids=torch.tensor([[2, 5]] * 3))
     with pytest.raises(ValueError, match="`attention_mask`"):
         generate(model, source, attention_mask=torch.ones(2, 7, dtype=torch.long))
-    for modes in ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0}, {"penalty_alpha": 0.6, "top_k": 4}):
+    for modes in (
+        {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 1.0},
+        {"penalty_alpha": 0.6, "top_k": 4},
+    ):
         with pytest.raises(ValueError, match="trust_remote_code"):
             generate(model, source, **modes)
-    with pytest.raises(ValueError, match="Batch size 1 alone|batch_size = 1"):
+    with pytest.raises(ValueError, match="batch_size = 1"):
         generate(model, source, prompt_lookup_num_tokens=2)

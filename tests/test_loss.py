@@ -64,7 +64,9 @@ def test_label_smoothing_in_other_dtypes(dtype, rows_at_a_time, monkeypatch):
     assert ours[0].dtype == torch.promote_types(dtype, torch.float32) and all(g.dtype == dtype for g in ours[1:])
     tolerance = {torch.float64: 1e-6, torch.bfloat16: 0.02, torch.float16: 0.003}[dtype]
     assert_close([each.double() for each in ours], [each.double() for each in theirs], tolerance)
-    hidden, weight, bias, targets = (each.detach().float() if each.is_floating_point() else each for each in (hidden, weight, bias, targets))
+    hidden, weight, bias, targets = (
+        each.detach().float() if each.is_floating_point() else each for each in (hidden, weight, bias, targets)
+    )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under_autocast = linear_cross_entropy(hidden, weight, bias, targets, smoothing=0.3)
     assert_close(under_autocast.double(), theirs[0], 0.02)

@@ -51,8 +51,8 @@ def config_of(given: PreTrainedConfig | dict, name: str) -> PreTrainedConfig:
         return FAMILIES[kind].from_dict(fields)
     if kind not in CONFIG_MAPPING:
         raise ValueError(
-            f"`model_type={kind!r}` of `{name}` is no kind of model that transformers knows. Give a configuration, such "
-            "as `AutoConfig.from_pretrained(...)` returns."
+            f"`model_type={kind!r}` of `{name}` is no kind of model that transformers knows. Give a configuration, "
+            "such as `AutoConfig.from_pretrained(...)` returns."
         )
     return AutoConfig.for_model(kind, **fields)
 
@@ -279,21 +279,22 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
         for name in ("activation_regularization", "temporal_activation_regularization"):
             if value := getattr(decoder, name):
                 raise ValueError(f"`{name}={value!r}` of `decoder` is of language models. Leave it out.")
-        for name in ("pad_token_id", "decoder_start_token_id"):
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < decoder.vocab_size:
-                raise ValueError(
-                    f"`{name}` must lie between 0 and vocab_size - 1 = {decoder.vocab_size - 1} of `decoder`, got "
-                    f"{value!r}."
-                )
+            for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and not 0 <= token_id < decoder.vocab_size:
+                    most = decoder.vocab_size - 1
+                    raise ValueError(
+                        f"`{name}` must lie between 0 and vocab_size - 1 = {most} of `decoder`, got {value!r}."
+                    )
 
     def _validate_heads(self):
         heads = self.num_attention_heads
         for name, size in (("`attention_size`", self.query_size), ("size of what `encoder` gives", self.source_size)):
             if size % heads:
                 raise ValueError(
-                    f"`num_attention_heads={heads!r}` must divide the {name}, {size}, of which each has a part. Change "
-                    "one of the two."
+                    f"`num_attention_heads={heads!r}` must divide the {name}, {size}, of which each has a part. "
+                    "Change one of the two."
                 )
 
     def _validate_sharing(self):

@@ -26,7 +26,7 @@ from .cache import RecurrentCache, RecurrentCacheLayer, State
 from .cells import FamilyModel
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .configuration_recurrent import CausalLMOptions
-from .layers import RecurrentLayer, SequenceDropout
+from .layers import RecurrentLayer, SequenceDropout, bare_layer
 from .output_layers import default_cutoffs
 from .padding import Padding
 from .text_inputs import TextInputs
@@ -201,7 +201,7 @@ class RecurrentDecoder(FamilyModel):
             summary = source.ends(getattr(self.whole.encoder, "num_directions", 1))
         states = self.bridge(summary).tanh().repeat_interleave(rows // len(summary), dim=0)[:, None]
         parts = iter(states.split(self.state_sizes, -1))
-        return [tuple(next(parts) for _ in layer.state_sizes) for layer in self.layers]
+        return [tuple(next(parts) for _ in layer.state_sizes) for layer in map(bare_layer, self.layers)]
 
     def forward(
         self,
@@ -242,8 +242,8 @@ class RecurrentDecoder(FamilyModel):
         super()._check_cache(cache, batch_size)
         if not hasattr(cache, "memory"):
             raise ValueError(
-                f"`cache` is a {type(cache).__name__}, which remembers no source. Leave it out, or pass the `cache` of an "
-                "earlier output."
+                f"`cache` is a {type(cache).__name__}, which has no memory of a source. Leave it out, or pass the "
+                "`cache` of an earlier output."
             )
 
     def _remembered(self, source: Source, cache: DecoderCache | None) -> Memory:

@@ -70,6 +70,23 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         part = LSTMConfig(vocab_size=17, hidden_size=8, initializer_range=1.0, tie_word_embeddings=False)
         return RecurrentEncoderDecoderConfig(encoder=part, decoder=part, decoder_start_token_id=1)
 
+    @classmethod
+    def _own_class(cls) -> type:
+        return cls.family()
+
+    def _get_logits_processor(self, generation_config, *args, **kwargs):
+        """As in transformers; what would count tokens of one vocabulary in another, or call the model, is refused."""
+        sizes = [getattr(part, "vocab_size", None) for part in (self.config.encoder, self.config.decoder)]
+        for name, off in (("encoder_repetition_penalty", 1), ("encoder_no_repeat_ngram_size", 0)):
+            if (value := getattr(generation_config, name, None)) not in (None, off) and sizes[0] != sizes[1]:
+                raise ValueError(
+                    f"`{name}={value!r}` looks for tokens of the source in the target, whose vocabularies have "
+                    f"{sizes[0]} and {sizes[1]} tokens. Leave it out, or use one vocabulary for both."
+                )
+        if (value := generation_config.guidance_scale) not in (None, 1):
+            raise ValueError(f"`guidance_scale={value!r}` is of models without an encoder. Leave it out.")
+        return super()._get_logits_processor(generation_config, *args, **kwargs)
+
     def _prepare_model_inputs(self, inputs=None, bos_token_id=None, model_kwargs=None):
         """As in transformers; where no mask says what is padding in the source, its tokens do."""
         inputs, name, model_kwargs = GenerationMixin._prepare_model_inputs(self, inputs, bos_token_id, model_kwargs)
@@ -234,12 +251,3 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
             if processors:
                 input_ids = torch.cat([input_ids.index_select(0, rows), tokens[:, None]], 1)
             scores = step(tokens)
-
-    def _has_plain_steps(self) -> bool:
-        return not self.training and is_plain(self) and all(map(is_plain, (self.decoder, *self.decoder.layers)))
-
-
-def is_plain(module: torch.nn.Module) -> bool:
-    """Whether a module computes what its class says: nothing hooks into it or replaces its forward pass."""
-    hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
-    return not hooked and "forward" not in vars(module)

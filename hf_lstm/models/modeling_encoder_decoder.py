@@ -23,6 +23,7 @@ from .cells import FamilyModel
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .decoder import DecoderCache, DecoderOutput, RecurrentDecoder, Source
 from .encoder_decoder_generation import EncoderDecoderGenerationMixin
+from .layers import RecurrentLayer, computes_as
 from .losses import check_labels, divisor, linear_cross_entropy
 from .output_layers import can_fuse, fused_loss, output_layer
 from .padding import Padding
@@ -401,6 +402,11 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         precise = logits.flatten(0, 1).to(torch.promote_types(logits.dtype, torch.float32))
         total = F.cross_entropy(precise, labels.flatten(), reduction="sum", label_smoothing=smoothing)
         return total / divisor(num_items, logits)
+
+    def _has_plain_steps(self) -> bool:
+        layers = ((layer, RecurrentLayer) for layer in self.decoder.layers)
+        own = (self, RecurrentEncoderDecoderForConditionalGeneration), (self.decoder, RecurrentDecoder)
+        return not self.training and all(computes_as(module, home) for module, home in (*own, *layers))
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
         """As in transformers, of the source; of source and target where they share one vocabulary."""
