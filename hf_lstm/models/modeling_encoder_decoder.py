@@ -297,7 +297,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         cache = one_cache(cache, past_key_values)
         use_cache = self._keeps_state(cache, use_cache)
         text = TextInputs(decoder_input_ids, decoder_attention_mask, inputs_embeds=decoder_inputs_embeds)
-        decoded = self._decode(self._target(text, labels, cache, use_cache), source, cache, use_cache)
+        decoded = self._decoded(self._target(text, labels, cache, use_cache), source, cache, use_cache)
         if output_logits is None:
             output_logits = not (labels is not None and self.training)
         readout, logits, loss = decoded.readout, None, None
@@ -377,7 +377,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         pad = self.config.pad_token_id
         return None if pad in (None, self.config.decoder_start_token_id) else decoder_input_ids != pad
 
-    def _decode(self, text: TextInputs, *args) -> DecoderOutput:
+    def _decoded(self, text: TextInputs, *args) -> DecoderOutput:
         """What the decoder makes of a target; errors call its inputs what a user calls them."""
         try:
             return self.decoder(text, *args)
