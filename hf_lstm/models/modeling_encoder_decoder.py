@@ -43,8 +43,8 @@ class RecurrentSeq2SeqLMOutput(WithCache, Seq2SeqLMOutput):
 class RecurrentEncoder(FamilyModel):
     """The encoder where it is recurrent: a backbone of texts."""
 
-    def forward(self, *args, output_attentions: bool | None = None, **kwargs):
-        """As [`RecurrentModel.forward`]; of attention, which it has none of, it says nothing."""
+    def forward(self, *args, output_attentions: bool | None = None, logits_to_keep: int | None = None, **kwargs):
+        """As [`RecurrentModel.forward`]; of attention and logits, which it has none of, it says nothing."""
         return super().forward(*args, **kwargs)
 
 
@@ -297,7 +297,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         cache = one_cache(cache, past_key_values)
         use_cache = self._keeps_state(cache, use_cache)
         text = TextInputs(decoder_input_ids, decoder_attention_mask, inputs_embeds=decoder_inputs_embeds)
-        decoded = self._decode(self._target(text, labels, cache, use_cache), source, cache, use_cache)
+        decoded = self._read_target(self._target(text, labels, cache, use_cache), source, cache, use_cache)
         if output_logits is None:
             output_logits = not (labels is not None and self.training)
         readout, logits, loss = decoded.readout, None, None
@@ -377,7 +377,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         pad = self.config.pad_token_id
         return None if pad in (None, self.config.decoder_start_token_id) else decoder_input_ids != pad
 
-    def _decode(self, text: TextInputs, *args) -> DecoderOutput:
+    def _read_target(self, text: TextInputs, *args) -> DecoderOutput:
         """What the decoder makes of a target; errors call its inputs what a user calls them."""
         try:
             return self.decoder(text, *args)
