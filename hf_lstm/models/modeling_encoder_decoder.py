@@ -94,11 +94,10 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         self._tied_weights_keys = {"lm_head.weight": "decoder.embed_tokens.weight"}
         if config.share_encoder_decoder_embeddings:
             self._tied_weights_keys |= {"encoder.embed_tokens.weight": "decoder.embed_tokens.weight"}
-        if not config.train_encoder:
-            self.encoder.requires_grad_(False)
         self.main_input_name = self.encoder.main_input_name  # `pixel_values` of an encoder of images
         self._encoder_takes = set(inspect.signature(self.encoder.forward).parameters)
         self.post_init()
+        self.train()
 
     @classmethod
     def family(cls) -> type[PreTrainedModel]:
@@ -117,10 +116,10 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
                 part.check_configuration()
 
     def train(self, mode: bool = True):
-        """As in torch; an encoder that is not trained is read without dropout."""
+        """As in torch; an encoder that is not trained is frozen, and read without dropout."""
         super().train(mode)
         if not self.config.train_encoder:
-            self.encoder.eval()
+            self.encoder.eval().requires_grad_(False)  # here, since `from_pretrained` makes parameters anew
         return self
 
     @classmethod
