@@ -230,6 +230,17 @@ def test_a_mask_of_another_length():
         model(encoder_outputs=(torch.zeros(3, 8),), decoder_input_ids=random_ids(3, 4))
 
 
+def test_a_mask_of_the_patches_of_an_image():
+    model = encoder_decoder(VIT, LSTM)
+    inputs, mask = inputs_for(VIT)
+    mask[1:, 3:] = 0
+    ids = random_ids(3, 5)
+    outputs = model(**inputs, attention_mask=mask, decoder_input_ids=ids)
+    for row in range(3):
+        features = outputs.encoder_last_hidden_state[row, mask[row].bool()]
+        assert_close(outputs.logits[row], run_decoder(model, features, ids[row])[0])
+
+
 def test_encoders_that_cannot_be_read():
     decoder = LSTMConfig(vocab_size=31, hidden_size=6, **SPECIAL)
     t5 = T5Config(vocab_size=23, d_model=8, d_ff=8, num_layers=1, num_heads=1, d_kv=8)

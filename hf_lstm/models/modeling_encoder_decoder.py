@@ -326,9 +326,10 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         """The outputs of the encoder for those of the inputs that are given."""
         own = self.config.has_recurrent_encoder
         named = {name: value for name, value in inputs.items() if value is not None}
+        if not own and "attention_mask" not in self._encoder_takes:
+            named.pop("attention_mask", None)  # it is of what the encoder gives
         if not own and "kwargs" not in self._encoder_takes:
-            names = [name for name in named if name not in self._encoder_takes]
-            refuse_unknown({name: named.pop(name) for name in names if name != "attention_mask"})
+            refuse_unknown({name: named.pop(name) for name in [*named] if name not in self._encoder_takes})
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_encoder):
             return self.encoder(**named, **({"use_cache": False} if own else {}), return_dict=True)
 
