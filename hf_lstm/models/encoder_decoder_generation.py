@@ -102,6 +102,11 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         begins with its start token behind padding gets no other.
         """
         given, mask = model_kwargs.get("decoder_input_ids"), model_kwargs.get("decoder_attention_mask")
+        if given is not None and len(given) != batch_size:
+            raise ValueError(
+                f"`decoder_input_ids` has {len(given)} rows, but there are {batch_size} sources. Give each its own; "
+                "`num_return_sequences` makes several of one."
+            )
         if given is not None and mask is None and (real := self.mask_of(given)) is not None and not real.all():
             mask = model_kwargs["decoder_attention_mask"] = real.long()
         prepare = super()._prepare_decoder_input_ids_for_generation
