@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""An encoder-decoder in ONNX: its steps are those of the model, and a loop without torch finds what `generate` does."""
+"""In ONNX an encoder-decoder takes the steps of the model, and a loop without torch writes what `generate` does."""
 
 import importlib.util
 import itertools
@@ -170,29 +170,19 @@ def test_quantized(example, family, tmp_path):
     sizes = {"vocab_size": 300, "embedding_size": 32, "hidden_size": 48, "initializer_range": 0.3}
     model = build(family, sizes, sizes, num_attention_heads=2)
     assert quantize_onnx(export_onnx(model, tmp_path)) == tmp_path
-    files = {
-        name: [tmp_path / f"{name}_model{end}.onnx" for end in ("", "_quantized")] for name in ("encoder", "decoder")
-    }
-    operators = {node.op_type for node in onnx.load(files["decoder"][1]).graph.node}
+    files = [[tmp_path / f"{part}_model{end}.onnx" for part in ("encoder", "decoder")] for end in ("", "_quantized")]
+    operators = {node.op_type for node in onnx.load(files[1][1]).graph.node}
     assert "MatMulInteger" in operators and not operators & {"Gemm", "LSTM", "GRU", "RNN"}
-    for exact, small in files.values():
-        assert (
-            small.stat().st_size
-            < (0.4 if family is LSTM or exact is files["decoder"][0] else 0.9) * exact.stat().st_size
-        )
+    encoders, decoders = ([file.stat().st_size for file in pair] for pair in zip(*files, strict=True))
+    assert encoders[1] < (0.4 if family is LSTM else 0.95) * encoders[0] and decoders[1] < 0.35 * decoders[0]
     mask = torch.tensor(MASKS["left"])
     source = {"input_ids": torch.randint(1, 300, mask.shape), "attention_mask": mask}
     tokens = torch.randint(1, 300, (6, 4))
-    exact, small = (
-        steps([open_session(files[part][i]) for part in ("encoder", "decoder")], source, tokens)[0]["logits"]
-        for i in (0, 1)
-    )
+    exact, small = (steps([open_session(file) for file in pair], source, tokens)[0]["logits"] for pair in files)
     assert 0 < np.abs(exact - small).max() < 0.1 * np.abs(exact).max()
     sources, _ = sources_for(0, 300)
-    agree = [
-        each.greedy(sources, 3) for each in (example.Translator(tmp_path), example.Translator(tmp_path, int8=True))
-    ]
-    assert sum(a == b for a, b in zip(*agree, strict=True)) >= 4
+    found = [example.Translator(tmp_path, int8).greedy(sources, 3) for int8 in (False, True)]
+    assert sum(a == b for a, b in zip(*found, strict=True)) >= 4
 
 
 TEXTS = ["a cat sat on a mat", "the dog saw the cat", "a mat", ""]
