@@ -86,7 +86,7 @@ test-slow: $(STAMP) ## Run the others: processes, resuming, memory, compilation,
 # What a release of another package has changed before, under the lowest versions that pyproject.toml allows and the
 # newest that pip finds. The newest is set up anew each time; the pinned versions are those of `make test`.
 VERSIONED := generation decoding tokenization tokenization_characters travel saved_folders trainer card_trainer output
-VERSIONED += batching export adapters
+VERSIONED += batching export adapters translation_tokenizer
 VERSIONED := $(VERSIONED:%=tests/test_%.py)
 
 test-versions: ## Run what depends on other packages under their lowest and newest versions, for each of PYTHONS

@@ -37,6 +37,7 @@ from .models.modeling_rnn import (
 )
 from .models.saving import SavingMixin
 from .models.tokenization_lstm import LSTMTokenizer
+from .models.tokenization_translation import TranslationTokenizer
 
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "RecurrentConfig",
     "RecurrentEncoderDecoderConfig",
     "RecurrentEncoderDecoderForConditionalGeneration",
+    "TranslationTokenizer",
 ]
 
 
@@ -71,7 +73,8 @@ def _register() -> None:
     composed = (RecurrentEncoderDecoderForConditionalGeneration,)
     for family in (LSTMPreTrainedModel, GRUPreTrainedModel, RNNPreTrainedModel, *composed):
         transformers.AutoConfig.register(family.config_class.model_type, family.config_class, exist_ok=True)
-        transformers.AutoTokenizer.register(family.config_class, LSTMTokenizer, exist_ok=True)
+        tokenizer = TranslationTokenizer if family in composed else LSTMTokenizer  # a folder names the other, too
+        transformers.AutoTokenizer.register(family.config_class, tokenizer, exist_ok=True)
         for auto_class, head in family.heads().items():
             getattr(transformers, auto_class).register(family.config_class, head, exist_ok=True)
 

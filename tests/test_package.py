@@ -124,7 +124,7 @@ def test_the_lowest_versions_are_those_of_the_bounds():
     """Of everything that `make test-lowest` asks for."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     pinned = (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8")
-    for part in (r"^dependencies", r"^test", r"^onnx", r"^peft", r"^plot"):
+    for part in (r"^dependencies", r"^test", r"^onnx", r"^peft", r"^plot", r"^translation"):
         for name, bound in re.findall(
             r'"([\w-]+)>=([\d.]+)', re.search(part + r" = \[(.*?)\]", project, re.M | re.S)[1]
         ):

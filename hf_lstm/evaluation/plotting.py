@@ -2,10 +2,16 @@
 """Pictures of training runs and networks. They need matplotlib, as nothing else does: `pip install matplotlib`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
+from transformers.utils import logging
+
+from .alignments import attention_array
+
+
+logger = logging.get_logger(f"transformers.{__name__}")
 
 
 def plot_training_curve(
@@ -107,17 +113,108 @@ def plot_gates(
         image = axes.imshow(values[:, order].T, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
         axes.set_ylabel(f"gate {name}\nunit, sorted")
     if len(tokens) <= 60:
-        rows[-1].set_xticks(range(len(tokens)), tokens, rotation=90, fontsize="small", parse_math=False)
+        tokens, font = legible(tokens)
+        rows[-1].set_xticks(range(len(tokens)), tokens, rotation=90, fontsize="small", parse_math=False, **font)
     else:
         rows[-1].set_xlabel("token")
     figure.colorbar(image, ax=list(rows), label="closed (0) to open (1)")
     figure.savefig(path, dpi=150)
 
 
+def plot_attention(
+    weights: np.ndarray,
+    source_tokens: Sequence[str],
+    target_tokens: Sequence[str],
+    path: str | os.PathLike | BinaryIO,
+    title: str = "",
+) -> None:
+    """
+    Draw a heat map of who looked where, and save the picture: a row for each target token, a column for each source
+    token, and of several heads a map for each. Characters that no font of the machine has are written as `\\u4f60`.
+
+    Args:
+        weights (`np.ndarray` or `torch.Tensor` of shape `(T, S)` or `(heads, T, S)`):
+            Weights of attention of one pair.
+        source_tokens (sequence of `str`): The S source tokens, special ones included.
+        target_tokens (sequence of `str`): The T target tokens.
+        path (`str`, `os.PathLike` or a binary file): File to write; its extension, such as png or svg, says in what
+            format. Into a file that is open goes a png.
+        title (`str`, *optional*): Title of the picture.
+
+    Raises:
+        `ImportError`: If matplotlib is missing.
+        `ValueError`: If the shapes do not fit, or there are no tokens.
+    """
+    heads = attention_array(weights, source_tokens, target_tokens)
+    if not heads.size:
+        raise ValueError(f"`weights` has the shape {heads.shape}: give at least one head and a token of each side.")
+    (title, *labels), font = legible([title, *source_tokens, *target_tokens])
+    source, target = labels[: len(source_tokens)], labels[len(source_tokens) :]
+    # Inches, of cells of 0.26 and letters of 0.09.
+    width, height = (
+        0.26 * len(source) + 0.09 * max(map(len, target)),
+        0.26 * len(target) + 0.09 * max(map(len, source)),
+    )
+    figure = new_figure(max(3, width * len(heads) + 1.2), max(2, height + 0.8))
+    maps = figure.subplots(1, len(heads), sharey=True, squeeze=False)[0]
+    for i, (axes, values) in enumerate(zip(maps, heads, strict=True)):
+        image = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        axes.set_xticks(range(len(source)), source, rotation=90, fontsize="small", parse_math=False, **font)
+        axes.set_yticks(range(len(target)), target, fontsize="small", parse_math=False, **font)
+        axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+        axes.set_xlabel(f"head {i}" if len(heads) > 1 else "")
+    figure.suptitle(title, parse_math=False, **font)
+    figure.colorbar(image, ax=list(maps), label="weight")
+    figure.savefig(path, dpi=150)
+
+
+def legible(labels: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """
+    Labels that show, and the fonts to show them in: those of matplotlib, and where they lack a character, as they do
+    all Chinese ones, others of the machine. What none has is written as Python would escape it.
+
+    Args:
+        labels (sequence of `str`): What to write.
+
+    Returns:
+        `tuple`: The labels, and the argument of `matplotlib.text.Text` that names the fonts.
+    """
+    matplotlib = _matplotlib()
+    fonts, families = matplotlib.font_manager, list(matplotlib.rcParams["font.family"])
+    missing = _missing("".join(labels), fonts.findfont(fonts.FontProperties()))
+    # The upright face of each family that is nearest to regular; but one named Last Resort has a box for everything.
+    upright = [font for font in fonts.fontManager.ttflist if font.style == "normal" and "Last Resort" not in font.name]
+    faces = {font.name: font.fname for font in sorted(upright, key=lambda font: -abs(font.weight - 400))}
+    lacking = {name: _missing(missing, path) for name, path in faces.items()} if missing else {}
+    for name in sorted(lacking, key=lambda name: (len(lacking[name]), name)):
+        left = [character for character in missing if character in lacking[name]]
+        if len(left) < len(missing):
+            families, missing = [*families, name], left
+    if missing:
+        logger.warning(
+            f"No font of this machine has {' '.join(missing)}: the picture has their numbers. Install one that does, "
+            f"such as Noto Sans CJK, and delete the lists of fonts in {matplotlib.get_cachedir()!r}."
+        )
+    escapes = {ord(character): ascii(character)[1:-1] for character in missing}
+    return [label.translate(escapes) for label in labels], {"fontfamily": families}
+
+
+def _missing(characters: Iterable[str], path: str) -> list[str]:
+    """The characters, once each, that a font lacks; white space needs none."""
+    font = _matplotlib().ft2font.FT2Font(path)
+    return [c for c in dict.fromkeys(characters) if not c.isspace() and not font.get_char_index(ord(c))]
+
+
 def new_figure(width: float, height: float):
     """An empty figure of matplotlib, sizes in inches, that needs no display."""
+    return _matplotlib().figure.Figure(figsize=(width, height), layout="constrained")
+
+
+def _matplotlib():
     try:
-        from matplotlib.figure import Figure  # not pyplot, which looks for a display
+        import matplotlib.figure  # not pyplot, which looks for a display
+        import matplotlib.font_manager
+        import matplotlib.ft2font
     except ImportError as error:
         raise ImportError("Pictures need matplotlib: `pip install matplotlib`.") from error
-    return Figure(figsize=(width, height), layout="constrained")
+    return matplotlib

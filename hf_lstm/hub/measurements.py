@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from ..evaluation.language_modeling import LanguageModelResults
+from ..evaluation.translation import TranslationScores
 from .cards import Measurement
 
 
@@ -87,6 +88,24 @@ def classification_measurements(metrics: Mapping[str, float], split: str) -> lis
     ]
 
 
+def translation_measurements(scores: TranslationScores, split: str, of: str | None = None) -> list[Measurement]:
+    """
+    BLEU and chrF, whose names have the signatures.
+
+    Args:
+        scores ([`~translation.TranslationScores`]): What was measured.
+        split (`str`): The split that they are of.
+        of (`str`, *optional*): The baseline that they are of, if they are not the model's.
+
+    Returns:
+        `list[Measurement]`: The two.
+    """
+    return [
+        Measurement("bleu", scores.bleu, split, f"BLEU ({scores.bleu_signature})", of=of),
+        Measurement("chrf", scores.chrf, split, f"chrF ({scores.chrf_signature})", of=of),
+    ]
+
+
 def this_command() -> str:
     """The shell command that runs now, as the card gives it."""
     return shlex.join(["python", *sys.argv])
@@ -98,4 +117,5 @@ __all__ = [
     "tagging_measurements",
     "tagging_reports",
     "this_command",
+    "translation_measurements",
 ]

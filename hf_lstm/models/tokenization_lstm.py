@@ -7,6 +7,7 @@ texts without this file; given words it cuts as texts. `LSTMTokenizer` adds what
 call, and retraining that keeps its options.
 """
 
+import copy
 import json
 import os
 import re
@@ -410,6 +411,13 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             )
         return tokenizer
 
+    @classmethod
+    def _from_pretrained(cls, *args, **kwargs):
+        tokenizer = super()._from_pretrained(*args, **kwargs)
+        for name in ("is_local", "local_files_only"):  # how it was loaded, which is not read again, is not saved
+            tokenizer.init_kwargs.pop(name, None)
+        return tokenizer
+
     def _trained_with(self) -> dict:
         """The options of training by their names, as far as they can be read off."""
         steps = str(self.backend_tokenizer.normalizer)
@@ -425,6 +433,53 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             "characters": self.char_vocab_size > 0,
             "word_shapes": self.shape_vocab_size > 0,
         }
+
+    def with_bpe_dropout(self, rate: float):
+        """
+        A copy for training that leaves out merges at random: BPE-dropout (Provilkov et al., 2020). Each call cuts a
+        text into other pieces, which decode to the same text. This tokenizer, by which texts are evaluated, stays as
+        it is, and what either of them saves has no dropout.
+
+        The texts have to be encoded anew each time that they are read. The random numbers are those of the
+        `tokenizers` library, which no seed reaches.
+
+        Args:
+            rate (`float`): The probability that a merge is left out, 0.1 in the paper.
+
+        Returns:
+            [`LSTMTokenizer`]: The copy.
+
+        Raises:
+            `ValueError`: If `rate` is no number from 0 to 1, or the tokenizer is not of `kind="bpe"`.
+
+        Example:
+
+        ```python
+        >>> from datasets import Dataset
+        >>> from hf_lstm import LSTMTokenizer
+
+        >>> pairs = Dataset.from_dict({"source": ["the cat sat"], "target": ["die Katze sass"]})
+        >>> texts = [*pairs["source"], *pairs["target"]]
+        >>> tokenizer = LSTMTokenizer.train_from_iterator(texts, "bpe", add_eos_token=True, show_progress=False)
+        >>> noisy = tokenizer.with_bpe_dropout(0.1)
+        >>> train = pairs.with_transform(lambda rows: noisy(rows["source"], text_target=rows["target"]))
+        >>> tokenizer.decode(train[0]["input_ids"])  # for a trainer with `remove_unused_columns=False`
+        'the cat sat</s>'
+        ```
+        """
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+            raise ValueError(f"`rate` is {rate!r}: give a number from 0 to 1, such as 0.1.")
+        noisy = copy.deepcopy(self)
+        merging = [model for model in noisy._models() if hasattr(model, "dropout")]
+        if not merging:
+            kind = self.init_kwargs.get("kind")
+            raise ValueError(f'`kind` is {kind!r}, without merges to leave out: train a tokenizer of `kind="bpe"`.')
+        for model in merging:
+            model.dropout = rate or None
+        return noisy
+
+    def _models(self) -> list[models.Model]:
+        return [self.backend_tokenizer.model]
 
     @property
     def add_prefix_space(self) -> bool:
@@ -477,7 +532,15 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         # Padding and truncation belong to the last call; saved, they would come back as defaults of the loaded one.
         self.backend_tokenizer.no_padding()
         self.backend_tokenizer.no_truncation()
-        return super()._save_pretrained(*args, **kwargs)
+        model = self.backend_tokenizer.model
+        dropout = getattr(model, "dropout", None)  # belongs to training
+        if dropout is None:
+            return super()._save_pretrained(*args, **kwargs)
+        model.dropout = None
+        try:
+            return super()._save_pretrained(*args, **kwargs)
+        finally:
+            model.dropout = dropout
 
 
 def _check_options(kind: str, **options) -> None:
