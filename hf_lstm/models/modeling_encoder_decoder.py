@@ -372,7 +372,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         """As in transformers, of the source; of source and target where they share one vocabulary."""
         if self.config.share_encoder_decoder_embeddings:
             embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
-            self._count_tokens(self.config.encoder, self.config.decoder, number=embeddings.num_embeddings)
+            self.config.encoder.vocab_size = self.config.decoder.vocab_size = embeddings.num_embeddings
             return embeddings
         return self.encoder.resize_token_embeddings(new_num_tokens, *args, **kwargs)
 
@@ -388,17 +388,17 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
                 f"`new_num_tokens={new_num_tokens}` would part the vocabularies of source and target, which "
                 "`share_encoder_decoder_embeddings=True` makes one. Use `resize_token_embeddings`."
             )
+        if self.config.decoder.output_layer != "softmax":
+            raise ValueError(
+                f"`new_num_tokens={new_num_tokens}`: an output layer of the kind {self.config.decoder.output_layer!r} "
+                "cannot be resized here. Use `output_layer='softmax'`."
+            )
         embeddings = self.decoder.resize_token_embeddings(new_num_tokens, *args, **kwargs)
-        if embeddings.num_embeddings != self.lm_head.weight.shape[0]:
+        if embeddings.num_embeddings != self.lm_head.out_features:
             self.lm_head = self._get_resized_lm_head(self.lm_head, embeddings.num_embeddings)
             self.tie_weights()
-        self._count_tokens(self.config.decoder, number=embeddings.num_embeddings)
+        self.config.decoder.vocab_size = embeddings.num_embeddings
         return embeddings
-
-    @staticmethod
-    def _count_tokens(*configs: PreTrainedConfig, number: int) -> None:
-        for config in configs:
-            config.vocab_size = number
 
 
 __all__ = ["RecurrentEncoderDecoderForConditionalGeneration"]

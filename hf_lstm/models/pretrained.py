@@ -27,6 +27,7 @@ from .tracing import is_exported
 _ACT_WHEN_SET = {"use_cache", "word_dropout", "embedding_dropout", "vocab_size", "tag_scheme"}
 _ACT_WHEN_SET |= {"initializer", "initializer_range", "forget_gate_bias"}  # on weights to come
 _ACT_WHEN_SET |= {"pad_token_id", "unk_token_id", "bos_token_id", "eos_token_id"}  # Trainer takes the tokenizer's
+_ACT_WHEN_SET |= {"encoder", "decoder", "decoder_start_token_id", "label_smoothing"}  # parts are asked themselves
 
 
 class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
