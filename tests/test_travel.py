@@ -63,7 +63,7 @@ PARTS = {
 }
 # Bytes of code in a folder with a model and its tokenizer, about 7,100 lines. Who loads it has to read it first, or to
 # trust it: no more than a person reads in a day. What would go beyond belongs elsewhere.
-CEILING = 370_000
+CEILING = 373_000
 
 
 def code_of(family) -> set[str]:

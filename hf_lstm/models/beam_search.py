@@ -1,8 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-Beam search over single steps, with the results of that of transformers: hypotheses are kept as back-pointers, the
-softmax of the vocabulary is never written, and sources whose best hypotheses are known are computed no further. N
-sources, K beams of each, C candidates of a step.
+Beam search over single steps, with the results of that of transformers: hypotheses are kept as back-pointers, and
+sources whose best hypotheses are known are computed no further. N sources, K beams of each, C candidates of a step.
 """
 
 from dataclasses import dataclass
@@ -54,17 +53,15 @@ class Beams:
         """Tokens of each hypothesis, those of the prompt included."""
         return self.options.prompt_length + len(self.steps)
 
-    def candidates(self, scores: torch.Tensor, normalised: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def candidates(self, log_probs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
-        The best continuations of each source, from scores of the vocabulary (N * K, V), log-probabilities if
-        `normalised`, else up to a constant: sums of log-probabilities, parents and tokens, (N, C).
+        The best continuations of each source, from log-probabilities of the vocabulary (N * K, V): their sums, parents
+        and tokens, (N, C).
         """
         rows, number = len(self.active), self.options.candidates
         # No more of a row can be among the best of its source.
-        best, tokens = scores.topk(min(number, scores.shape[1]), dim=1)
-        before = self.scores.view(-1, 1)
-        best = best + (before if normalised else before - scores.logsumexp(1, keepdim=True))
-        each = best.shape[1]
+        best, tokens = log_probs.topk(min(number, log_probs.shape[1]), dim=1)
+        best, each = best + self.scores.view(-1, 1), best.shape[1]
         total, place = best.view(rows, -1).topk(min(number, self.options.num_beams * each), dim=1)
         return total, place // each, tokens.view(rows, -1).gather(1, place)
 

@@ -170,10 +170,10 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         step, k = self.step_function(states, cache), beams.options.num_beams
         ends_at = torch.tensor(sorted(end_tokens), device=input_ids.device)
         while True:
-            scores = scores.float()
+            log_probs = scores.float().log_softmax(-1)
             if processors:
-                scores = processors(input_ids, scores.log_softmax(-1))
-            total, parents, tokens = beams.candidates(scores, normalised=bool(processors))
+                log_probs = processors(input_ids, log_probs)
+            total, parents, tokens = beams.candidates(log_probs)
             last = beams.length + 1 >= beams.options.max_length
             ends = torch.ones_like(tokens, dtype=torch.bool) if last else torch.isin(tokens, ends_at)
             beams.advance(total, parents, tokens, ends)
