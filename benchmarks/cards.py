@@ -15,7 +15,7 @@ from typing import NamedTuple
 from huggingface_hub import ModelCard
 
 from hf_lstm.hub.cards import TrainingData
-from hf_lstm.hub.folders import _literal
+from hf_lstm.hub.folders import reading
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,7 +184,7 @@ def described(name: str, text: str) -> str:
         result.dataset_type = (sets[0].hub_id if len(sets) == 1 else None) or result.dataset_name
     if header.eval_results:
         header.model_name = header.model_name or name
-    body = card.text.lstrip("\n").replace(f'model="./{name}"', f'model="hf-lstm/{name}"')
+    body = card.text.lstrip("\n").replace(f'"./{name}"', f'"hf-lstm/{name}"')
     body = with_example(body, header.pipeline_tag, example)
     body = re.sub(
         r"(?:## Files and code\n\n)?`trust_remote_code=True` lets .*?(?=Weights are)",
@@ -216,12 +216,11 @@ def about(title: str) -> str:
 
 
 def with_example(body: str, task: str, example: str) -> str:
-    """The two snippets, each with a line that reads the example."""
-    length = ", max_new_tokens=40" if task == "text-generation" else ""
-    line = f"print(pipe({_literal(example)}{length}))"
-    return re.sub(
-        r"(^pipe = pipeline\(.*\)\n)(?:print\(pipe\(.*\n)?", lambda found: f"{found[1]}{line}\n", body, flags=re.M
-    )
+    """The two snippets, each of which reads the example."""
+    lines = "\n".join(reading(task, example))
+    known = "".join(re.escape(line).replace('""', ".*") + r"\n" for line in reading(task, ""))
+    loaded = "pipe" if "pipe(" in lines else "tokenizer"
+    return re.sub(rf"(^{loaded} = .*\)\n)(?:{known})?", lambda found: f"{found[1]}{lines}\n", body, flags=re.M)
 
 
 def check_in(name: str, card: str | ModelCard) -> None:

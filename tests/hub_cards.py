@@ -19,6 +19,7 @@ LICENSES = """
     osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr unknown other
 """
 TASKS = {"feature-extraction", "fill-mask", "text-classification", "text-generation", "token-classification"}
+TASKS |= {"translation"}
 LANGUAGE = r"[a-z]{2,3}|multilingual|code"  # ISO 639-1 to -3
 REPO_ID = r"[\w.-]+(/[\w.-]+)?"
 LISTS = ("language", "tags", "datasets", "metrics")

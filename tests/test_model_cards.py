@@ -19,10 +19,10 @@ from hub_cards import card_errors
 from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from processes import ROOT, environment
-from transformers import TrainingArguments
+from transformers import TrainingArguments, ViTConfig
 
 import hf_lstm
-from hf_lstm import LSTMTokenizer
+from hf_lstm import LSTMTokenizer, RecurrentEncoderDecoderConfig
 from hf_lstm.evaluation.reports import entity_report, tagging_scores, token_report
 from hf_lstm.hub.cards import Measurement, TrainingData, write_model_card
 from hf_lstm.hub.measurements import tagging_measurements, tagging_reports
@@ -39,10 +39,24 @@ TEXTS = ["John lives in Paris .", "the cat sat on the mat"]
 EXAMPLE = 'John said "the cat"'
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 REFERENCES, PREDICTIONS = [["B-PER", "O", "O", "B-LOC"]], [["B-PER", "O", "O", "O"]]
+
+
+class Composed:
+    """In place of a `Family`: an encoder of one and a decoder of another."""
+
+    def build(self, head: str, **fields):
+        config = RecurrentEncoderDecoderConfig(encoder=GRU.config(**fields), decoder=LSTM.config(**fields))
+        return getattr(hf_lstm, f"{self}{head}")(config).eval()
+
+    def __str__(self):
+        return "RecurrentEncoderDecoder"
+
+
 KINDS = {
     "text-generation": (GRU, "ForCausalLM", {}),
     "text-classification": (RNN, "ForSequenceClassification", {"id2label": {0: "bad", 1: "good"}}),
     "token-classification": (LSTM, "ForTokenClassification", {"id2label": dict(enumerate(TAGS)), "use_crf": True}),
+    "translation": (Composed(), "ForConditionalGeneration", {}),
 }
 SCALARS = (str, int, float, bool)
 PLACEHOLDERS = r"\{\{ |\{%|\[\[|(?i:more information needed)|TODO|\bNone\b|\bnan\b"
@@ -299,6 +313,48 @@ def test_what_the_text_says(folders):
         assert fact in text
 
 
+def test_what_the_text_says_of_a_model_of_two(folders):
+    text = (folders / "translation" / "README.md").read_text()
+    for fact in (
+        "`RecurrentEncoderDecoderForConditionalGeneration` for translation, trained on Toy sentences",
+        "a model whose encoder is a gated recurrent unit network (GRU) of 2 layers, 10 units in each of two "
+        "directions, on token embeddings of size 6; whose decoder is an LSTM of 2 layers, 10 units, on token "
+        "embeddings of size 6; with scaled dot attention of 1 head.",
+        "| `encoder.hidden_size` | `10` |",
+        "| `decoder.num_hidden_layers` | `2` |",
+        "- recurrent_encoder_decoder\n- gru\n- lstm\n- custom_code\n",
+        *("- Sutskever", "- Vaswani", "- Cho et al.", "- Hochreiter"),
+    ):
+        assert fact in text
+
+
+@pytest.mark.parametrize("attention", ["general", "additive"])
+def test_card_of_another_encoder(tmp_path, attention):
+    """The encoder is not ours, and needs a picture: nothing is said of how to call it."""
+    sizes = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 8}
+    encoder = ViTConfig(image_size=16, patch_size=8, **sizes)
+    decoder = LSTM.config(output_layer="adaptive", adaptive_cutoffs=[5, 12], tie_word_embeddings=False)
+    config = RecurrentEncoderDecoderConfig(encoder=encoder, decoder=decoder, attention=attention)
+    model = hf_lstm.RecurrentEncoderDecoderForConditionalGeneration(config)
+    model.save_pretrained(tmp_path)
+    text = write_model_card(tmp_path, model=model, data=DATA, task="image-to-text", example="a picture").text
+    assert "whose encoder is a network of kind `vit`, 3 layers, 8 units; whose decoder is an LSTM" in text
+    assert f"with {attention} attention of 1 head, with an adaptive softmax." in text
+    assert {"general": "Luong", "additive": "Bahdanau"}[attention] in section(text, "Citation")
+    assert "| `encoder.patch_size` | `8` |" in text
+    for code in snippets(text):
+        assert "AutoModelForSeq2SeqLM.from_pretrained(" in code and "print" not in code and "torch" not in code
+
+
+@each_task
+def test_examples_are_put_into_cards_without_one(folders, tmp_path, task):
+    model, _ = make(tmp_path, task)
+    text = write_model_card(tmp_path, model=model, data=DATA, repo_id="acme/toy-model").text
+    expected = snippets((folders / task / "README.md").read_text())[:2]
+    once = ours.with_example(text, task, EXAMPLE)
+    assert snippets(text)[:2] != snippets(once)[:2] == expected and ours.with_example(once, task, EXAMPLE) == once
+
+
 def test_hyperparameters_are_those_that_differ(folders):
     table = dict(rows(section((folders / "token-classification" / "README.md").read_text(), "Training")))
     assert table.pop("`LSTMConfig`") == table.pop("`TrainingArguments`") == "value"
@@ -339,10 +395,13 @@ def test_snippet_with_the_package_runs(folders, task, capsys):
     code = snippets((folders / task / "README.md").read_text())[0]
     namespace = {}
     exec(code.replace('"acme/toy-model"', json.dumps(str(folders / task))), namespace)
-    assert type(namespace["pipe"].model).__module__.startswith("hf_lstm.")
+    model = namespace["model"] if "model" in namespace else namespace["pipe"].model
+    assert type(model).__module__.startswith("hf_lstm.")
     printed = capsys.readouterr().out.splitlines()[-1]
     if task == "text-generation":
         assert EXAMPLE.split()[0] in printed
+    elif task == "translation":
+        assert set(printed.split()) <= set(" ".join(TEXTS).split())
     else:
         labels = {"PER", "LOC", "O"} if task == "token-classification" else {"bad", "good"}
         found = ast.literal_eval(re.sub(r"np\.\w+\(([^)]*)\)", r"\1", printed))
@@ -357,7 +416,8 @@ torch.set_num_threads(1)
 for line in sys.stdin.read().split("\\0"):
     namespace = {}
     exec(line, namespace)
-    print("CLASS", type(namespace["pipe"].model).__name__, type(namespace["pipe"].model).__module__)
+    model = namespace["model"] if "model" in namespace else namespace["pipe"].model
+    print("CLASS", type(model).__name__, type(model).__module__)
 print("LOADED", [name for name in sys.modules if name.split(".")[0] == "hf_lstm"])
 """
 
@@ -392,8 +452,8 @@ def test_what_is_not_known_is_left_out(tmp_path, task):
     headings = re.findall(r"^#+ (.*)$", card.text, flags=re.M)
     assert headings == ["tiny", "How to use it", "Files and code", "Data", "Training", "Citation"]
     assert section(card.text, "Data").strip() == "Toys."
-    assert 'model="./tiny"' in snippets(card.text)[0] and "print" not in snippets(card.text)[0]
-    for word in ("okenizer", "seconds", "TrainingArguments", "```bash"):
+    assert '"./tiny"' in snippets(card.text)[0] and "print" not in snippets(card.text)[0]
+    for word in ("Its tokenizer", "seconds", "TrainingArguments", "```bash"):
         assert word not in re.sub(r"\| `.*", "", card.text)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sacrebleu
 import torch
+from huggingface_hub import ModelCard
 from processes import ROOT
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers import tokenizer_ja_mecab
@@ -23,11 +24,14 @@ from transformers import (
     EvalPrediction,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
-    T5Config,
-    T5ForConditionalGeneration,
 )
 
-from hf_lstm import LSTMTokenizer
+from hf_lstm import (
+    GRUConfig,
+    LSTMTokenizer,
+    RecurrentEncoderDecoderConfig,
+    RecurrentEncoderDecoderForConditionalGeneration,
+)
 from hf_lstm.evaluation import plotting
 from hf_lstm.evaluation.alignments import alignments, pharaoh, split_words, words_of_tokens
 from hf_lstm.evaluation.plotting import legible, plot_attention, plot_gates
@@ -39,6 +43,7 @@ from hf_lstm.evaluation.translation import (
 )
 from hf_lstm.evaluation.translation_memory import TranslationMemory
 from hf_lstm.hub.measurements import translation_measurements
+from hf_lstm.training.card_trainer import CardTrainer
 
 
 WORDS = ["the", "a", "cat", "dog", "sat", "ran", "on", "in", "mat", "house", ".", ",", "!"]
@@ -272,42 +277,37 @@ def test_metrics_without_generation_are_refused(tokenizer):
             metrics(EvalPrediction(predictions, labels))
 
 
-def test_in_a_trainer(tmp_path, tokenizer):
-    """With a model of transformers, whose batches are of different lengths."""
-    config = T5Config(
-        vocab_size=len(tokenizer), d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, decoder_start_token_id=2
-    )
-    config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
-    model = T5ForConditionalGeneration(config).eval()
+class TranslationTrainer(CardTrainer, Seq2SeqTrainer):
+    """As the docstring of `CardTrainer` says."""
+
+
+def test_in_a_trainer_and_its_card(tmp_path, tokenizer):
+    """Batches are of different lengths; the card begins with what the head is judged by."""
+    names = ("pad_token_id", "bos_token_id", "eos_token_id")
+    part = GRUConfig(vocab_size=len(tokenizer), hidden_size=8, **{name: getattr(tokenizer, name) for name in names})
+    config = RecurrentEncoderDecoderConfig(encoder=part, decoder=part)
+    model = RecurrentEncoderDecoderForConditionalGeneration(config).eval()
+    model.generation_config.max_length = 12
     rows = [tokenizer(source, text_target=target) for source, target in zip(ENGLISH, ENGLISH[::-1], strict=True)]
-    arguments = Seq2SeqTrainingArguments(
-        str(tmp_path),
-        predict_with_generate=True,
-        generation_max_length=12,
-        per_device_eval_batch_size=2,
-        report_to="none",
-        use_cpu=True,
-        disable_tqdm=True,
-    )
-    trainer = Seq2SeqTrainer(
+    options = {"per_device_eval_batch_size": 2, "report_to": "none", "use_cpu": True, "disable_tqdm": True}
+    trainer = TranslationTrainer(
         model,
-        arguments,
-        DataCollatorForSeq2Seq(tokenizer, model),
+        Seq2SeqTrainingArguments(str(tmp_path), predict_with_generate=True, **options),
+        DataCollatorForSeq2Seq(tokenizer),
         eval_dataset=rows,
         processing_class=tokenizer,
         compute_metrics=make_translation_metrics(tokenizer, "en"),
     )
     found = trainer.evaluate()
-    texts = [
-        tokenizer.decode(
-            model.generate(torch.tensor([row["input_ids"]]), max_length=12, decoder_start_token_id=2)[0],
-            skip_special_tokens=True,
-        )
-        for row in rows
-    ]
+    output = [model.generate(torch.tensor([row["input_ids"]]), max_length=12)[0] for row in rows]
+    texts = tokenizer.batch_decode(output, skip_special_tokens=True)
     expected = translation_scores(texts, ENGLISH[::-1], "en")
     assert found["eval_chrf"] == pytest.approx(expected.chrf) and found["eval_bleu"] == pytest.approx(expected.bleu)
     assert found["eval_length_ratio"] == pytest.approx(expected.length_ratio)
+    trainer.create_model_card(language=["en", "de"])
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.pipeline_tag == "translation" and card.data.metrics[0] == "bleu" and "chrf" in card.data.metrics
+    assert f"| bleu | evaluation | {expected.bleu:.4f} |" in card.text
 
 
 def test_measurements_for_a_card():

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import transformers
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 import hf_lstm
 
@@ -37,6 +37,13 @@ PAPERS = {
     "context": "Akbik, Blythe and Vollgraf (2018). Contextual String Embeddings for Sequence Labeling. COLING.",
     "adaptive": "Grave et al. (2017). Efficient softmax approximation for GPUs. ICML.",
     "mixture": "Yang et al. (2018). Breaking the Softmax Bottleneck: A High-Rank RNN Language Model. ICLR.",
+    "recurrent_encoder_decoder": "Sutskever, Vinyals and Le (2014). Sequence to Sequence Learning with Neural "
+    "Networks. NeurIPS.",
+    "additive": "Bahdanau, Cho and Bengio (2015). Neural Machine Translation by Jointly Learning to Align and "
+    "Translate. ICLR.",
+    "general": "Luong, Pham and Manning (2015). Effective Approaches to Attention-based Neural Machine Translation. "
+    "EMNLP.",
+    "scaled_dot": "Vaswani et al. (2017). Attention Is All You Need. NeurIPS.",
     "crf": "Lafferty, McCallum and Pereira (2001). Conditional Random Fields: Probabilistic Models for Segmenting and "
     "Labeling Sequence Data. ICML.",
 }
@@ -231,7 +238,7 @@ def write_model_card(
         base_model=base_model,
         library_name="transformers",  # the one whose snippets the Hub shows; `custom_code` adds trust_remote_code
         pipeline_tag=task,
-        tags=["hf_lstm", model.config.model_type, *(["crf"] if _has_crf(model) else []), "custom_code", *tags],
+        tags=[*dict.fromkeys(["hf_lstm", *_kinds(model), "custom_code", *tags])],
         datasets=[data.hub_id] if data.hub_id else None,
         metrics=list(dict.fromkeys(result.metric for result in results if result.of is None)) or None,
         widget=[{"text": example}] if example else None,
@@ -312,13 +319,34 @@ def _summary(folder: Path, model, tokenizer, task: str, data: TrainingData) -> s
     if tokenizer is not None:
         kind = tokenizer.init_kwargs.get("kind")
         of_kind = f" of kind `{kind}`" if kind else ""
-        lines.append(f"Its tokenizer is `{type(tokenizer).__name__}`{of_kind} with {len(tokenizer):,} tokens.")
+        written = f", and {len(tokenizer.target):,} of what it writes" if hasattr(tokenizer, "target") else ""
+        size = f"{len(tokenizer):,} tokens{written}"
+        lines.append(f"Its tokenizer is `{type(tokenizer).__name__}`{of_kind} with {size}.")
     return " ".join(lines)
 
 
 def _architecture(model: PreTrainedModel) -> str:
-    config = model.config
-    layers = "1 layer" if config.num_hidden_layers == 1 else f"{config.num_hidden_layers} layers"
+    networks = [f"whose {name} is {_network(part)}" for name, part in _parts(model)]
+    if attention := getattr(model.config, "attention", None):
+        heads = _count(model.config.num_attention_heads, "head")
+        networks.append(f"with {attention.replace('_', ' ')} attention of {heads}")
+    parts = [f"a model {'; '.join(networks)}" if networks else _network(model.config)]
+    if _has_crf(model):
+        parts.append("with a linear-chain CRF over the labels")
+    if layer := _output_layer(model):
+        parts.append({"adaptive": "with an adaptive softmax", "mixture": "with a mixture of softmaxes"}[layer])
+    return ", ".join(parts) + _labels(model)
+
+
+def _parts(model: PreTrainedModel) -> list[tuple[str, PreTrainedConfig]]:
+    """The configurations of a composed model, as of encoder and decoder, by their names; of others none."""
+    return [(name, part) for name, part in vars(model.config).items() if isinstance(part, PreTrainedConfig)]
+
+
+def _network(config: PreTrainedConfig) -> str:
+    layers = _count(config.num_hidden_layers, "layer")
+    if not hasattr(config, "num_directions"):  # an encoder of somebody else
+        return f"a network of kind `{config.model_type}`, {layers}, {config.hidden_size} units"
     sizes = " and ".join(", ".join(map(str, config.hidden_sizes or [config.hidden_size])).rsplit(", ", 1))
     parts = [f"{FAMILIES.get(config.model_type, 'a recurrent network')} of {layers}, {sizes} units"]
     if config.num_directions == 2:
@@ -333,11 +361,13 @@ def _architecture(model: PreTrainedModel) -> str:
         parts.append(f"with embeddings of size {config.shape_embedding_size} of {config.shape_vocab_size} word shapes")
     if config.context_models:
         parts.append("with the states of two language models of characters, one in each direction, at each token")
-    if _has_crf(model):
-        parts.append("with a linear-chain CRF over the labels")
-    if layer := _output_layer(model):
-        parts.append({"adaptive": "with an adaptive softmax", "mixture": "with a mixture of softmaxes"}[layer])
-    return ", ".join(parts) + _labels(model)
+    return ", ".join(parts)
+
+
+def _kinds(model: PreTrainedModel) -> list[str]:
+    """The tags of what a model is made of."""
+    kinds = [config.model_type for config in (model.config, *dict(_parts(model)).values())]
+    return [*kinds, *(["crf"] if _has_crf(model) else [])]
 
 
 def _has_crf(model: PreTrainedModel) -> bool:
@@ -345,8 +375,9 @@ def _has_crf(model: PreTrainedModel) -> bool:
 
 
 def _output_layer(model: PreTrainedModel) -> str | None:
-    """That of a language model, if it is not a plain softmax."""
-    layer = model.config.output_layer if model.pipeline_task == "text-generation" else "softmax"
+    """That of a model that writes, if it is not a plain softmax."""
+    config = model.config.get_text_config(decoder=True)
+    layer = config.output_layer if model.can_generate() else "softmax"
     return None if layer == "softmax" else layer
 
 
@@ -401,14 +432,16 @@ def _arguments(training_args: TrainingArguments) -> tuple[str, str]:
 
 
 def _changed_fields(config) -> dict:
-    """The fields of a configuration that differ from their defaults."""
+    """The fields of a configuration that differ from their defaults; those of its parts by `part.field`."""
     changed = {}
-    implied = ("hidden_size", "num_hidden_layers") if config.hidden_sizes else ()
+    implied = ("hidden_size", "num_hidden_layers") if getattr(config, "hidden_sizes", None) else ()
     for declared in dataclasses.fields(config):
         value, default = getattr(config, declared.name), declared.default
         if declared.default_factory is not dataclasses.MISSING:
             default = declared.default_factory()
-        if declared.name not in (*_NO_HYPERPARAMETERS, *implied) and value != default:
+        if isinstance(value, PreTrainedConfig):
+            changed |= {f"{declared.name}.{name}": of_part for name, of_part in _changed_fields(value).items()}
+        elif declared.name not in (*_NO_HYPERPARAMETERS, *implied) and value != default:
             changed[declared.name] = value
     return changed
 
@@ -462,12 +495,13 @@ def _report(report: Mapping) -> str:
 
 
 def _citation(model: PreTrainedModel, data: TrainingData) -> str:
-    config = model.config
-    used = [config.model_type]
-    if config.char_vocab_size:
-        used.append(config.char_encoder)
-    if config.context_models:
-        used.append("context")
+    used = []
+    for config in (model.config, *dict(_parts(model)).values()):
+        used += [config.model_type, getattr(config, "attention", None)]
+        if getattr(config, "char_vocab_size", None):
+            used.append(config.char_encoder)
+        if getattr(config, "context_models", None):
+            used.append("context")
     if _has_crf(model):
         used.append("crf")
     used.append(_output_layer(model))
@@ -478,7 +512,7 @@ def _citation(model: PreTrainedModel, data: TrainingData) -> str:
         "  title = {hf_lstm: recurrent networks as first-class Hugging Face models}" + address + "\n"
         "}"
     )
-    papers = [PAPERS.get(part) for part in used] + [data.citation]
+    papers = [PAPERS.get(part) for part in dict.fromkeys(used)] + [data.citation]
     return section("## Citation", _code("bibtex", entry), _bullets(filter(None, papers)))
 
 
@@ -487,6 +521,10 @@ def _size(number_of_bytes: int) -> str:
     if number_of_bytes < 1e6:
         return f"{number_of_bytes / 1e3:.1f} kB"
     return f"{number_of_bytes / 1e6:,.1f} MB"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _bullets(sentences: Iterable[str]) -> str:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.errors import HfHubHTTPError
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.dynamic_module_utils import get_relative_import_files
+from transformers.pipelines import get_supported_tasks
 
 import hf_lstm
 
@@ -155,7 +156,7 @@ def usage(model: PreTrainedModel, task: str, repo_id: str, example: str | None, 
     """How to load a model, with hf_lstm and without it, and with a tokenizer or without one."""
     install = f" (`pip install git+{hf_lstm.__url__}`)" if hf_lstm.__url__ else ""
     snippet = partial(_snippet, model, task, repo_id, example)
-    if not tokenizer or model.config.get_text_config(decoder=True).vocab_size is None:
+    if not tokenizer or getattr(_reader(model), "vocab_size", None) is None:
         snippet = partial(_snippet_without_text, model, repo_id)
     return section(
         "## How to use it",
@@ -242,27 +243,52 @@ def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | Non
         options += ', aggregation_strategy="simple"'
     if trust:
         options += ", trust_remote_code=True"
-    lines = ["from transformers import pipeline", ""]
+    if task in get_supported_tasks():
+        lines = ["from transformers import pipeline", ""]
+        lines.append(f'pipe = pipeline("{task}", model={_literal(repo_id)}{options})')
+    else:
+        lines = [f"from transformers import {model._auto_class}, AutoTokenizer", ""]
+        loaded = {"model": model._auto_class, "tokenizer": "AutoTokenizer"}
+        lines += [f"{name} = {each}.from_pretrained({_literal(repo_id)}{options})" for name, each in loaded.items()]
     if not trust:
         lines.insert(0, "import hf_lstm  # noqa: F401")
-    lines.append(f'pipe = pipeline("{task}", model={_literal(repo_id)}{options})')
-    if example is not None:
-        length = ", max_new_tokens=40" if task == "text-generation" else ""
-        lines.append(f"print(pipe({_literal(example)}{length}))")
+    lines += reading(task, example) if example is not None else []
     return "```python\n{}\n```".format("\n".join(lines))
+
+
+def reading(task: str, example: str) -> list[str]:
+    """The lines of a snippet in which a model that is loaded reads an example: by `pipe`, where the task has one."""
+    if task in get_supported_tasks():
+        length = ", max_new_tokens=40" if task == "text-generation" else ""
+        return [f"print(pipe({_literal(example)}{length}))"]
+    return [
+        f'inputs = tokenizer({_literal(example)}, return_tensors="pt")',
+        "output = model.generate(**inputs, max_new_tokens=100)",
+        "print(tokenizer.decode(output[0], skip_special_tokens=True))",
+    ]
 
 
 def _snippet_without_text(model: PreTrainedModel, repo_id: str, trust: bool) -> str:
     """For a model without a vocabulary or a tokenizer, which no pipeline feeds."""
-    lines = ["import torch", f"from transformers import {model._auto_class}", ""]
+    options = ", trust_remote_code=True" if trust else ""
+    lines = [f"from transformers import {model._auto_class}", ""]
+    lines.append(f"model = {model._auto_class}.from_pretrained({_literal(repo_id)}{options})")
+    reader, call = _reader(model), "model.generate" if model.config.is_encoder_decoder else "model"
+    inputs = None  # of somebody else's encoder, as one of images
+    if getattr(reader, "vocab_size", None) is not None:
+        inputs = "input_ids=torch.arange(3).view(1, 3)"
+    elif hasattr(reader, "input_size"):
+        inputs = f"inputs_embeds=torch.randn(1, 20, {reader.input_size})"
+    if inputs:
+        lines = ["import torch", *lines, f"print({call}({inputs}))"]
     if not trust:
         lines.insert(0, "import hf_lstm  # noqa: F401")
-    options = ", trust_remote_code=True" if trust else ""
-    lines.append(f"model = {model._auto_class}.from_pretrained({_literal(repo_id)}{options})")
-    features = f"inputs_embeds=torch.randn(1, 20, {model.config.input_size})"
-    inputs = features if model.config.vocab_size is None else "input_ids=torch.arange(3).view(1, 3)"
-    lines.append(f"print(model({inputs}))")
     return "```python\n{}\n```".format("\n".join(lines))
+
+
+def _reader(model: PreTrainedModel) -> PreTrainedConfig:
+    """The configuration of what reads the input, which may be a part of the model."""
+    return getattr(model.config, "encoder", model.config)
 
 
 def _has_plain_prefixes(labels: Iterable[str]) -> bool:

@@ -20,7 +20,8 @@ from ..hub.folders import advised, renew_table, sign, signer
 
 logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 _TAGS = ["generated_from_trainer"]
-_KNOWN_METRICS = ("accuracy", "f1", "loss", "mae", "mse", "perplexity", "precision", "recall")  # ids on the Hub
+# Ids on the Hub.
+_KNOWN_METRICS = ("accuracy", "bleu", "chrf", "f1", "loss", "mae", "mse", "perplexity", "precision", "recall")
 # What `evaluate` logs beside metrics, behind the prefix of the data.
 _NO_METRICS = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
