@@ -185,9 +185,10 @@ class Translator:
         """
         if batch_size < 1:
             raise ValueError(f"`batch_size` is {batch_size}: give at least 1.")
-        named = {"num_beams": num_beams, "length_penalty": length_penalty, "max_new_tokens": max_new_tokens}
+        named = {"num_beams": num_beams, "length_penalty": length_penalty}
         options |= {name: value for name, value in named.items() if value is not None}
-        how = _How(options | {"num_return_sequences": num_return_sequences}, batch_size, alignments, attention)
+        options["num_return_sequences"] = num_return_sequences
+        how = _How(options, max_new_tokens, batch_size, alignments, attention)
         if isinstance(texts, str):
             return next(self._stream([texts], how, False))
         if isinstance(texts, (bytes, dict)) or not isinstance(texts, Iterable):
@@ -276,7 +277,7 @@ class Translator:
         order = sorted((i for i, source in enumerate(sources) if source.length), key=lambda i: -sources[i].length)
         bar.update(len(sources) - len(order))
         for length, group in groupby(order, key=lambda i: sources[i].length):
-            limit = {"max_new_tokens": GROWTH * LENGTHS * length} if how.unlimited else {}
+            limit = how.limit(LENGTHS * length, self.model)
             while batch := list(islice(group, how.batch_size)):
                 translations = self._batch([sources[i] for i in batch], how, limit)
                 for i, each in zip(batch, translations, strict=True):
@@ -351,6 +352,7 @@ class _How:
     """What a call was told."""
 
     options: dict[str, Any]  # of `generate`
+    max_new_tokens: int | None
     batch_size: int
     alignments: bool
     attention: bool
@@ -363,9 +365,14 @@ class _How:
     def looks(self) -> bool:
         return self.alignments or self.attention
 
-    @property
-    def unlimited(self) -> bool:
-        return not {"max_new_tokens", "max_length"} & self.options.keys()
+    def limit(self, source: int, model: PreTrainedModel) -> dict[str, int]:
+        """The option of `generate` that limits the new tokens, for sources of so many."""
+        if "max_length" in self.options:
+            return {}
+        number = GROWTH * source if self.max_new_tokens is None else self.max_new_tokens
+        # Of two names the one that `generate` does not warn of.
+        by_length = model.generation_config.max_new_tokens is None
+        return {"max_length": 1 + number} if by_length else {"max_new_tokens": number}
 
     def option(self, name: str, model: PreTrainedModel) -> Any:
         """What `generate` was told, or else the model says."""

@@ -170,6 +170,10 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
                 fields[name].pop(known, None)
         return fields
 
+    def _remove_keys_not_serialized(self, d: dict[str, Any]) -> None:
+        super()._remove_keys_not_serialized(d)
+        d.pop("use_cache", None)  # Trainer turns it off in every model that it is given
+
     def _part(self, name: str, default: PreTrainedConfig, bidirectional: bool) -> PreTrainedConfig:
         """The configuration of a part, with what `bidirectional=None` means there."""
         given = getattr(self, name)

@@ -50,6 +50,8 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
     def _prepare_model_inputs(self, inputs=None, bos_token_id=None, model_kwargs=None):
         """As in transformers; where no mask says what is padding in the source, its tokens do."""
         inputs, name, model_kwargs = GenerationMixin._prepare_model_inputs(self, inputs, bos_token_id, model_kwargs)
+        for other in NO_INPUTS:  # the labels of `Seq2SeqTrainer`, which the encoder would be given
+            model_kwargs.pop(other, None)
         pad = getattr(self.config.encoder, "pad_token_id", None)
         tells = name == "input_ids" and model_kwargs.get("attention_mask") is None and pad is not None
         if tells and (padding := inputs == pad).any():
