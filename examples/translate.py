@@ -53,7 +53,7 @@ def main(command_line: list[str] | None = None) -> None:
 
     # 2. Model and tokenizer.
     translator = Translator(args.model, device=args.device, trust_remote_code=args.trust_remote_code)
-    names = ("num_beams", "length_penalty", "max_new_tokens", "batch_size", "alignments")
+    names = ("num_beams", "length_penalty", "max_new_tokens", "batch_size", "scores", "alignments")
     options = {name: getattr(args, name) for name in names}
 
     # 3. What is written of a translation.

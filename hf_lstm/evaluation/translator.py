@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from ..data.files import read_lines
@@ -111,7 +118,7 @@ class Translator:
         self._check_tokens()
 
     def _check_tokens(self) -> None:
-        target, sizes = self.target_tokenizer, {}
+        target = self.target_tokenizer
         begins = (self.model.config.decoder_start_token_id, self.model.generation_config.decoder_start_token_id)
         if target.eos_token_id is None:
             raise ValueError(
@@ -123,14 +130,18 @@ class Translator:
                 f"`tokenizer` is a `{type(target).__name__}` without `bos_token`, and the configuration of `model` "
                 "has no `decoder_start_token_id`: nothing says what a translation begins with. Set the latter."
             )
-        sizes["source"] = len(self.tokenizer), self.model.get_input_embeddings().weight.shape[0]
-        sizes["target"] = len(target), self.model.get_output_embeddings().out_features
-        for side, (tokens, size) in sizes.items():
-            if tokens > size:
+        sides = {"source": (self.tokenizer, self.model.get_encoder().config), "target": (target, self._target_config)}
+        for side, (tokenizer, config) in sides.items():
+            known = getattr(config, "vocab_size", None) or 0
+            if len(tokenizer) > known:
                 raise ValueError(
-                    f"`tokenizer` has {tokens:,} tokens of the {side}, and `model` {size:,}: give the tokenizer that "
-                    "it was trained with."
+                    f"`tokenizer` has {len(tokenizer):,} tokens of the {side}, and `model` {known:,}: give the "
+                    "tokenizer that it was trained with."
                 )
+
+    @property
+    def _target_config(self) -> PreTrainedConfig:
+        return self.model.config.get_text_config(decoder=True)
 
     def __call__(
         self,
@@ -141,6 +152,7 @@ class Translator:
         max_new_tokens: int | None = None,
         num_return_sequences: int = 1,
         batch_size: int = 32,
+        scores: bool = True,
         alignments: bool = False,
         attention: bool = False,
         progress: bool | None = None,
@@ -161,6 +173,8 @@ class Translator:
             num_return_sequences (`int`, *optional*, defaults to 1): How many translations of each text, the best
                 first; at most `num_beams` of them.
             batch_size (`int`, *optional*, defaults to 32): Texts that are computed together.
+            scores (`bool`, *optional*, defaults to `True`): Say how probable each translation is. Beams know that;
+                without them it takes another pass through the model.
             alignments (`bool`, *optional*, defaults to `False`): Say which word of the text each word of the
                 translation looked at, see [`~alignments.alignments`].
             attention (`bool`, *optional*, defaults to `False`): Give the weights of the attention.
@@ -172,12 +186,13 @@ class Translator:
             of these; of an iterable, an iterator over them. A translation has
 
             - `"translation_text"` (`str`);
-            - `"score"` (`float`): the logarithm of its probability under the model, its end included;
-            - `"normalized_score"` (`float`): that by the number of its tokens to the power of `length_penalty`, by
-              which beams are ranked;
-            - `"alignments"` (`list[tuple[int, int]]`), if asked for: pairs of a word of the text and a word of the
-              translation, numbers of [`~alignments.split_words`];
-            - `"attention"` ([`Attention`]), if asked for; `None` of an empty text.
+            - `"score"` (`float`), with `scores`: the logarithm of its probability, its end included; of beams under
+              options that change probabilities, as `repetition_penalty`, what those make of it;
+            - `"normalized_score"` (`float`), too: that by the number of its tokens to the power of `length_penalty`,
+              by which beams are ranked;
+            - `"alignments"` (`list[tuple[int, int]]`), with `alignments`: pairs of a word of the text and a word of
+              the translation, numbers of [`~alignments.split_words`];
+            - `"attention"` ([`Attention`]), with `attention`; `None` of an empty text.
 
         Raises:
             `ValueError`: If `texts` is empty or holds something else, a text has more tokens than `tokenizer` allows,
@@ -188,7 +203,7 @@ class Translator:
         named = {"num_beams": num_beams, "length_penalty": length_penalty}
         options |= {name: value for name, value in named.items() if value is not None}
         options["num_return_sequences"] = num_return_sequences
-        how = _How(options, max_new_tokens, batch_size, alignments, attention)
+        how = _How(options, max_new_tokens, batch_size, scores, alignments, attention)
         if isinstance(texts, str):
             return next(self._stream([texts], how, False))
         if isinstance(texts, (bytes, dict)) or not isinstance(texts, Iterable):
@@ -225,7 +240,7 @@ class Translator:
             encoding (`str`, *optional*, defaults to `"utf-8"`): Encoding of `path_in`.
             line (`Callable`, *optional*): What to write of a translation; by default its text.
             progress (`bool`, *optional*, defaults to `True`): Show a bar.
-            options: Those of a call, but for `num_return_sequences`.
+            options: Those of a call, but for `num_return_sequences`; `scores` is `False` unless `line` needs them.
 
         Raises:
             `ValueError`: If there is no such file, or one that would be lost; and as of a call.
@@ -237,7 +252,7 @@ class Translator:
             )
         with _written(Path(path_out), resume, overwrite) as (file, done):
             lines = _Lines(path_in, encoding, done)
-            for found in self(lines, progress=progress, **options):
+            for found in self(lines, progress=progress, **{"scores": False, **options}):
                 file.write(" ".join(line(found).splitlines()) + "\n")
 
     def _stream(self, texts: Iterable[str], how: "_How", progress: bool | None) -> Iterator:
@@ -274,7 +289,8 @@ class Translator:
     def _window(self, sources: list["_Source"], how: "_How", bar) -> list[list[dict]]:
         """The translations of each text. Batches are of one length, lest the limit of a text depend on others."""
         found = [[how.translation("", 0.0, 1) for _ in range(how.number)] for _ in sources]
-        order = sorted((i for i, source in enumerate(sources) if source.length), key=lambda i: -sources[i].length)
+        order = [i for i, source in enumerate(sources) if source.length]
+        order.sort(key=lambda i: -len(sources[i].offsets))
         bar.update(len(sources) - len(order))
         for length, group in groupby(order, key=lambda i: sources[i].length):
             limit = how.limit(LENGTHS * length, self.model)
@@ -292,18 +308,20 @@ class Translator:
         with evaluation_mode(self.model):
             output = self.model.generate(**inputs, **how.options, **limit, return_dict_in_generate=True)
             lengths = self._lengths(output.sequences[:, 1:], how)
-            sequences = output.sequences[:, : 1 + int(lengths.max())]
-            scores, weights = self._read(inputs, sequences, lengths, how)
-        rows = zip(sequences[:, 1:].tolist(), lengths.tolist(), scores.tolist(), strict=True)
+            sequences, norms = output.sequences[:, : 1 + int(lengths.max())], lengths ** how.penalty(self.model)
+            known = not how.option("do_sample", self.model) and output.get("sequences_scores") is not None
+            scores, weights = output.sequences_scores * norms if known else torch.zeros(len(lengths)), None
+            if how.looks or (how.scores and not known):
+                read, weights = self._read(inputs, sequences, lengths, how)
+                scores = scores if known else read
         found = []
-        for b, (ids, length, score) in enumerate(rows):
+        rows = zip(sequences[:, 1:].tolist(), lengths.tolist(), scores.tolist(), norms.tolist(), strict=True)
+        for b, (ids, length, score, norm) in enumerate(rows):
             ids = ids[:length]
-            text = self.target_tokenizer.decode(ids, skip_special_tokens=True)
-            penalty = how.option("length_penalty", self.model)
-            translation = how.translation(text, score, length ** (1.0 if penalty is None else penalty))
+            translation = how.translation(self.target_tokenizer.decode(ids, skip_special_tokens=True), score, norm)
             if how.looks:
-                source, real = sources[b // how.number], inputs["attention_mask"][b // how.number].bool()
-                translation |= self._looks(source, ids, weights[b][:, :length, real.cpu()], how)
+                source, real = sources[b // how.number], inputs["attention_mask"][b // how.number].bool().cpu()
+                translation |= self._looks(source, ids, weights[b][:, :length, real], how)
             found.append(translation)
         return [found[i : i + how.number] for i in range(0, len(found), how.number)]
 
@@ -318,7 +336,7 @@ class Translator:
         """The logarithms of the probabilities of the rows (B,), and of each row the weights of attention (K, T, S)."""
         inputs = {name: values.repeat_interleave(how.number, dim=0) for name, values in inputs.items()}
         real = torch.arange(sequences.shape[1] - 1, device=sequences.device) < lengths[:, None]  # (B, T)
-        rows = max(1, ELEMENTS // (real.shape[1] * self.model.get_output_embeddings().weight.shape[0]))
+        rows = max(1, ELEMENTS // (real.shape[1] * self._target_config.vocab_size))
         scores, weights = [], []
         for part in torch.arange(len(real), device=real.device).split(rows):
             outputs = self.model(
@@ -354,6 +372,7 @@ class _How:
     options: dict[str, Any]  # of `generate`
     max_new_tokens: int | None
     batch_size: int
+    scores: bool
     alignments: bool
     attention: bool
 
@@ -378,6 +397,11 @@ class _How:
         """What `generate` was told, or else the model says."""
         given = self.options.get(name)
         return getattr(model.generation_config, name, None) if given is None else given
+
+    def penalty(self, model: PreTrainedModel) -> float:
+        """The power of its length that the score of a translation is divided by."""
+        penalty = self.option("length_penalty", model)
+        return 1.0 if penalty is None else penalty
 
     def translation(self, text: str, score: float, norm: float) -> dict[str, Any]:
         """A translation, of an empty text if nothing is put to it."""
