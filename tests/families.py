@@ -75,6 +75,29 @@ PLAIN_TRAINING = {
 }
 
 
+SPECIAL = {"pad_token_id": 0, "unk_token_id": 1, "bos_token_id": 2, "eos_token_id": 3}
+
+
+def encoder_decoder(encoder=LSTM, decoder=None, source=(), target=(), **fields):
+    """
+    A small encoder-decoder in evaluation. Sizes differ from each other, as above, and 2 heads divide them.
+
+    Args:
+        encoder, decoder: A family, or a configuration; the decoder is of the family of the encoder if absent.
+        source, target (`dict`): Fields of the configurations of the two, where a family is given.
+        fields: Of the configuration of both.
+    """
+    decoder = decoder or encoder
+    if isinstance(encoder, Family):
+        sizes = {"vocab_size": 23, "embedding_size": 5, "hidden_size": 4, "num_hidden_layers": 1, **SPECIAL}
+        encoder = encoder.config(**(sizes | dict(source)))
+    if isinstance(decoder, Family):
+        sizes = {"vocab_size": 31, "embedding_size": 7, "hidden_size": 6, "num_hidden_layers": 2, **SPECIAL}
+        decoder = decoder.config(**(sizes | dict(target)))
+    config = hf_lstm.RecurrentEncoderDecoderConfig(encoder=encoder, decoder=decoder, **fields)
+    return hf_lstm.RecurrentEncoderDecoderForConditionalGeneration(config).eval()
+
+
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=str)
 each_head = pytest.mark.parametrize("head", HEADS)
 each_stateful_head = pytest.mark.parametrize("head", STATEFUL_HEADS)

@@ -23,6 +23,7 @@ from families import (
     assert_close,
     each_family,
     each_variant,
+    encoder_decoder,
     random_ids,
 )
 from packaging.version import Version
@@ -698,3 +699,66 @@ def test_prefix_tuning_is_refused():
     model = peft.get_peft_model(LSTM.build("ForCausalLM"), config)
     with pytest.raises(ValueError, match="a recurrent model keeps a state, no keys and values"):
         model(input_ids=random_ids())
+
+
+# An encoder with a decoder.
+
+
+PAIRS = {
+    "whole": {"target": {"tie_word_embeddings": False}},
+    "fed": {"encoder": GRU, "input_feeding": True, "attention": "additive", "target": {"tie_word_embeddings": False}},
+}
+each_pair = pytest.mark.parametrize("fields", PAIRS.values(), ids=PAIRS)
+
+
+@each_pair
+def test_an_encoder_decoder_is_adapted_saved_and_merged(fields, tmp_path):
+    """On the recurrent weights of both parts, and on the linear layers of the attention and the output."""
+    base, (source, labels) = encoder_decoder(**fields), (random_ids(3, 5, 23), random_ids())
+    with torch.no_grad():
+        before = base(source, labels=labels).logits
+    config = lora_config(base, 2, target_modules=["key", "readout", "bridge", "lm_head"], init_lora_weights=False)
+    assert config.task_type == "SEQ_2_SEQ_LM" and len(config.target_parameters) == 2 * 1 + 2 * 2 + 2
+    model = peft.get_peft_model(base, config)
+    assert type(model) is peft.PeftModelForSeq2SeqLM
+    options = {"max_new_tokens": 8, "do_sample": False}
+    with torch.no_grad():
+        adapted = model.eval()(input_ids=source, labels=labels).logits
+    assert (adapted - before).abs().max() > 0.1
+    model.train()(input_ids=source, labels=labels).loss.backward()
+    assert all((p.grad is not None and p.grad.any()) == p.requires_grad for p in model.parameters())
+    model.eval()
+    written = [model.generate(input_ids=source, num_beams=beams, **options) for beams in (1, 3)]
+    for beams, expected in zip((1, 3), written, strict=True):
+        again = model.generate(input_ids=source, num_beams=beams, use_cache=False, **options)
+        assert torch.equal(again, expected)
+    model.save_pretrained(tmp_path)
+    other = encoder_decoder(**fields)
+    other.load_state_dict(
+        {name.replace(".base_layer", ""): p for name, p in base.state_dict().items() if "lora" not in name}
+    )
+    loaded = peft.PeftModel.from_pretrained(other, tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(loaded(input_ids=source, labels=labels).logits, adapted)
+        merged = model.merge_and_unload()
+        assert type(merged) is type(encoder_decoder()) and merged._has_plain_steps()
+        assert_close(merged(source, labels=labels).logits, adapted)
+    for beams, expected in zip((1, 3), written, strict=True):
+        assert torch.equal(merged.generate(source, num_beams=beams, **options), expected)
+
+
+@each_pair
+def test_a_trainer_adapts_an_encoder_decoder(fields, tmp_path):
+    from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, default_data_collator
+
+    base = encoder_decoder(**fields, label_smoothing=0.1)
+    model = peft.get_peft_model(base, peft.LoraConfig(task_type="SEQ_2_SEQ_LM", target_modules=["readout", "key"]))
+    rows = [{"input_ids": row, "labels": row % 20 + 4} for row in random_ids(8, 5, 23)]
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    arguments = Seq2SeqTrainingArguments(
+        tmp_path, **PLAIN_TRAINING, max_steps=2, per_device_train_batch_size=2, gradient_accumulation_steps=2
+    )
+    trainer = Seq2SeqTrainer(model, arguments, train_dataset=rows, data_collator=default_data_collator)
+    trainer.train()
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {name for name, p in model.named_parameters() if p.requires_grad}

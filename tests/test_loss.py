@@ -37,6 +37,50 @@ def test_equals_cross_entropy(rows_at_a_time, bias, num_items, monkeypatch):
     assert_close(ours, theirs, 1e-5)
 
 
+@pytest.mark.parametrize("rows_at_a_time", [1, 4, 100])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+def test_label_smoothing_equals_that_of_torch(rows_at_a_time, bias, smoothing, monkeypatch):
+    monkeypatch.setattr(losses, "rows_at_a_time", lambda weight: rows_at_a_time)
+    hidden, weight, bias, targets = problem(bias=bias)
+    criterion = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
+    expected = criterion(F.linear(hidden, weight, bias), targets)
+    loss = linear_cross_entropy(hidden, weight, bias, targets, smoothing=smoothing)
+    ours, theirs = (value_and_gradients(each, hidden, weight, bias) for each in (3 * loss, 3 * expected))
+    assert_close(ours, theirs, 1e-5)
+    halved = linear_cross_entropy(hidden, weight, bias, targets, torch.tensor(34), smoothing)
+    assert_close(halved, expected / 2, 1e-5)
+
+
+@pytest.mark.parametrize("rows_at_a_time", [4, 100])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_label_smoothing_in_other_dtypes(dtype, rows_at_a_time, monkeypatch):
+    monkeypatch.setattr(losses, "rows_at_a_time", lambda weight: rows_at_a_time)
+    hidden, weight, bias, targets = problem(dtype)
+    loss = linear_cross_entropy(hidden, weight, bias, targets, smoothing=0.3)
+    ours = value_and_gradients(loss, hidden, weight, bias)
+    wide = [tensor.detach().double().requires_grad_() for tensor in (hidden, weight, bias)]
+    theirs = value_and_gradients(F.cross_entropy(F.linear(*wide), targets, label_smoothing=0.3), *wide)
+    assert ours[0].dtype == torch.promote_types(dtype, torch.float32) and all(g.dtype == dtype for g in ours[1:])
+    tolerance = {torch.float64: 1e-6, torch.bfloat16: 0.02, torch.float16: 0.003}[dtype]
+    assert_close([each.double() for each in ours], [each.double() for each in theirs], tolerance)
+    hidden, weight, bias, targets = (
+        each.detach().float() if each.is_floating_point() else each for each in (hidden, weight, bias, targets)
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = linear_cross_entropy(hidden, weight, bias, targets, smoothing=0.3)
+    assert_close(under_autocast.double(), theirs[0], 0.02)
+
+
+def test_label_smoothing_of_many_classes():
+    """The columns that only align the rows of scores, which are -inf, have no share of what is spread."""
+    for classes in (15, 16, 17, 33):
+        hidden, weight, bias, targets = problem(classes=classes)
+        loss = linear_cross_entropy(hidden, weight, bias, targets, smoothing=0.5)
+        expected = F.cross_entropy(F.linear(hidden, weight, bias), targets, label_smoothing=0.5)
+        assert_close(*(value_and_gradients(each, hidden, weight, bias) for each in (loss, expected)), 1e-5)
+
+
 def test_shapes_and_partial_gradients():
     hidden, weight, bias, targets = problem(rows=24)
     flat = linear_cross_entropy(hidden, weight, bias, targets)
@@ -80,8 +124,9 @@ def test_no_label_at_all():
     hidden, weight, bias, _ = problem()
     targets = torch.full((23,), -100)
     assert linear_cross_entropy(hidden, weight, bias, targets) == 0  # where torch's mean over nothing is NaN
-    loss = linear_cross_entropy(hidden, weight, bias, targets, num_items=5)
-    assert loss == 0 and not any(g.any() for g in value_and_gradients(loss, hidden, weight, bias)[1:])
+    for smoothing in (0.0, 0.2):
+        loss = linear_cross_entropy(hidden, weight, bias, targets, 5, smoothing)
+        assert loss == 0 and not any(g.any() for g in value_and_gradients(loss, hidden, weight, bias)[1:])
 
 
 @pytest.mark.parametrize("fields", [{}, {"tie_word_embeddings": False, "lm_head_bias": False}], ids=str)

@@ -17,11 +17,18 @@ import pytest
 import torch
 import transformers
 import without_package
-from families import FAMILIES, LSTM, RNN, each_family
+from families import FAMILIES, GRU, LSTM, RNN, SPECIAL, each_family, encoder_decoder
 from huggingface_hub import HfApi, RepoUrl
 from processes import environment
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BertConfig,
+)
 from transformers.dynamic_module_utils import get_relative_import_files, get_relative_imports
 from without_package import PROMPT, TEXTS, answers, recorded_warnings, save_all, write_text
 
@@ -59,6 +66,37 @@ PARTS = {
     "tag_folding",
     "text_inputs",
     "token_classification",
+    "tracing",
+}
+# What an encoder with a recurrent decoder is made of, of any family: nothing of taggers and classifiers.
+PARTS_OF_PAIRS = {
+    "attention",
+    "beam_search",
+    "cache",
+    "cells",
+    "config_checks",
+    "configuration_encoder_decoder",
+    "configuration_gru",
+    "configuration_lstm",
+    "configuration_recurrent",
+    "configuration_rnn",
+    "context",
+    "decoder",
+    "encoder_decoder_generation",
+    "generation",
+    "gru",
+    "layers",
+    "losses",
+    "lstm",
+    "modeling_encoder_decoder",
+    "modeling_recurrent",
+    "output_layers",
+    "padding",
+    "pretrained",
+    "rnn",
+    "saving",
+    "stack",
+    "text_inputs",
     "tracing",
 }
 # Bytes of code in a folder with a model and its tokenizer, about 7,100 lines. Who loads it has to read it first, or to
@@ -183,6 +221,29 @@ def test_transformers_finds_the_files(family):
     assert {Path(file).name for file in needed} == {"characters.py", "saving.py", "words.py"}
 
 
+def pairs(tokenizer) -> dict:
+    """Models of an encoder and a decoder by the name of their folders."""
+    target = {"vocab_size": len(tokenizer), "tie_word_embeddings": False}
+    bert = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        initializer_range=0.5,
+    )
+    return {
+        "LSTMtoGRU": encoder_decoder(
+            LSTM, GRU, source={"vocab_size": len(tokenizer)}, target=target, input_feeding=True
+        ),
+        "BERTtoRNN": encoder_decoder(bert, RNN, target=target, attention="additive", num_attention_heads=2),
+    }
+
+
+PAIRS = ("LSTMtoGRU", "BERTtoRNN")
+each_of_two_parts = pytest.mark.parametrize("name", PAIRS)
+
+
 class Journey:
     """Folders saved here, what the models in them computed here, and what the other process made of them."""
 
@@ -199,13 +260,18 @@ class Journey:
             self.backbones[name] = answers(model.base_model, self.tokenizer)
             self.weights[name] = {key: tensor.clone() for key, tensor in model.base_model.state_dict().items()}
             put_into_hub_cache(root / "saved" / name, root / "home" / "hub", f"acme/{name}")
+        for name, model in pairs(self.tokenizer).items():
+            save_all(root / "saved" / name, model, self.tokenizer)
+            self.expected[name] = answers(model, self.tokenizer)
+            put_into_hub_cache(root / "saved" / name, root / "home" / "hub", f"acme/{name}")
         save_own(root / "own", "head", self.tokenizer)
         self.reports = self.send()
 
     def send(self) -> dict:
         (self.root / "results").mkdir()
         plan = {
-            "folders": {name: auto_class for name, (_, auto_class) in MODELS.items()},
+            "folders": {name: auto_class for name, (_, auto_class) in MODELS.items()}
+            | dict.fromkeys(PAIRS, "AutoModelForSeq2SeqLM"),
             "auto_classes": list(AUTO_CLASSES),
             "num_threads": torch.get_num_threads(),
         }
@@ -244,17 +310,17 @@ def test_package_was_out_of_reach(journey):
     assert journey.reports["loaded"] == []
 
 
-@each_model
+@pytest.mark.parametrize("name", [*MODELS, *PAIRS])
 def test_bits_are_the_same(journey, name):
     assert_equal(journey.result(name, "there"), journey.expected[name])
 
 
-@each_model
+@pytest.mark.parametrize("name", [*MODELS, *PAIRS])
 def test_bits_are_the_same_after_saving_from_there(journey, name):
     assert_equal(journey.result(name, "again"), journey.expected[name])
 
 
-@each_model
+@pytest.mark.parametrize("name", [*MODELS, *PAIRS])
 def test_bits_are_the_same_under_a_hub_name(journey, name):
     assert_equal(journey.result(name, "hub"), journey.expected[name])
 
@@ -282,7 +348,7 @@ def test_tokenizer_travels(journey, name):
     assert journey.report(name)["ids"] == journey.tokenizer(TEXTS)["input_ids"]
 
 
-@each_model
+@pytest.mark.parametrize("name", [*MODELS, *PAIRS])
 def test_loading_there_logs_no_warning(journey, name):
     assert journey.report(name)["warnings"] == []
 
@@ -292,12 +358,49 @@ def test_auto_class_builds_a_new_model_there(journey, name):
     assert journey.report(name)["from_config"] == name
 
 
+@each_of_two_parts
+def test_a_model_of_two_parts_is_one_there(journey, name):
+    report, own = journey.report(name), "RecurrentEncoderDecoderForConditionalGeneration"
+    assert report["config"] == "RecurrentEncoderDecoderConfig"
+    assert report["AutoModelForSeq2SeqLM"] == report["from_config"] == own
+    assert "trust_remote_code=True" in report["refusal"] and report["ids"] == journey.tokenizer(TEXTS)["input_ids"]
+
+
+@each_of_two_parts
+def test_a_folder_of_two_parts_holds_what_it_needs_and_no_more(journey, name):
+    folder = journey.root / "saved" / name
+    files = contents(folder)
+    code = {f"{part}.py" for part in (*PARTS_OF_PAIRS, "tokenization_lstm", "characters", "words")}
+    others = {"README.md", "config.json", "generation_config.json", "model.safetensors"}
+    assert set(files) == code | others | {"tokenizer.json", "tokenizer_config.json"}
+    assert sum(len(files[file]) for file in code) < CEILING
+    assert all(files[file] == (PACKAGE / file).read_bytes() for file in code)
+    assert assert_auto_map_is_true(folder) == {
+        "AutoConfig": "configuration_encoder_decoder.RecurrentEncoderDecoderConfig",
+        "AutoModelForSeq2SeqLM": "modeling_encoder_decoder.RecurrentEncoderDecoderForConditionalGeneration",
+    }
+    found = {Path(file).name for file in get_relative_import_files(PACKAGE / "modeling_encoder_decoder.py")}
+    assert found | {"modeling_encoder_decoder.py"} == {f"{part}.py" for part in PARTS_OF_PAIRS}
+
+
+@each_of_two_parts
+def test_a_folder_of_two_parts_loads_here_again(journey, name):
+    journey.report(name)
+    own = hf_lstm.RecurrentEncoderDecoderForConditionalGeneration
+    for origin in ("saved", "again", "from_hub"):
+        for load in (AutoModelForSeq2SeqLM, own):
+            with recorded_warnings() as warnings:
+                model = load.from_pretrained(journey.root / origin / name)
+            assert type(model) is own and warnings == []
+            assert_equal(answers(model, journey.tokenizer), journey.expected[name])
+
+
 @each_model
 def test_foreign_code_needs_consent(journey, name):
     assert "trust_remote_code=True" in journey.report(name)["refusal"]
 
 
-@each_model
+@pytest.mark.parametrize("name", [*MODELS, *PAIRS])
 @pytest.mark.parametrize("origin", ["again", "from_hub"])
 def test_saving_from_there_changes_no_byte(journey, name, origin):
     journey.report(name)
@@ -457,6 +560,46 @@ def test_pipeline_accepts_an_own_class(what, tmp_path):
     with recorded_warnings() as warnings:
         assert write_text(model, tokenizer=tokenizer).startswith(PROMPT)
     assert warnings == []
+
+
+OWN_PAIR = """
+    from hf_lstm import RecurrentEncoderDecoderConfig, RecurrentEncoderDecoderForConditionalGeneration
+
+    class OwnConfig(RecurrentEncoderDecoderConfig):
+        sharpness: float = 2.0
+
+    class OwnTranslator(RecurrentEncoderDecoderForConditionalGeneration):
+        config: OwnConfig
+
+        def forward(self, input_ids=None, attention_mask=None, **kwargs):
+            outputs = super().forward(input_ids, attention_mask, **kwargs)
+            outputs.logits = outputs.logits.roll(1, -1) * self.config.sharpness
+            return outputs
+"""
+
+
+def test_own_class_of_two_parts_is_carried_and_obeyed(tmp_path):
+    file = tmp_path / "modeling_own_pair.py"
+    file.write_text(textwrap.dedent(OWN_PAIR))
+    spec = importlib.util.spec_from_file_location("modeling_own_pair", file)
+    sys.modules["modeling_own_pair"] = own = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(own)
+    part = LSTM.config(**SPECIAL, tie_word_embeddings=False)
+    model = own.OwnTranslator(own.OwnConfig(encoder=part, decoder=part, sharpness=0.5)).eval()
+    model.save_pretrained(tmp_path / "folder")
+    config = json.loads((tmp_path / "folder" / "config.json").read_text())
+    assert config["architectures"] == ["OwnTranslator"] and config["sharpness"] == 0.5
+    assert assert_auto_map_is_true(tmp_path / "folder")["AutoModelForSeq2SeqLM"] == "modeling_own_pair.OwnTranslator"
+    loaded = own.OwnTranslator.from_pretrained(tmp_path / "folder")
+    source = torch.randint(4, 31, (2, 5))
+    for num_beams in (1, 3):
+        options = {"num_beams": num_beams, "max_new_tokens": 6, "do_sample": False}
+        text = model.generate(source, **options)
+        assert torch.equal(loaded.generate(source, **options), text)
+        assert torch.equal(model.generate(source, use_cache=False, **options), text)
+        plain = hf_lstm.RecurrentEncoderDecoderForConditionalGeneration(model.config).eval()
+        plain.load_state_dict(model.state_dict())
+        assert not torch.equal(plain.generate(source, **options), text)
 
 
 def test_own_class_asks_for_the_package_there(journey):

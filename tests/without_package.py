@@ -24,8 +24,11 @@ PROMPT = "the cat"
 def answers(model, tokenizer) -> dict[str, torch.Tensor]:
     """All that a model computes from a padded batch: outputs, states, generated ids."""
     inputs = tokenizer(TEXTS, padding=True, padding_side="left", return_tensors="pt")
+    target = {}
+    if model.config.is_encoder_decoder:
+        target = {"labels": inputs["input_ids"].flip(0), "output_attentions": True}
     with torch.no_grad():
-        found = {"output": dict(model(**inputs, output_hidden_states=True))}
+        found = {"output": dict(model(**inputs, **target, output_hidden_states=True))}
     if model.can_generate():
         found["greedy"] = model.generate(**inputs, max_new_tokens=6, do_sample=False)
         found["beams"] = model.generate(**inputs, max_new_tokens=6, do_sample=False, num_beams=3)
@@ -95,8 +98,9 @@ def visit(root: Path, name: str, own_auto_class: str, auto_classes: list[str]) -
         save_all(root / "again" / name, model, tokenizer)
         again = load(own_auto_class, root / "again" / name)
         keep("again", answers(again, load("AutoTokenizer", root / "again" / name)))
-        again.base_model.save_pretrained(root / "backbone" / name)
-        keep("backbone", answers(load("AutoModel", root / "backbone" / name), tokenizer))
+        if again.base_model is not again or own_auto_class == "AutoModel":
+            again.base_model.save_pretrained(root / "backbone" / name)
+            keep("backbone", answers(load("AutoModel", root / "backbone" / name), tokenizer))
         if own_auto_class == "AutoModelForCausalLM":
             report["text"] = write_text(str(folder), trust_remote_code=True)
 
@@ -127,7 +131,8 @@ def main(root: Path) -> None:
     reports = {}
     for name, own_auto_class in plan["folders"].items():
         try:
-            reports[name] = visit(root, name, own_auto_class, plan["auto_classes"])
+            of_family = own_auto_class in plan["auto_classes"]  # a model of several parts has one Auto class alone
+            reports[name] = visit(root, name, own_auto_class, plan["auto_classes"] if of_family else [own_auto_class])
         except Exception:
             reports[name] = {"error": traceback.format_exc()}
     try:

@@ -45,6 +45,7 @@ TASK_TYPES = {  # of peft, by the task of the Hub
     "text-generation": "CAUSAL_LM",
     "token-classification": "TOKEN_CLS",
     "text-classification": "SEQ_CLS",
+    "translation": "SEQ_2_SEQ_LM",
 }
 
 
@@ -73,11 +74,15 @@ def recurrent_weights(model: PreTrainedModel) -> list[str]:
     ```
     """
     model = recurrent_model(model)
-    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+    stacks = {"" if model.base_model is model else f"{model.base_model_prefix}.": model.base_model}
+    if not hasattr(model.base_model, "layers"):  # of two parts, of which one may be none of ours
+        parts = {name: getattr(model, name) for name in ("encoder", "decoder")}
+        stacks = {f"{name}.": part for name, part in parts.items() if hasattr(part, "library")}
     names = []
-    for i, layer in enumerate(model.base_model.layers):
-        weights = [name for names in bare_layer(layer)._names for name in names if name.startswith("weight")]
-        names += [f"{prefix}layers.{i}.{name}" for name in weights]
+    for prefix, stack in stacks.items():
+        for i, layer in enumerate(stack.layers):
+            weights = [name for names in bare_layer(layer)._names for name in names if name.startswith("weight")]
+            names += [f"{prefix}layers.{i}.{name}" for name in weights]
     return names
 
 

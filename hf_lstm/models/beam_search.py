@@ -42,6 +42,7 @@ class Beams:
         self.scores = torch.full(shape, NEVER, device=device)  # (N, K), sums of log-probabilities
         self.scores[:, 0] = 0
         self.active = torch.arange(num_sources, device=device)  # the sources whose rows these are
+        self.open = torch.ones(num_sources, dtype=torch.bool, device=device)  # which of them may still get better ones
         self.steps: list[tuple] = []  # of each the rows, and of each beam its parent and its token
         # Finished hypotheses, the best first: score, the step that ended them, the beam before it, their last token.
         self.finished_scores = torch.full(shape, NEVER, device=device)
@@ -77,32 +78,38 @@ class Beams:
     def _finish(self, total, parents, tokens, ends) -> None:
         """Keep the best of the hypotheses that were finished before and those that now are, of the first K."""
         options, k = self.options, self.options.num_beams
+        ends = ends[:, :k] & self.open[:, None]
         new = total[:, :k] / (self.length + 1 - options.prompt_length) ** options.length_penalty
-        new = new.masked_fill(~ends[:, :k], NEVER)
+        new = new.masked_fill(~ends, NEVER)
         step = torch.full_like(parents[:, :k], len(self.steps))
         ends_now = torch.stack([step, parents[:, :k], tokens[:, :k]], -1)
         rows = self.active
         scores = torch.cat([self.finished_scores[rows], new], 1)
         best, place = scores.topk(k, dim=1)
-        finished = torch.cat([self.finished[rows], ends[:, :k]], 1)
+        finished = torch.cat([self.finished[rows], ends], 1)
         pointers = torch.cat([self.ends[rows], ends_now], 1)
         self.finished_scores[rows], self.finished[rows] = best, finished.gather(1, place)
         self.ends[rows] = pointers.gather(1, place[..., None].expand(-1, -1, 3))
 
     def unfinished(self) -> torch.Tensor:
-        """Which of the active sources may still get a better hypothesis, (N,), by the rule of transformers."""
+        """
+        Which of the active sources may still get a better hypothesis, (N,), by the rule of transformers: what may not
+        at one step may not at any later.
+        """
         options = self.options
         scores, finished = self.finished_scores[self.active], self.finished[self.active]
         longest = options.early_stopping == "never" and options.length_penalty > 0
         length = (options.max_length if longest else self.length) - options.prompt_length
         possible = self.scores[:, 0] / length**options.length_penalty
-        full = finished.all(1)
-        better = ~full | (possible > scores.amin(1))
-        return better & ~full if options.early_stopping is True else better
+        to_beat = scores.amin(1, keepdim=True).where(finished, NEVER)
+        self.open = self.open & (possible[:, None] > to_beat).any(1)
+        if options.early_stopping is True:
+            self.open = self.open & ~finished.all(1)
+        return self.open
 
     def drop(self, keep: torch.Tensor) -> None:
         """Go on with some of the active sources, told by their places."""
-        self.active, self.scores = self.active[keep], self.scores[keep]
+        self.active, self.open, self.scores = self.active[keep], self.open[keep], self.scores[keep]
         self.parents, self.tokens = self.parents[keep], self.tokens[keep]
 
     def sequences(self, prompt: torch.LongTensor, fill: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -195,7 +195,8 @@ class RecurrentCache(Cache):
 
     def __repr__(self) -> str:
         layers, seen = len(self.layers), self.get_seq_length()
-        return f"RecurrentCache({self.model_type!r}, {layers=}, batch_size={self.batch_size}, seen_tokens={seen})"
+        kind, rows = type(self).__name__, self.batch_size
+        return f"{kind}({self.model_type!r}, {layers=}, batch_size={rows}, seen_tokens={seen})"
 
     @property
     def batch_size(self) -> int:

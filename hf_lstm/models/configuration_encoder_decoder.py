@@ -5,7 +5,7 @@ import copy
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 from .config_checks import CheckedConfig
 from .configuration_gru import GRUConfig
@@ -49,6 +49,11 @@ def config_of(given: PreTrainedConfig | dict, name: str) -> PreTrainedConfig:
     fields = {field: value for field, value in given.items() if field not in ("model_type", "transformers_version")}
     if kind in FAMILIES:
         return FAMILIES[kind].from_dict(fields)
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f"`model_type={kind!r}` of `{name}` is no kind of model that transformers knows. Give a configuration, "
+            "such as `AutoConfig.from_pretrained(...)` returns."
+        )
     return AutoConfig.for_model(kind, **fields)
 
 
@@ -69,7 +74,7 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
         num_attention_heads (`int`, defaults to 1): Attention of several heads, each over its own part of the
             encoder's features (Vaswani et al. 2017, section 3.2.2).
         attention_size (`int`, *optional*): Size of queries and keys, all heads together; the units of an additive
-            attention. `None` means the size of the decoder's output.
+            attention. `None` means the size of the output of the decoder's first layer.
         attention_dropout (`float`, defaults to 0.0): Dropout rate on the weights of the attention.
         input_feeding (`bool`, defaults to `False`): Feed what the output layer read of a step to the first layer at
             the next (Luong et al. 2015, section 3.3). The decoder then runs step by step, which takes several times
@@ -142,13 +147,14 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
     def __post_init__(self, **kwargs: Any):
         self.encoder = self._part("encoder", LSTMConfig(), bidirectional=True)
         self.decoder = self._part("decoder", LSTMConfig(num_hidden_layers=2), bidirectional=False)
+        if self.decoder is self.encoder:
+            self.decoder = copy.deepcopy(self.decoder)  # what is set of one, such as `vocab_size`, is not of the other
         self.bridge = self.bridge or ("final" if self.has_recurrent_encoder else "mean")
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             if getattr(self, name) is None:
                 setattr(self, name, getattr(self.decoder, name, None))
         if self.decoder_start_token_id is None:
             self.decoder_start_token_id = self.bos_token_id
-        self._follow_tying()
         super().__post_init__(**kwargs)
         self.validate_recurrent()
 
@@ -166,13 +172,13 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
         for name in ("encoder", "decoder"):
             part = getattr(self, name)
             fields[name] = part.to_diff_dict() | {"model_type": part.model_type}
-            for known in ("auto_map", "transformers_version"):
+            for known in ("_name_or_path", "auto_map", "dtype", "transformers_version"):
                 fields[name].pop(known, None)
         return fields
 
     def _remove_keys_not_serialized(self, d: dict[str, Any]) -> None:
         super()._remove_keys_not_serialized(d)
-        d.pop("use_cache", None)  # Trainer turns it off in every model that it is given
+        d.pop("use_cache", None)  # which Trainer turns off in every model that it is given
 
     def _part(self, name: str, default: PreTrainedConfig, bidirectional: bool) -> PreTrainedConfig:
         """The configuration of a part, with what `bidirectional=None` means there."""
@@ -196,7 +202,12 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
     @property
     def query_size(self) -> int:
         """Size of queries and keys, all heads together."""
-        return self.decoder.output_size if self.attention_size is None else self.attention_size
+        return self.attending_size if self.attention_size is None else self.attention_size
+
+    @property
+    def attending_size(self) -> int:
+        """Size of the output of the first layer of the decoder, which attends."""
+        return self.decoder.of_layer(0).output_size
 
     @property
     def readout_size(self) -> int:
@@ -213,6 +224,7 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
 
     def validate_recurrent(self):
         """The rules between fields; transformers runs it on construction and before saving."""
+        self._follow_tying()  # here, since a field may be set later, as by `from_pretrained(..., field=value)`
         self._at_least(1, "num_attention_heads", "attention_size")
         self._probabilities("attention_dropout", "label_smoothing")
         self._validate_encoder()
@@ -231,6 +243,11 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
             )
 
     def _validate_encoder(self):
+        if self.encoder.is_encoder_decoder:
+            raise ValueError(
+                f"`encoder` is of the kind {self.encoder.model_type!r}, which has a decoder of its own. Give the "
+                "configuration of an encoder alone."
+            )
         if not self.has_recurrent_encoder and getattr(self.encoder, "hidden_size", None) is None:
             raise ValueError(
                 f"`encoder` is of the kind {self.encoder.model_type!r}, which has no `hidden_size`, the size of its "
@@ -262,21 +279,22 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
         for name in ("activation_regularization", "temporal_activation_regularization"):
             if value := getattr(decoder, name):
                 raise ValueError(f"`{name}={value!r}` of `decoder` is of language models. Leave it out.")
-        for name in ("pad_token_id", "decoder_start_token_id"):
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < decoder.vocab_size:
-                raise ValueError(
-                    f"`{name}` must lie between 0 and vocab_size - 1 = {decoder.vocab_size - 1} of `decoder`, got "
-                    f"{value!r}."
-                )
+            for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and not 0 <= token_id < decoder.vocab_size:
+                    most = decoder.vocab_size - 1
+                    raise ValueError(
+                        f"`{name}` must lie between 0 and vocab_size - 1 = {most} of `decoder`, got {value!r}."
+                    )
 
     def _validate_heads(self):
         heads = self.num_attention_heads
-        for name, size in (("attention_size", self.query_size), ("output size of `encoder`", self.source_size)):
+        for name, size in (("`attention_size`", self.query_size), ("size of what `encoder` gives", self.source_size)):
             if size % heads:
                 raise ValueError(
-                    f"`num_attention_heads={heads!r}` must divide the {name.strip('`')}, {size}, of which each has a "
-                    "part. Change one of the two."
+                    f"`num_attention_heads={heads!r}` must divide the {name}, {size}, of which each has a part. "
+                    "Change one of the two."
                 )
 
     def _validate_sharing(self):

@@ -13,6 +13,7 @@ is read by the layer below at the next: in training each layer runs over the who
 (Luong et al. 2015, section 3.3) the first layer reads [x_t; r_t-1].
 """
 
+import copy
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ from .cache import RecurrentCache, RecurrentCacheLayer, State
 from .cells import FamilyModel
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .configuration_recurrent import CausalLMOptions
-from .layers import RecurrentLayer, SequenceDropout
+from .layers import RecurrentLayer, SequenceDropout, bare_layer
+from .output_layers import default_cutoffs
 from .padding import Padding
 from .text_inputs import TextInputs
 
@@ -39,11 +41,12 @@ class DecoderCache(RecurrentCache):
         config ([`RecurrentEncoderDecoderConfig`]): Configuration of the model.
     """
 
+    memory: Memory | None = None
+
     def __init__(self, config: RecurrentEncoderDecoderConfig):
         super().__init__(config.decoder)
         if config.input_feeding:
             self.layers.append(RecurrentCacheLayer())
-        self.memory: Memory | None = None
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
         """As in transformers. The beams of a source keep to it, whose memory stands where it is."""
@@ -161,12 +164,15 @@ class RecurrentDecoder(FamilyModel):
 
     def __init__(self, config: RecurrentEncoderDecoderConfig):
         decoder = config.decoder.for_head("the decoder of a RecurrentEncoderDecoder", CausalLMOptions)
+        if decoder.output_layer == "adaptive" and decoder.adaptive_cutoffs is None:
+            decoder = copy.deepcopy(decoder)
+            decoder.adaptive_cutoffs = default_cutoffs(decoder.vocab_size)
         feed = config.readout_size if config.input_feeding else 0
         super().__init__(decoder, (feed, config.source_size))
         self.whole = config
         self.feed_size, self.bridge_from = feed, config.bridge
         self.attention = ATTENTIONS[config.attention](
-            decoder.output_size,
+            config.attending_size,
             config.source_size,
             config.query_size,
             config.num_attention_heads,
@@ -195,7 +201,7 @@ class RecurrentDecoder(FamilyModel):
             summary = source.ends(getattr(self.whole.encoder, "num_directions", 1))
         states = self.bridge(summary).tanh().repeat_interleave(rows // len(summary), dim=0)[:, None]
         parts = iter(states.split(self.state_sizes, -1))
-        return [tuple(next(parts) for _ in layer.state_sizes) for layer in self.layers]
+        return [tuple(next(parts) for _ in layer.state_sizes) for layer in map(bare_layer, self.layers)]
 
     def forward(
         self,
@@ -214,8 +220,13 @@ class RecurrentDecoder(FamilyModel):
             `ValueError`: For inputs, a mask or a cache that do not fit the model or each other.
         """
         features = self.embed(text)
-        rows, length = features.shape[:2]
-        cache = self._cache(cache, use_cache, rows)
+        (rows, length), sources = features.shape[:2], len(source.features)
+        if not sources or rows % sources:
+            raise ValueError(
+                f"`input_ids` has {rows} rows, but there are {sources} sources. Give each source a row, or as many as "
+                "every other, one after the other."
+            )
+        kept = cache = self._cache(cache, use_cache, rows)
         if cache is None and self.feed_size:
             cache = self.new_cache()
         padding = self._padding(text.attention_mask, rows, length, cache.get_seq_length() if cache is not None else 0)
@@ -225,7 +236,15 @@ class RecurrentDecoder(FamilyModel):
         initial = self._begin(source, cache, rows)
         run = self._run_fed if self.feed_size else self._run_whole
         passed, weights, readout = run(features, padding, cache, initial, memory)
-        return DecoderOutput(readout, cache if use_cache is not False else None, tuple(passed), weights)
+        return DecoderOutput(readout, kept if use_cache is not False else None, tuple(passed), weights)
+
+    def _check_cache(self, cache: RecurrentCache, batch_size: int) -> None:
+        super()._check_cache(cache, batch_size)
+        if not hasattr(cache, "memory"):
+            raise ValueError(
+                f"`cache` is a {type(cache).__name__}, which has no memory of a source. Leave it out, or pass the "
+                "`cache` of an earlier output."
+            )
 
     def _remembered(self, source: Source, cache: DecoderCache | None) -> Memory:
         """What attention reads of the sources, which a cache holds once it is computed."""

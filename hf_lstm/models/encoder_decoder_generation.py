@@ -9,10 +9,17 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from transformers.generation import (
+    ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor,
     GenerateBeamEncoderDecoderOutput,
     GenerateEncoderDecoderOutput,
     GenerationMixin,
+    MinLengthLogitsProcessor,
+    MinNewTokensLengthLogitsProcessor,
+    NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
     StoppingCriteriaList,
+    SuppressTokensLogitsProcessor,
 )
 
 from .beam_search import BeamOptions, Beams
@@ -21,6 +28,18 @@ from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .configuration_lstm import LSTMConfig
 from .decoder import DecoderCache
 from .generation import NO_INPUTS, RecurrentGenerationMixin, StopCheck, cache_argument
+
+
+# Processors that look at a row alone: any other may count the rows, and is given all of them to the end.
+BY_ROW = (
+    ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor,
+    MinLengthLogitsProcessor,
+    MinNewTokensLengthLogitsProcessor,
+    NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor,
+    SuppressTokensLogitsProcessor,
+)
 
 
 @dataclass
@@ -38,6 +57,10 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
 
     generate_output = RecurrentSeq2SeqGenerateOutput
 
+    def generate(self, *args, labels: torch.Tensor | None = None, **kwargs: Any):
+        """As in transformers; of `labels`, which `Seq2SeqTrainer` hands on, nothing is made."""
+        return super().generate(*args, **kwargs)
+
     @staticmethod
     def _check_mask(inputs: torch.Tensor | None, mask: torch.Tensor | None, cache: DecoderCache | None) -> None:
         """The mask is that of the source, which the encoder checks."""
@@ -47,16 +70,48 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         part = LSTMConfig(vocab_size=17, hidden_size=8, initializer_range=1.0, tie_word_embeddings=False)
         return RecurrentEncoderDecoderConfig(encoder=part, decoder=part, decoder_start_token_id=1)
 
+    @classmethod
+    def _own_class(cls) -> type:
+        return cls.family()
+
+    def _get_logits_processor(self, generation_config, *args, **kwargs):
+        """As in transformers; what would count tokens of one vocabulary in another, or call the model, is refused."""
+        sizes = [getattr(part, "vocab_size", None) for part in (self.config.encoder, self.config.decoder)]
+        for name, off in (("encoder_repetition_penalty", 1), ("encoder_no_repeat_ngram_size", 0)):
+            if (value := getattr(generation_config, name, None)) not in (None, off) and sizes[0] != sizes[1]:
+                raise ValueError(
+                    f"`{name}={value!r}` looks for tokens of the source in the target, whose vocabularies have "
+                    f"{sizes[0]} and {sizes[1]} tokens. Leave it out, or use one vocabulary for both."
+                )
+        if (value := generation_config.guidance_scale) not in (None, 1):
+            raise ValueError(f"`guidance_scale={value!r}` is of models without an encoder. Leave it out.")
+        return super()._get_logits_processor(generation_config, *args, **kwargs)
+
     def _prepare_model_inputs(self, inputs=None, bos_token_id=None, model_kwargs=None):
         """As in transformers; where no mask says what is padding in the source, its tokens do."""
         inputs, name, model_kwargs = GenerationMixin._prepare_model_inputs(self, inputs, bos_token_id, model_kwargs)
-        for other in NO_INPUTS:  # the labels of `Seq2SeqTrainer`, which the encoder would be given
-            model_kwargs.pop(other, None)
-        pad = getattr(self.config.encoder, "pad_token_id", None)
-        tells = name == "input_ids" and model_kwargs.get("attention_mask") is None and pad is not None
+        pad, end = (getattr(self.config.encoder, f"{which}_token_id", None) for which in ("pad", "eos"))
+        tells = name == "input_ids" and model_kwargs.get("attention_mask") is None and pad not in (None, end)
         if tells and (padding := inputs == pad).any():
             model_kwargs["attention_mask"] = (~padding).long()
         return inputs, name, model_kwargs
+
+    def _prepare_decoder_input_ids_for_generation(self, batch_size, model_input_name, model_kwargs, *args, **kwargs):
+        """
+        As in transformers; where no mask says what is padding in a target that is given, its tokens do, and one that
+        begins with its start token behind padding gets no other.
+        """
+        given, mask = model_kwargs.get("decoder_input_ids"), model_kwargs.get("decoder_attention_mask")
+        if given is not None and mask is None and (real := self.mask_of(given)) is not None and not real.all():
+            mask = model_kwargs["decoder_attention_mask"] = real.long()
+        prepare = super()._prepare_decoder_input_ids_for_generation
+        input_ids, model_kwargs = prepare(batch_size, model_input_name, model_kwargs, *args, **kwargs)
+        if given is None or mask is None or input_ids.shape[1] == given.shape[1]:
+            return input_ids, model_kwargs
+        first = given.gather(1, (mask != 0).int().argmax(1, keepdim=True))  # (B, 1)
+        if torch.equal(first, input_ids[:, :1]):
+            return given, model_kwargs | {"decoder_attention_mask": mask}
+        return input_ids, model_kwargs
 
     def _expand_inputs_for_generation(self, expand_size=1, is_encoder_decoder=False, input_ids=None, **model_kwargs):
         """
@@ -89,6 +144,8 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         tokens = input_ids if next_sequence_length is None else input_ids[:, -next_sequence_length:]
         if decoder_attention_mask is not None:
             decoder_attention_mask = decoder_attention_mask[:, -tokens.shape[1] :].to(self.device)
+        elif cache is None:  # what is generated is real, whatever its id
+            decoder_attention_mask = torch.ones_like(tokens, device=self.device)
         forward = vars(self).get("forward", type(self).forward)
         takes = inspect.signature(forward).parameters
         inputs = {name: value for name, value in kwargs.items() if name in takes and name not in NO_INPUTS}
@@ -142,9 +199,8 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         sequences, scores, rows = beams.sequences(input_ids, fill)
         if not generation_config.return_dict_in_generate:
             return sequences
-        return RecurrentSeq2SeqBeamOutput(
-            sequences=sequences, sequences_scores=scores, beam_indices=rows, **{CACHE_NAME: outputs.cache}
-        )
+        # Hypotheses come from many rows and steps: there is no state of theirs to return.
+        return RecurrentSeq2SeqBeamOutput(sequences=sequences, sequences_scores=scores, beam_indices=rows)
 
     @staticmethod
     def _beam_options(input_ids: torch.LongTensor, config, stop: StopCheck) -> BeamOptions:
@@ -169,7 +225,9 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
     ) -> None:
         """From the tokens (N * K, T) and the scores after them (N * K, V) on until no source gets better ones."""
         states = [tuple(tensor[:, 0] for tensor in layer.states) for layer in cache.layers]
+        cache = cache.copy()
         step, k = self.step_function(states, cache), beams.options.num_beams
+        drops = all(type(processor) in BY_ROW for processor in processors)
         ends_at = torch.tensor(sorted(end_tokens), device=input_ids.device)
         while True:
             log_probs = scores.float().log_softmax(-1)
@@ -182,7 +240,7 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
             goes_on = beams.unfinished()
             if ends.all() or not goes_on.any():
                 return
-            keep = goes_on.nonzero()[:, 0]
+            keep = goes_on.nonzero()[:, 0] if drops else torch.arange(len(goes_on), device=goes_on.device)
             if len(keep) < len(goes_on):
                 beams.drop(keep)
                 cache.memory = cache.memory.select(keep)
@@ -193,12 +251,3 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
             if processors:
                 input_ids = torch.cat([input_ids.index_select(0, rows), tokens[:, None]], 1)
             scores = step(tokens)
-
-    def _has_plain_steps(self) -> bool:
-        return not self.training and is_plain(self) and all(map(is_plain, (self.decoder, *self.decoder.layers)))
-
-
-def is_plain(module: torch.nn.Module) -> bool:
-    """Whether a module computes what its class says: nothing hooks into it or replaces its forward pass."""
-    hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
-    return not hooked and "forward" not in vars(module)

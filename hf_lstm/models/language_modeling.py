@@ -4,7 +4,6 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import unwrap
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from transformers.utils import can_return_tuple
 from .cache import CACHE_NAME, RecurrentCache, State, WithCache, one_cache
 from .configuration_recurrent import CausalLMOptions, RecurrentConfig
 from .generation import RecurrentGenerationMixin
-from .layers import RecurrentLayer, refuse_adapter
+from .layers import RecurrentLayer, computes_as, refuse_adapter
 from .losses import check_labels, divisor
 from .modeling_recurrent import RecurrentModel
 from .output_layers import AdaptiveSoftmax, ClusteredOutput, can_fuse, default_cutoffs, fused_loss, output_layer
@@ -301,12 +300,8 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
 
     def _has_plain_steps(self) -> bool:
         layers = ((layer, RecurrentLayer) for layer in self.model.layers)
-        for module, home in ((self, RecurrentForCausalLM), (self.model, RecurrentModel), *layers):
-            hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
-            own = "forward" in vars(module) or unwrap(type(module).forward) is not unwrap(home.forward)
-            if hooked or own:
-                return False
-        return not self.training
+        own = (self, RecurrentForCausalLM), (self.model, RecurrentModel)
+        return not self.training and all(computes_as(module, home) for module, home in (*own, *layers))
 
     def onnx_outputs(self, graph, hidden_states, packing):
         features = graph.linear(packing.unpack(hidden_states), self.projection)

@@ -6,6 +6,7 @@ Dimensions as in `modeling_recurrent.py`.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from inspect import unwrap
 
 import torch
 import torch.nn.functional as F
@@ -424,6 +425,13 @@ def bare_layer(layer: nn.Module) -> RecurrentLayer:
     while not hasattr(type(layer), "cell_function"):  # a copy of the class in a saved folder is another class
         layer = layer.base_layer
     return layer
+
+
+def computes_as(module: nn.Module, home: type[nn.Module]) -> bool:
+    """Whether a module computes what a class says: nothing wraps it, hooks into it or replaces its forward pass."""
+    hooked = module._forward_hooks or module._forward_pre_hooks or hasattr(module, "_hf_hook")
+    replaced = "forward" in vars(module) or unwrap(type(module).forward) is not unwrap(home.forward)
+    return not (hooked or replaced)
 
 
 def run_layer(layer: nn.Module, *args) -> tuple[torch.Tensor, State | None, list[State]]:

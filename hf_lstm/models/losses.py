@@ -95,7 +95,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             scores = scores_in(logits, chunk, weight, bias)
             highest, wanted = scores.amax(dim=1, keepdim=True), scores.gather(1, target)
             if smoothing:
-                wanted = (1 - smoothing) * wanted + smoothing * scores[:, :size].mean(1, keepdim=True)
+                mean = scores[:, :size].mean(1, keepdim=True, dtype=precise)
+                wanted = (1 - smoothing) * wanted.to(precise) + smoothing * mean
             p = torch.softmax(scores, 1, dtype=precise, out=probabilities[: len(chunk)])[:, :size]
             # log sum exp = max - log p(max): the most probable class cannot underflow.
             total += (highest - p.amax(dim=1, keepdim=True).log() - wanted).sum()

@@ -6,6 +6,8 @@ something. Dimensions as in `attention.py`; the equations are in `decoder.py`.
 
 import dataclasses
 import inspect
+import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +21,9 @@ from transformers.utils import can_return_tuple, logging
 from .cache import CACHE_NAME, WithCache, one_cache
 from .cells import FamilyModel
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
-from .decoder import DecoderCache, RecurrentDecoder, Source
+from .decoder import DecoderCache, DecoderOutput, RecurrentDecoder, Source
 from .encoder_decoder_generation import EncoderDecoderGenerationMixin
+from .layers import RecurrentLayer, computes_as
 from .losses import check_labels, divisor, linear_cross_entropy
 from .output_layers import can_fuse, fused_loss, output_layer
 from .padding import Padding
@@ -84,7 +87,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         if config.has_recurrent_encoder:
             self.encoder = RecurrentEncoder(config.encoder.for_head("the encoder of a RecurrentEncoderDecoder", None))
         else:
-            self.encoder = AutoModel.from_config(config.encoder)
+            self.encoder = AutoModel.from_config(config.encoder, dtype=torch.get_default_dtype())
         self.decoder = RecurrentDecoder(config)
         config.encoder, config.decoder = self.encoder.config, self.decoder.config
         self.lm_head = output_layer(config.decoder)
@@ -122,7 +125,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
 
     @classmethod
     def from_encoder_decoder_pretrained(
-        cls, encoder: str, decoder: str | PreTrainedConfig, **kwargs: Any
+        cls, encoder: str | os.PathLike, decoder: str | os.PathLike | PreTrainedConfig, **kwargs: Any
     ) -> "RecurrentEncoderDecoderForConditionalGeneration":
         """
         A model whose encoder is pretrained, after [`~transformers.EncoderDecoderModel`]. What joins the two begins at
@@ -157,7 +160,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
                 parts[prefix][name.removeprefix(prefix)] = kwargs.pop(name)
         read = AutoModel.from_pretrained(encoder, **parts["encoder_"])
         language_model = None
-        if isinstance(decoder, str):
+        if isinstance(decoder, (str, os.PathLike)):
             language_model = AutoModelForCausalLM.from_pretrained(decoder, **parts["decoder_"])
             decoder = language_model.config
         model = cls(RecurrentEncoderDecoderConfig(encoder=read.config, decoder=decoder, **kwargs))
@@ -209,8 +212,8 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         """
         return self._read_before(labels)[0]
 
-    def _read_before(self, labels: torch.LongTensor) -> tuple[torch.LongTensor, torch.Tensor | None]:
-        """The tokens before labels, wherever these stand, and the mask if there is padding but at the end."""
+    def _read_before(self, labels: torch.LongTensor) -> tuple[torch.LongTensor, torch.Tensor]:
+        """The tokens before labels, wherever these stand, and their mask."""
         start, pad = self.config.decoder_start_token_id, self.config.pad_token_id
         if start is None:
             raise ValueError(
@@ -221,7 +224,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         first = padding.pack(labels).roll(1, dims=1)
         first[:, :1] = start
         ids = padding.unpack(first).masked_fill(~padding.mask, start if pad is None else pad)
-        return ids, None if padding.is_front else padding.mask
+        return ids, padding.mask
 
     @can_return_tuple
     def forward(
@@ -242,12 +245,17 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         num_items_in_batch: int | torch.Tensor | None = None,
         output_logits: bool | None = None,
         past_key_values: DecoderCache | None = None,
+        pixel_values: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        char_ids: torch.LongTensor | None = None,
+        shape_ids: torch.LongTensor | None = None,
         **kwargs: Any,
     ) -> RecurrentSeq2SeqLMOutput:
         r"""
         Args:
-            input_ids (`torch.LongTensor` of shape `(N, S)`), attention_mask, inputs_embeds, kwargs: What the encoder
-                reads, also by other names, such as `pixel_values` or `char_ids`. The mask may have its zeros anywhere.
+            input_ids (`torch.LongTensor` of shape `(N, S)`), attention_mask, inputs_embeds, pixel_values,
+                token_type_ids, char_ids, shape_ids, kwargs: What the encoder reads; Trainer drops columns of a data
+                set by any other name than these. The mask may have its zeros anywhere.
             decoder_input_ids (`torch.LongTensor` of shape `(B, T)`, *optional*), decoder_inputs_embeds: What the
                 decoder reads, which begins with `decoder_start_token_id`. B is N or a multiple of it: rows that follow
                 each other share a source. Made of `labels` if absent.
@@ -276,19 +284,20 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         read = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
         if encoder_outputs is None:
             inputs = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "attention_mask": attention_mask}
+            inputs |= {"pixel_values": pixel_values, "token_type_ids": token_type_ids}
+            inputs |= {"char_ids": char_ids, "shape_ids": shape_ids}
             encoder_outputs = self._encode(inputs | read | kwargs)
         else:
             refuse_unknown(kwargs)
             if not isinstance(encoder_outputs, dict):
                 encoder_outputs = BaseModelOutput(*encoder_outputs)
         source = self._source(encoder_outputs, attention_mask)
-        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids, decoder_attention_mask = self._read_before(labels)
+        if labels is not None:
+            check_labels(labels, self.config.decoder.vocab_size, "labels", "vocab_size")
         cache = one_cache(cache, past_key_values)
-        if decoder_attention_mask is None and cache is None and decoder_input_ids is not None:
-            decoder_attention_mask = self._mask_of(decoder_input_ids)
+        use_cache = self._keeps_state(cache, use_cache)
         text = TextInputs(decoder_input_ids, decoder_attention_mask, inputs_embeds=decoder_inputs_embeds)
-        decoded = self.decoder(text, source, cache, use_cache)
+        decoded = self._decoded(self._target(text, labels, cache, use_cache), source, cache, use_cache)
         if output_logits is None:
             output_logits = not (labels is not None and self.training)
         readout, logits, loss = decoded.readout, None, None
@@ -303,6 +312,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
             loss=loss,
             logits=logits if output_logits else None,
             decoder_hidden_states=decoded.hidden_states if output_hidden_states else None,
+            decoder_attentions=() if output_attentions else None,  # it has none to itself
             cross_attentions=(decoded.weights,) if output_attentions else None,
             encoder_last_hidden_state=encoder_outputs.last_hidden_state,
             encoder_hidden_states=encoder_outputs.get("hidden_states"),
@@ -341,13 +351,39 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
             attention_mask = self.encoder._get_feature_vector_attention_mask(length, attention_mask)
         return Source(features, self._padding(attention_mask, rows, length, 0))
 
-    def _mask_of(self, ids: torch.LongTensor) -> torch.Tensor | None:
-        """The mask of a target by its padding tokens; None if there are none but at its end, where they do nothing."""
+    def _keeps_state(self, cache: DecoderCache | None, use_cache: bool | None) -> bool:
+        """Whether the state after the target is returned."""
+        if use_cache is None and cache is None:
+            wanted = getattr(self.config, "use_cache", True)  # where Trainer says that it is not
+            return bool(wanted and self.config.decoder.use_cache and not self.training)
+        return use_cache is not False
+
+    def _target(
+        self, text: TextInputs, labels: torch.Tensor | None, cache: DecoderCache | None, keeps_state: bool
+    ) -> TextInputs:
+        """What the decoder reads, made of labels where nothing is given, with a mask where that says anything."""
+        ids, mask = text.input_ids, text.attention_mask
+        if labels is not None and ids is None and text.inputs_embeds is None:
+            ids, mask = self._read_before(labels)
+        elif mask is None and cache is None and ids is not None and not is_exported():
+            mask = self.mask_of(ids)
+        if mask is text.attention_mask:
+            return text
+        # At the end of a target padding changes the state after it, and nothing else.
+        return TextInputs(ids, mask if keeps_state or not Padding(mask).is_front else None)
+
+    def mask_of(self, decoder_input_ids: torch.LongTensor) -> torch.Tensor | None:
+        """The mask of a target, (B, T), by the id of padding; None where that tells nothing."""
         pad = self.config.pad_token_id
-        if pad is None or pad == self.config.decoder_start_token_id or is_exported():
-            return None
-        real = ids != pad
-        return None if not (real[:, 1:] & ~real[:, :-1]).any() else real
+        return None if pad in (None, self.config.decoder_start_token_id) else decoder_input_ids != pad
+
+    def _decoded(self, text: TextInputs, *args) -> DecoderOutput:
+        """What the decoder makes of a target; errors call its inputs what a user calls them."""
+        try:
+            return self.decoder(text, *args)
+        except ValueError as error:
+            message = re.sub(r"`(input_ids|inputs_embeds|attention_mask)`", r"`decoder_\1`", str(error))
+            raise ValueError(message) from error
 
     def _loss(self, readout, logits, labels, num_items_in_batch) -> torch.Tensor:
         """Cross-entropy of the labels, in nats."""
@@ -356,7 +392,6 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
                 f"`labels` has shape {tuple(labels.shape)}, expected {tuple(readout.shape[:2])}: a label for each "
                 "position with logits. Leave `logits_to_keep` out when training."
             )
-        check_labels(labels, self.config.decoder.vocab_size, "labels", "vocab_size")
         smoothing = self.config.label_smoothing if self.training else 0.0
         if logits is None and smoothing:
             layer = self.lm_head
@@ -368,13 +403,26 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         total = F.cross_entropy(precise, labels.flatten(), reduction="sum", label_smoothing=smoothing)
         return total / divisor(num_items, logits)
 
+    def _has_plain_steps(self) -> bool:
+        layers = ((layer, RecurrentLayer) for layer in self.decoder.layers)
+        own = (self, RecurrentEncoderDecoderForConditionalGeneration), (self.decoder, RecurrentDecoder)
+        return not self.training and all(computes_as(module, home) for module, home in (*own, *layers))
+
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
         """As in transformers, of the source; of source and target where they share one vocabulary."""
         if self.config.share_encoder_decoder_embeddings:
+            self._check_resizable(new_num_tokens)
             embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
             self.config.encoder.vocab_size = self.config.decoder.vocab_size = embeddings.num_embeddings
             return embeddings
         return self.encoder.resize_token_embeddings(new_num_tokens, *args, **kwargs)
+
+    def _check_resizable(self, new_num_tokens: int | None) -> None:
+        if self.config.decoder.output_layer != "softmax":
+            raise ValueError(
+                f"`new_num_tokens={new_num_tokens}`: an output layer of the kind {self.config.decoder.output_layer!r} "
+                "cannot be resized here. Use `output_layer='softmax'`."
+            )
 
     def resize_decoder_token_embeddings(self, new_num_tokens: int, *args, **kwargs) -> nn.Embedding:
         """
@@ -388,11 +436,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
                 f"`new_num_tokens={new_num_tokens}` would part the vocabularies of source and target, which "
                 "`share_encoder_decoder_embeddings=True` makes one. Use `resize_token_embeddings`."
             )
-        if self.config.decoder.output_layer != "softmax":
-            raise ValueError(
-                f"`new_num_tokens={new_num_tokens}`: an output layer of the kind {self.config.decoder.output_layer!r} "
-                "cannot be resized here. Use `output_layer='softmax'`."
-            )
+        self._check_resizable(new_num_tokens)
         embeddings = self.decoder.resize_token_embeddings(new_num_tokens, *args, **kwargs)
         if embeddings.num_embeddings != self.lm_head.out_features:
             self.lm_head = self._get_resized_lm_head(self.lm_head, embeddings.num_embeddings)
