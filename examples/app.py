@@ -55,8 +55,7 @@ def generation_tab(language_model: Loaded) -> None:
         return as_html(language_model.tokenizer, story), figures(language_model.model, story)
 
     gr.Markdown(
-        "Each click goes on from the state that the last one left, without reading the text again: the memory "
-        "does not grow. What you type in between is read on top of it."
+        "Each click goes on from the state that the last one left: the text is not read again, no memory grows."
     )
     story = gr.State()
     text, costs = view(Story([], []))
@@ -94,8 +93,7 @@ def gates_tab(models: dict[str, Loaded]) -> None:
         return [gr.Dropdown(pairs, value=pairs[0][1], visible=len(pairs) > 1) for pairs in choices.values()]
 
     gr.Markdown(
-        "What the gates of each unit do at each token: a forget gate that stays open remembers, one that "
-        "stays closed lives from token to token. Units are sorted by their mean."
+        "The gates of each unit at each token: a forget gate that is open remembers. Units are sorted by mean."
     )
     with gr.Row():
         name = gr.Radio(list(models), value="language model", label="Of the", elem_id="of_gates")

@@ -34,6 +34,7 @@ from hf_lstm.evaluation import Translator
 from hf_lstm.evaluation.plotting import plot_attention
 from hf_lstm.evaluation.translation import TranslationScores, make_translation_metrics, translation_scores
 from hf_lstm.evaluation.translation_memory import TranslationMemory
+from hf_lstm.evaluation.translator import one_line
 from hf_lstm.hub.measurements import this_command, translation_measurements
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
@@ -112,7 +113,7 @@ def main(command_line: list[str] | None = None) -> None:
 
     def translated(split: str, penalty: float) -> tuple[list[str], TranslationScores]:
         found = translator(pairs[split]["source"], num_beams=args.num_beams, length_penalty=penalty)
-        texts = [translation["translation_text"] for translation in found]
+        texts = [one_line(translation["translation_text"]) for translation in found]
         return texts, translation_scores(texts, pairs[split]["target"], language)
 
     penalty = max(args.length_penalties, key=lambda penalty: translated("validation", penalty)[1].bleu)

@@ -19,6 +19,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from hf_lstm.evaluation import Translator
 from hf_lstm.evaluation.alignments import pharaoh
 from hf_lstm.evaluation.plotting import plot_attention
+from hf_lstm.evaluation.translator import one_line
 
 
 def options_of(command_line: list[str] | None):
@@ -40,7 +41,7 @@ def options_of(command_line: list[str] | None):
     parser.add_argument("--picture", help="Where to draw who looked where, of one text: .png, .svg.")
     parser.add_argument("--device", help="Where to compute, such as cuda or cpu.")
     parser.add_argument("--trust_remote_code", action="store_true", help="Run code that comes with the model.")
-    return parser, parser.parse_args(command_line)
+    return parser, parser.parse_intermixed_args(command_line)
 
 
 def main(command_line: list[str] | None = None) -> None:
@@ -58,8 +59,7 @@ def main(command_line: list[str] | None = None) -> None:
 
     # 3. What is written of a translation.
     def line(found: dict) -> str:
-        text = " ".join(found["translation_text"].splitlines())
-        parts = [text, *([f"{found['score']:.4f}"] * args.scores)]
+        parts = [one_line(found["translation_text"]), *([f"{found['score']:.4f}"] * args.scores)]
         return "\t".join([*parts, *([pharaoh(found["alignments"])] if args.alignments else [])])
 
     # 4. A file, whose translation is written as it goes.

@@ -46,7 +46,8 @@ TINY = {
     "train_language_model.py": "--max_steps 1 --vocab_size 300 --block_size 16 --hidden_size 8 --embedding_size 8",
     "train_token_classification.py": "--max_steps 1 --hidden_size 4 --embedding_size 4",
     "train_text_classification.py": "--max_steps 1 --hidden_size 4",
-    "train_translation.py": "--max_steps 1 --hidden_size 4 --embedding_size 4 --generation_max_length 3",
+    "train_translation.py": "--max_steps 1 --hidden_size 4 --embedding_size 4 --generation_max_length 3 "
+    "--num_beams 1 --pictures 1",
     "translate.py": "--max_new_tokens 5",
     "evaluate_translation.py": "",
     "evaluate_language_model.py": "--train_tokens 200 --tuning_tokens 40",

@@ -23,6 +23,7 @@ from hf_lstm.evaluation import Translator, tagging_scores
 from hf_lstm.evaluation.adding_problem import adding_problem
 from hf_lstm.evaluation.alignments import pharaoh
 from hf_lstm.evaluation.translation import translation_scores
+from hf_lstm.evaluation.translator import one_line
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -382,14 +383,14 @@ def test_translator(tmp_path, translator_line, capsys):
     translator = Translator(run)
     generation = translator.model.generation_config
     assert generation.num_beams == 2 and generation.length_penalty in (0.5, 2.0) and generation.max_length == 6
-    texts = [found["translation_text"] for found in translator(list(sources))]
-    assert (run / "predictions.txt").read_text(encoding="utf-8").splitlines() == texts
+    texts = [one_line(found["translation_text"]) for found in translator(list(sources))]
+    assert (run / "predictions.txt").read_text(encoding="utf-8").split("\n") == [*texts, ""]
     scores, saved = translation_scores(texts, targets, "de"), json.loads((run / "test_results.json").read_text())
     assert saved["test_bleu"] == pytest.approx(scores.bleu) and saved["test_chrf"] == pytest.approx(scores.chrf)
     assert saved["parameters"] == translator.model.num_parameters() and saved["train_seconds"] > 0
     output, card = capsys.readouterr().out, (run / "README.md").read_text(encoding="utf-8")
     assert str(scores) in output and f"\n{sources[0]}\n  ->  {texts[0]}" in output
-    assert f"| {scores.bleu:.2f} |" in card and "| translation memory | chrF" in card and "license: mit" in card
+    assert "| **run** | BLEU (nrefs" in card and "| translation memory | chrF" in card and "license: mit" in card
     assert "language:\n- en\n- de\n" in card and "sortish_sampler" not in card
     assert is_png(run / "attention_1.png") and not (run / "attention_2.png").exists()
     config = translator.model.config
@@ -399,7 +400,9 @@ def test_translator(tmp_path, translator_line, capsys):
     example = load("translate")
     (tmp_path / "in.txt").write_text(f"{sources[0]}\n\n{sources[41]}\n")
     found = translator([sources[0], sources[41]], alignments=True)
-    lines = [f"{each['translation_text']}\t{each['score']:.4f}\t{pharaoh(each['alignments'])}" for each in found]
+    lines = [
+        f"{one_line(each['translation_text'])}\t{each['score']:.4f}\t{pharaoh(each['alignments'])}" for each in found
+    ]
     lines.insert(1, "\t0.0000\t")
     columns = [str(run), "--scores", "--alignments"]
     example.main([*columns, "--file", str(tmp_path / "in.txt"), "--output_file", str(tmp_path / "out.txt")])
@@ -449,7 +452,8 @@ def test_translation_from_standard_input(tmp_path, translator_line, capsys, monk
     example, run = load("translate"), str(tmp_path / "run")
     translator = Translator(run)
     text = "The dog 3 ran home."
-    best = [found["translation_text"] for found in translator(text, num_beams=3, num_return_sequences=2)]
+    best = translator(text, num_beams=3, num_return_sequences=2)
+    best = [one_line(found["translation_text"]) for found in best]
     for typed in (True, False):
         stdin = io.StringIO(f"{text}\n\n{text}")
         monkeypatch.setattr(stdin, "isatty", lambda typed=typed: typed, raising=False)

@@ -470,7 +470,7 @@ def test_multi30k(shared_data, said):
 def trained(kind="bpe"):
     rows = Dataset.from_dict({"source": ["the cat sat", "the dog"], "target": ["die Katze", "der Hund sass da"]})
     options = {"target_kind": kind, "vocab_size": 300, "show_progress": False}
-    return rows, TranslationTokenizer.train_from_iterator(rows, **options)
+    return rows, TranslationTokenizer.train_from_iterator([*rows] * 3, **options)
 
 
 def test_pairs_are_encoded_by_their_sides():

@@ -199,7 +199,7 @@ def encode_pairs(
     >>> pairs = Dataset.from_dict({"source": ["the cat", "the dog"], "target": ["die Katze", "der Hund"]})
     >>> tokenizer = TranslationTokenizer.train_from_iterator(pairs, "word", show_progress=False)
     >>> encode_pairs(pairs, tokenizer)[0]
-    {'input_ids': [4, 5, 3], 'attention_mask': [1, 1, 1], 'labels': [6, 5, 3]}
+    {'input_ids': [4, 5, 3], 'attention_mask': [1, 1, 1], 'labels': [7, 5, 3]}
     ```
     """
 

@@ -46,7 +46,8 @@ class Attention(NamedTuple):
     Args:
         weights (`torch.Tensor` of shape `(K, T, S)`): Row t is of the step that wrote target token t.
         source_tokens (`list[str]`): The parts of the source that the S tokens stand for, special ones included.
-        target_tokens (`list[str]`): The same of the translation; of a part of a character `"\\ufffd"`.
+        target_tokens (`list[str]`): The same of the translation; of a part of a character `"\\ufffd"`. What does not
+            show, as a tab, is escaped.
     """
 
     weights: torch.Tensor
@@ -253,7 +254,7 @@ class Translator:
         with _written(Path(path_out), resume, overwrite) as (file, done):
             lines = _Lines(path_in, encoding, done)
             for found in self(lines, progress=progress, **{"scores": False, **options}):
-                file.write(" ".join(line(found).splitlines()) + "\n")
+                file.write(one_line(line(found)) + "\n")
 
     def _stream(self, texts: Iterable[str], how: "_How", progress: bool | None) -> Iterator:
         """What each text becomes, in their order."""
@@ -360,9 +361,19 @@ class Translator:
         if how.attention:
             special = self.tokenizer.convert_ids_to_tokens
             parts = zip(source.offsets, source.inputs["input_ids"], strict=True)
-            tokens = [source.text[start:end] or special(token) for (start, end), token in parts]
-            found["attention"] = Attention(weights, tokens, [self.target_tokenizer.decode([i]) for i in ids])
+            read = [_visible(source.text[start:end]) or special(token) for (start, end), token in parts]
+            written = [_visible(self.target_tokenizer.decode([token])) for token in ids]
+            found["attention"] = Attention(weights, read, written)
         return found
+
+
+def one_line(text: str) -> str:
+    """A text without breaks of lines, of any kind."""
+    return " ".join(text.splitlines())
+
+
+def _visible(text: str) -> str:
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 @dataclass(frozen=True)
@@ -483,4 +494,4 @@ def _loaded(tokenizer, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-__all__ = ["Attention", "Translator"]
+__all__ = ["Attention", "Translator", "one_line"]

@@ -479,7 +479,7 @@ class TranslatorArguments:
     label_smoothing: float = HfArg(default=0.1, help="What is taken from the right token and given to all.")
     initializer_range: float = HfArg(default=0.1, help="Standard deviation of the embeddings to begin with.")
     average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
-    patience: int = HfArg(default=5, help="Evaluations without a better BLEU after which training ends.")
+    patience: int = HfArg(default=10, help="Evaluations without a better BLEU after which training ends.")
     num_beams: int = HfArg(default=5, help="Beams of the saved translator; greedy while training.")
     length_penalties: list[float] = field(
         default_factory=lambda: [1.0], metadata={"help": "Of beams; of several the best on the validation data."}
