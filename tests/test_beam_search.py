@@ -157,7 +157,7 @@ def allowed(batch_id, tokens):
 COUNTING = {
     "tokens that are allowed": {"prefix_allowed_tokens_fn": allowed},
     "repetition penalty": {"repetition_penalty": 1.4},
-    "of the source": {"encoder_repetition_penalty": 1.5},
+    "of the source": {"encoder_repetition_penalty": 4.0},
     "no n-gram of the source": {"encoder_no_repeat_ngram_size": 1},
 }
 
