@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from families import GRU, LSTM, SPECIAL, assert_close, encoder_decoder, random_ids
+from families import GRU, LSTM, SPECIAL, assert_close, encoder_decoder, first_fast, random_ids
 from reference import run_decoder
 from transformers import (
     AutoModelForSeq2SeqLM,
@@ -65,7 +65,9 @@ def test_the_decoder_reads_what_the_encoder_gives(config, fields):
 
 
 @each_encoder
-@pytest.mark.parametrize("mode", [{}, {"num_beams": 3}, {"do_sample": True, "num_return_sequences": 2}], ids=str)
+@first_fast(
+    "mode", {"beams": {"num_beams": 3}, "greedy": {}, "sampling": {"do_sample": True, "num_return_sequences": 2}}
+)
 def test_it_generates(config, mode):
     model = encoder_decoder(config, LSTM, target={"tie_word_embeddings": False})
     inputs, _ = inputs_for(config)
