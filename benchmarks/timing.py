@@ -14,6 +14,7 @@ UNITS = {
     "ms": lambda cost: 1e3 * cost,
     "us a token": lambda cost: 1e6 * cost,
     "tokens a second": lambda cost: 1 / cost,
+    "sentences a second": lambda cost: 1 / cost,
     "MiB": lambda cost: cost / 2**20,
 }
 

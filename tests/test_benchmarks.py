@@ -14,6 +14,13 @@ import pytest
 import torch
 from processes import ROOT, environment
 
+from hf_lstm import (
+    LSTMConfig,
+    LSTMTokenizer,
+    RecurrentEncoderDecoderConfig,
+    RecurrentEncoderDecoderForConditionalGeneration,
+)
+
 
 LAYERS = ["forward", "masked", "ragged", "long", "gru", "decoding"]
 CASES = [
@@ -165,6 +172,55 @@ def test_one_long_generation(tmp_path):
     assert done.returncode == 0, done.stderr
     blocks = json.loads(saved.read_text())["blocks"]
     assert len(blocks) == 2 and all(block["microseconds"] > 0 and block["MiB"] > 10 for block in blocks)
+
+
+PEER = """#!{python}
+import json, sys
+from pathlib import Path
+task = json.loads(sys.stdin.readline())
+print("stub 1.0", flush=True)
+for line in sys.stdin:
+    test = Path(task["folder"], "test.target").read_text().splitlines()
+    print(json.dumps(test if line.strip() == "translate" else None), flush=True)
+"""
+
+
+def test_translation_against_peers(tmp_path, monkeypatch):
+    """A peer that knows the answers has every point, in whatever order they are, and both sides of a row are timed."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    peers = importlib.import_module("translation_peers")
+    for name, size in {"SIZE": 8, "ROWS": 2, "LONGEST": 5}.items():
+        monkeypatch.setattr(peers, name, size)
+    shapes = {name: (program, feeds, (1, 8)) for name, (program, feeds, _) in peers.PEERS.items()}
+    monkeypatch.setattr(peers, "PEERS", shapes)
+    python, raw = tmp_path / "python_with_peers", tmp_path / "multi30k" / "raw"
+    python.write_text(PEER.format(python=sys.executable))
+    python.chmod(0o755)
+    raw.mkdir(parents=True)
+    lines = [f"Ein Mann geht {'sehr ' * (i % 5)}oft über {i} Straßen." for i in range(20)]
+    for file in peers.FILES.values():
+        for language in ("en", "de"):
+            with gzip.open(raw / f"{file}.{language}.gz", "wt", encoding="utf-8") as out:
+                out.write("\n".join(lines) + "\n")
+    tokenizer = LSTMTokenizer.train_from_iterator(lines, "bpe", add_eos_token=True, show_progress=False)
+    part = LSTMConfig(vocab_size=len(tokenizer), hidden_size=8, pad_token_id=0, bos_token_id=2, eos_token_id=3)
+    config = RecurrentEncoderDecoderConfig(encoder=part, decoder=part)
+    for saved in (tokenizer, RecurrentEncoderDecoderForConditionalGeneration(config)):
+        saved.save_pretrained(tmp_path / "model")
+    places = {
+        "--peers-python": python,
+        "--data": tmp_path,
+        "--model": tmp_path / "model",
+        "--folder": tmp_path / "work",
+    }
+    places |= {"--output": tmp_path / "results.json", "--seconds": 0}
+    peers.main(["train", "speed", *(str(word) for place in places.items() for word in place)])
+    results = json.loads((tmp_path / "results.json").read_text())
+    scores = [row["BLEU"] for row in results["train"]["rows"]]
+    assert scores[:2] == [pytest.approx(100), pytest.approx(100)] and scores[2] < 50
+    assert len(results["speed"]["rows"]) == len(peers.TRAINING) + len(peers.TRANSLATION)
+    for row in results["speed"]["rows"]:
+        assert row["against"].startswith("stub 1.0") and row["ours"] > 0 and row["theirs"] > 0, row
 
 
 @pytest.mark.parametrize("precision", [[], ["--bf16"]])

@@ -5,11 +5,13 @@ Models for machines without torch: ONNX, and dynamic int8 of it. They need `pip 
     python -m hf_lstm.interop.onnx FOLDER                  # a saved model -> FOLDER/onnx/model.onnx
     python -m hf_lstm.interop.onnx FOLDER --int8           # and model_quantized.onnx beside it
 
+An encoder-decoder becomes two files, `encoder_model.onnx` and `decoder_model.onnx`; `..._quantized.onnx` beside them.
+
 `torch.export.export(model, kwargs={...}, dynamic_shapes={...})` records a model in evaluation with dynamic batch size,
 length and padding: every family and head, characters and context too, and of a CRF the best path, the posteriors and
 the loss. Its example needs two rows at least, since torch takes a size of 1 for fixed, and `use_cache=False` for a
-backbone or language model. Two things cannot be recorded: state, since a `RecurrentCache` is nothing that a graph
-takes or returns, and `output_entity_probabilities`, whose number depends on the predictions.
+backbone, language model or encoder-decoder. Two things cannot be recorded: state, since a `RecurrentCache` is nothing
+that a graph takes or returns, and `output_entity_probabilities`, whose number depends on the predictions.
 
 Upstream, torch 2.13 takes `torch.lstm`, `torch.gru` and `torch.rnn_tanh` apart into as many steps as the example has,
 so that even `torch.nn.LSTM` is recorded for one length only. Our layers are recorded as a loop instead, `scan`, which
@@ -61,21 +63,35 @@ def export_onnx(
       `logits` the logarithms of the posteriors. All tokens with a 1 in the attention mask are part of the path: there
       is no `tag_mask`.
 
+    An encoder-decoder becomes two files in a folder, with the names that optimum uses; `examples/translate_onnx.py`
+    has loops that search with them, greedily and by beams:
+
+    - `encoder_model.onnx`, run once, reads what the encoder reads of N sources and returns what the decoder reads of
+      them: `keys`, `values` and the state before the first token, `present.{i}.h`, `.c`, and `present.feed` with input
+      feeding, of shape `(N, .)`;
+    - `decoder_model.onnx` is one step. It reads `tokens` of shape `(B,)`, the state as `past_key_values.{i}.h`, ... of
+      shape `(B, .)`, `keys`, `values` and the `attention_mask` of the N sources, and `top_k` of shape `(1,)`. B is N
+      or a multiple of it: rows that follow each other share a source, as beams do. It returns `logits` of shape
+      `(B, V)`, the state after the tokens, `cross_attentions` of shape `(B, heads, S)`, and of the `top_k` best next
+      tokens the log-probabilities `top_scores` and the ids `top_tokens`, of shape `(B, top_k)`, the best first.
+
     What was written is compared with the model, in onnxruntime, on random batches padded in every way.
 
     Args:
         model ([`RecurrentPreTrainedModel`], `str` or `os.PathLike`): A model of any family and head, or the folder of
             a saved one, whose tokenizer is taken too.
-        path (`str` or `os.PathLike`): File to write, usually `"some_folder/model.onnx"`.
+        path (`str` or `os.PathLike`): File to write, usually `"some_folder/model.onnx"`; of an encoder-decoder the
+            folder.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*): Saved beside the file.
         tolerance (`float`, *optional*, defaults to 1e-4): The largest difference allowed, relative to values above 1.
 
     Returns:
-        `Path`: The file.
+        `Path`: The file, or the folder.
 
     Raises:
         `ImportError`: If onnx or onnxruntime is missing.
-        `ValueError`: If `model` is none of ours, or computes something else than was written, as a subclass may.
+        `ValueError`: If `model` is none of ours, has an encoder that is none of ours, or computes something else than
+            was written, as a subclass may; if `path` is a file where it must be a folder.
 
     Example:
 
@@ -94,8 +110,6 @@ def export_onnx(
     (2, 3)
     ```
     """
-    from .onnx_graph import build_model  # which needs onnx
-
     path = Path(path)
     if isinstance(model, (str, os.PathLike)):
         model, own_tokenizer = _load(Path(model))
@@ -105,16 +119,37 @@ def export_onnx(
             f"`model` is a {type(model).__name__} with adapters of peft. Pass what `merge_and_unload()` makes of it."
         )
     model = copy.deepcopy(model).float().cpu().eval()
-    proto = build_model(model)
-    check(model, proto.SerializeToString(), tolerance)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(proto.SerializeToString())
-    if not any(path.parent.glob("*.safetensors")):  # a saved model has its own
+    graphs = _graphs(model, path, tolerance)
+    folder = path if model.config.is_encoder_decoder else path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, graph in graphs.items():
+        file.write_bytes(graph)
+    if not any(folder.glob("*.safetensors")):  # a saved model has its own
         model.config.auto_map = None  # of models, whose code and weights are not here
-        model.config.save_pretrained(path.parent)
+        model.config.save_pretrained(folder)
+        if model.config.is_encoder_decoder:
+            model.generation_config.save_pretrained(folder)
         if tokenizer is not None:
-            tokenizer.save_pretrained(path.parent)
+            tokenizer.save_pretrained(folder)
     return path
+
+
+def _graphs(model: RecurrentPreTrainedModel, path: Path, tolerance: float) -> dict[Path, bytes]:
+    """The files to write, checked against the model."""
+    from .onnx_encoder_decoder import build_models  # which need onnx
+    from .onnx_graph import build_model
+
+    if not model.config.is_encoder_decoder:
+        graph = build_model(model).SerializeToString()
+        check(model, graph, tolerance)
+        return {path: graph}
+    if path.suffix == ".onnx":
+        raise ValueError(
+            f"`path` is {str(path)!r}, one file, and an encoder-decoder becomes two. Pass the folder to write them to."
+        )
+    graphs = {name: graph.SerializeToString() for name, graph in build_models(model).items()}
+    check_steps(model, *graphs.values(), tolerance)
+    return {path / f"{name}.onnx": graph for name, graph in graphs.items()}
 
 
 def _load(folder: Path) -> tuple[RecurrentPreTrainedModel, PreTrainedTokenizerBase | None]:
@@ -142,7 +177,39 @@ def check(model: RecurrentPreTrainedModel, onnx_model: bytes, tolerance: float) 
     batch = _random_batch(model)
     with torch.no_grad():
         expected = model(**batch)
-    found = _run(session, {name: tensor.numpy() for name, tensor in batch.items()})
+    _compare(_run(session, {name: tensor.numpy() for name, tensor in batch.items()}), expected, tolerance)
+
+
+def check_steps(model: RecurrentPreTrainedModel, encoder: bytes, decoder: bytes, tolerance: float) -> None:
+    """
+    Compare an encoder-decoder with what was exported of it, on random sources with two targets each.
+
+    Raises:
+        `ValueError`: If they differ.
+    """
+    encode, decode = _session(encoder), _session(decoder)
+    batch = _random_batch(model.encoder)
+    shape, random = (2 * len(CHECKED_MASKS), 3), torch.Generator().manual_seed(1)
+    tokens = torch.randint(model.config.decoder.vocab_size, shape, generator=random)
+    with torch.no_grad():
+        options = {"decoder_attention_mask": torch.ones_like(tokens), "output_attentions": True}
+        expected = model(**batch, decoder_input_ids=tokens, **options)
+    inputs = {name: tensor.numpy() for name, tensor in batch.items()}
+    outputs = _named(encode, inputs)
+    memory = {name: outputs.pop(name) for name in ("keys", "values")}
+    memory |= {"attention_mask": CHECKED_MASKS, "top_k": np.array([1])}
+    outputs = {name: value.repeat(2, axis=0) for name, value in outputs.items()}
+    steps = []
+    for now in tokens.numpy().T:
+        state = {name.replace("present", "past_key_values"): outputs[name] for name in outputs if "present" in name}
+        outputs = _named(decode, {"tokens": now} | memory | state)
+        steps.append((outputs["logits"], outputs["cross_attentions"]))
+    logits, weights = map(np.stack, zip(*steps, strict=True))
+    found = {"logits": logits.swapaxes(0, 1), "cross_attentions": np.moveaxis(weights, 0, 2)}
+    _compare(found, dict(expected) | {"cross_attentions": expected.cross_attentions[0]}, tolerance)
+
+
+def _compare(found: dict[str, np.ndarray], expected: dict[str, torch.Tensor], tolerance: float) -> None:
     for name, value in found.items():
         if name not in expected:
             raise ValueError(
@@ -168,18 +235,23 @@ def _session(model: bytes | str):
 
 def _run(session, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The outputs but for the state, if there is one with the batch in two parts."""
-    names = [output.name for output in session.get_outputs()]
     states = [each for each in session.get_inputs() if each.name.startswith("past_key_values.")]
     if not states:
-        return dict(zip(names, session.run(names, inputs), strict=True))
+        return _named(session, inputs)
     state = {each.name: np.zeros((len(CHECKED_MASKS), *each.shape[1:]), np.float32) for each in states}
     parts = []
     for part in (slice(2), slice(2, None)):
-        outputs = session.run(names, {name: value[:, part] for name, value in inputs.items()} | state)
-        found = dict(zip(names, outputs, strict=True))
-        state = {name.replace("present", "past_key_values"): found.pop(name) for name in names if "present" in name}
+        found = _named(session, {name: value[:, part] for name, value in inputs.items()} | state)
+        after = [name for name in found if "present" in name]
+        state = {name.replace("present", "past_key_values"): found.pop(name) for name in after}
         parts.append(found)
     return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+
+def _named(session, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All outputs by their names."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
 
 
 def _random_batch(model: RecurrentPreTrainedModel) -> dict[str, torch.Tensor]:
@@ -217,17 +289,24 @@ def quantize_onnx(path: str | os.PathLike, output: str | os.PathLike | None = No
     smaller by what else they hold.
 
     Args:
-        path (`str` or `os.PathLike`): What [`export_onnx`] wrote.
-        output (`str` or `os.PathLike`, *optional*): File to write; `model_quantized.onnx` beside a `model.onnx`.
+        path (`str` or `os.PathLike`): What [`export_onnx`] wrote: a file, or the folder of an encoder-decoder.
+        output (`str` or `os.PathLike`, *optional*): File, or folder, to write; `model_quantized.onnx` beside a
+            `model.onnx`.
 
     Returns:
-        `Path`: The file.
+        `Path`: The file, or the folder.
 
     Raises:
         `ImportError`: If onnx or onnxruntime is missing.
         `ValueError`: If there is no file at `path`.
     """
-    path = Path(path)
+    path, output = Path(path), None if output is None else Path(output)
+    if path.is_dir():
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+        for name in ("encoder_model", "decoder_model"):
+            quantize_onnx(path / f"{name}.onnx", output and output / f"{name}_quantized.onnx")
+        return output or path
     if not path.is_file():
         raise ValueError(f"`path` is {str(path)!r}, where no file is. Pass one that `export_onnx` wrote.")
     try:
@@ -235,7 +314,7 @@ def quantize_onnx(path: str | os.PathLike, output: str | os.PathLike | None = No
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
         raise ImportError("To quantize ONNX needs onnx and onnxruntime: `pip install onnx onnxruntime`.") from error
-    output = path.with_name(f"{path.stem}_quantized.onnx") if output is None else Path(output)
+    output = output or path.with_name(f"{path.stem}_quantized.onnx")
     model = onnx.load(path)
     graph = model.graph
     _separate_tables(graph)
@@ -266,17 +345,20 @@ def main(command_line: list[str] | None = None) -> None:
     """The command line at the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of a saved model")
-    parser.add_argument("--output", type=Path, help="file to write (default: FOLDER/onnx/model.onnx)")
+    parser.add_argument(
+        "--output", type=Path, help="file to write (default: FOLDER/onnx/model.onnx), or folder (FOLDER/onnx)"
+    )
     parser.add_argument("--int8", action="store_true", help="write a quantized one, too")
     args = parser.parse_args(command_line)
     try:
-        written = [export_onnx(args.folder, args.output or args.folder / "onnx" / "model.onnx")]
+        model, tokenizer = _load(args.folder)
+        output = args.folder / "onnx" if model.config.is_encoder_decoder else args.folder / "onnx" / "model.onnx"
+        path = export_onnx(model, args.output or output, tokenizer=tokenizer)
     except ValueError as error:
         parser.error(str(error))
-    if args.int8:
-        written.append(quantize_onnx(written[0]))
-    for path in written:
-        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    written = [path, quantize_onnx(path)] if args.int8 else [path]
+    for file in sorted(path.glob("*.onnx")) if path.is_dir() else written:
+        print(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

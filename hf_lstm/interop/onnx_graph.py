@@ -10,7 +10,7 @@ Dimensions as in `modeling_recurrent.py`; C characters of a word, F features, K 
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ..models.text_inputs import CharacterEncoder
 
 
 try:
-    from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
+    from onnx import ModelProto, TensorProto, helper, numpy_helper
 except ImportError as error:
     raise ImportError("The export to ONNX needs onnx: `pip install onnx`.") from error
 
@@ -96,9 +96,16 @@ class Graph:
         options = {"num_scan_inputs": 1, "scan_input_directions": way, "scan_output_directions": way}
         return self.Scan(state, inputs, outputs=2, body=graph, **options)[1]
 
-    def model(self, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> ModelProto:
-        """The graph as a model with these inputs and outputs."""
-        graph = helper.make_graph(self.nodes, "hf_lstm", inputs, outputs, list(self.constants.values()))
+    def model(self, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> ModelProto:
+        """The graph as a model: of each input by its name type and shape, of each output the value, too."""
+        named = [helper.make_node("Identity", [value], [name]) for name, (value, _, _) in outputs.items()]
+        graph = helper.make_graph(
+            self.nodes + named,
+            "hf_lstm",
+            [helper.make_tensor_value_info(name, *each) for name, each in inputs.items()],
+            [helper.make_tensor_value_info(name, *each[1:]) for name, each in outputs.items()],
+            list(self.constants.values()),
+        )
         return helper.make_model(
             graph, producer_name="hf_lstm", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
         )
@@ -385,20 +392,30 @@ def folded(g: Graph, logits: str, folding: TagFolding, dtype: type = np.float32)
     return g.ReduceLogSumExp(g.Gather(padded, folding.members, axis=2), axes=[3], keepdims=0)
 
 
+def ends(g: Graph, hidden: str, packing: Packing, directions: int) -> str:
+    """The output of each direction where it ends: (T, B, D * P), zero at padding -> (B, D * P)."""
+    last = packing.last(hidden)
+    if directions == 1:
+        return last
+    half = g.Div(g.Shape(hidden, start=2), [2])
+    backward = g.Slice(g.Gather(hidden, 0), half, [np.iinfo(np.int64).max], [1])
+    return g.Concat(g.Slice(last, [0], half, [1]), backward, axis=1)
+
+
+def mean(g: Graph, hidden: str, packing: Packing) -> str:
+    """The mean over real positions: (T, B, F), zero at padding -> (B, F)."""
+    number = g.Cast(g.Max(packing.lengths, 1), to=FLOAT)
+    return g.Div(g.ReduceSum(hidden, [0], keepdims=0), g.Unsqueeze(number, [1]))
+
+
 def pooled(g: Graph, pooler: nn.Module, hidden: str, packing: Packing) -> str:
     """As [`SequencePooler`]: (T, B, D * P), zero at padding -> (B, .)."""
 
     def last() -> str:
-        ends = packing.last(hidden)
-        if pooler.num_directions == 1:
-            return ends
-        half = g.Div(g.Shape(hidden, start=2), [2])
-        backward = g.Slice(g.Gather(hidden, 0), half, [np.iinfo(np.int64).max], [1])
-        return g.Concat(g.Slice(ends, [0], half, [1]), backward, axis=1)
+        return ends(g, hidden, packing, pooler.num_directions)
 
-    def mean() -> str:
-        number = g.Cast(g.Max(packing.lengths, 1), to=FLOAT)
-        return g.Div(g.ReduceSum(hidden, [0], keepdims=0), g.Unsqueeze(number, [1]))
+    def average() -> str:
+        return mean(g, hidden, packing)
 
     def maximum() -> str:
         return packing.some(g.ReduceMax(packing.clear(hidden, LOWEST), axes=[0], keepdims=0))
@@ -411,8 +428,8 @@ def pooled(g: Graph, pooler: nn.Module, hidden: str, packing: Packing) -> str:
         return g.ReduceSum(g.Mul(weights, hidden), [0], keepdims=0)
 
     if pooler.pooling == "concat":
-        return g.Concat(last(), maximum(), mean(), axis=1)
-    return {"last": last, "mean": mean, "max": maximum, "attention": attention}[pooler.pooling]()
+        return g.Concat(last(), maximum(), average(), axis=1)
+    return {"last": last, "mean": average, "max": maximum, "attention": attention}[pooler.pooling]()
 
 
 class ModelGraph(Graph):
@@ -455,7 +472,7 @@ def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
     `past_key_values.i.h`, (B, D, .), and for an LSTM `.c`, and goes out as `present.i.h`.
     """
     g, backbone = ModelGraph(), model.base_model
-    inputs, states = input_shapes(backbone), state_shapes(model)
+    inputs, states = input_types(backbone), state_shapes(model)
     packing = Packing(g, "attention_mask")
     initial = [[g.Transpose(f"past_key_values.{n}", perm=[1, 0, 2]) for n in names] for names in states]
     hidden, finals = stack(g, backbone, features(g, backbone, packing), packing, initial)
@@ -465,18 +482,12 @@ def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
             # Of a row without a token, onnxruntime forgets the state.
             kept = g.Where(g.Unsqueeze(g.Greater(packing.lengths, 0), [1]), new, old)
             outputs[f"present.{name}"] = g.Transpose(kept, perm=[1, 0, 2]), FLOAT, names[name]
-    for name, (value, _, _) in outputs.items():
-        g.nodes.append(helper.make_node("Identity", [value], [name]))
-    shapes = [(name, FLOAT if name == "inputs_embeds" else INT64, shape) for name, shape in inputs.items()]
-    shapes += [(f"past_key_values.{name}", FLOAT, shape) for names in states for name, shape in names.items()]
-    return g.model(
-        [helper.make_tensor_value_info(*each) for each in shapes],
-        [helper.make_tensor_value_info(name, kind, shape) for name, (_, kind, shape) in outputs.items()],
-    )
+    before = {f"past_key_values.{name}": (FLOAT, shape) for names in states for name, shape in names.items()}
+    return g.model(inputs | before, outputs)
 
 
-def input_shapes(backbone: RecurrentModel) -> dict[str, tuple]:
-    """The inputs of a model and their shapes, but for its state."""
+def input_types(backbone: RecurrentModel) -> dict[str, tuple]:
+    """The inputs of a model with their types and shapes, but for its state."""
     known = {
         "input_ids": (BATCH, LENGTH) if backbone.embed_tokens else None,
         "inputs_embeds": None if backbone.embed_tokens else (BATCH, LENGTH, backbone.embeds_size),
@@ -486,7 +497,8 @@ def input_shapes(backbone: RecurrentModel) -> dict[str, tuple]:
         "context_ids": (BATCH, "text_length") if backbone.context_encoder else None,
         "context_spans": (BATCH, LENGTH, 2) if backbone.context_encoder else None,
     }
-    return {name: shape for name, shape in known.items() if shape}
+    kinds = {name: FLOAT if name == "inputs_embeds" else INT64 for name in known}
+    return {name: (kinds[name], shape) for name, shape in known.items() if shape}
 
 
 def state_shapes(model: RecurrentPreTrainedModel) -> list[dict[str, tuple]]:

@@ -197,7 +197,10 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
     @property
     def source_size(self) -> int:
         """Size of the encoder's features, S."""
-        return self.encoder.output_size if self.has_recurrent_encoder else self.encoder.hidden_size
+        if self.has_recurrent_encoder:
+            return self.encoder.output_size
+        adapted = getattr(self.encoder, "add_adapter", False)  # of speech
+        return self.encoder.output_hidden_size if adapted else self.encoder.hidden_size
 
     @property
     def query_size(self) -> int:

@@ -98,6 +98,8 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
 
     def _prepare_model_inputs(self, inputs=None, bos_token_id=None, model_kwargs=None):
         """As in transformers; where no mask says what is padding in the source, its tokens do."""
+        if inputs is None and model_kwargs.get("encoder_outputs") is None:
+            self.check_source(model_kwargs)
         inputs, name, model_kwargs = GenerationMixin._prepare_model_inputs(self, inputs, bos_token_id, model_kwargs)
         pad, end = (getattr(self.config.encoder, f"{which}_token_id", None) for which in ("pad", "eos"))
         tells = name == "input_ids" and model_kwargs.get("attention_mask") is None and pad not in (None, end)

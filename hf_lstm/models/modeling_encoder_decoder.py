@@ -245,6 +245,8 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         output_logits: bool | None = None,
         past_key_values: DecoderCache | None = None,
         pixel_values: torch.Tensor | None = None,
+        input_values: torch.Tensor | None = None,
+        input_features: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
         char_ids: torch.LongTensor | None = None,
         shape_ids: torch.LongTensor | None = None,
@@ -253,8 +255,9 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         r"""
         Args:
             input_ids (`torch.LongTensor` of shape `(N, S)`), attention_mask, inputs_embeds, pixel_values,
-                token_type_ids, char_ids, shape_ids, kwargs: What the encoder reads; Trainer drops columns of a data
-                set by any other name than these. The mask may have its zeros anywhere.
+                input_values, input_features, token_type_ids, char_ids, shape_ids, kwargs: What the encoder reads;
+                Trainer drops columns of a data set by any other name than these. The mask may have its zeros anywhere;
+                of an encoder of speech that shortens its input it is that of the input.
             decoder_input_ids (`torch.LongTensor` of shape `(B, T)`, *optional*), decoder_inputs_embeds: What the
                 decoder reads, which begins with `decoder_start_token_id`. B is N or a multiple of it: rows that follow
                 each other share a source. Made of `labels` if absent.
@@ -283,8 +286,8 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         read = {"output_hidden_states": output_hidden_states, "output_attentions": output_attentions}
         if encoder_outputs is None:
             inputs = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "attention_mask": attention_mask}
-            inputs |= {"pixel_values": pixel_values, "token_type_ids": token_type_ids}
-            inputs |= {"char_ids": char_ids, "shape_ids": shape_ids}
+            inputs |= {"pixel_values": pixel_values, "input_values": input_values, "input_features": input_features}
+            inputs |= {"token_type_ids": token_type_ids, "char_ids": char_ids, "shape_ids": shape_ids}
             encoder_outputs = self._encode(inputs | read | kwargs)
         else:
             refuse_unknown(kwargs)
@@ -326,12 +329,29 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         """The outputs of the encoder for those of the inputs that are given."""
         own = self.config.has_recurrent_encoder
         named = {name: value for name, value in inputs.items() if value is not None}
+        if not own:
+            self.check_source(named)
         if not own and "attention_mask" not in self._encoder_takes:
             named.pop("attention_mask", None)  # it is of what the encoder gives
         if not own and "kwargs" not in self._encoder_takes:
             refuse_unknown({name: named.pop(name) for name in [*named] if name not in self._encoder_takes})
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_encoder):
             return self.encoder(**named, **({"use_cache": False} if own else {}), return_dict=True)
+
+    def check_source(self, given: dict[str, Any]) -> None:
+        """
+        Refuse inputs, by name, of which none is what the encoder reads.
+
+        Raises:
+            `ValueError`: If there is none.
+        """
+        name = self.main_input_name
+        if given.get(name) is None and given.get("inputs_embeds") is None:
+            others = [f"`{other}`" for other, value in given.items() if isinstance(value, torch.Tensor)]
+            raise ValueError(
+                f"`{name}` is missing{', got ' * bool(others)}{', '.join(others)}: it is what the encoder reads. Give "
+                "it, or `encoder_outputs`."
+            )
 
     def _source(self, outputs: BaseModelOutput, attention_mask: torch.Tensor | None) -> Source:
         """What the encoder gave, and which of it is real."""
@@ -346,7 +366,8 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
             if not hasattr(self.encoder, "_get_feature_vector_attention_mask"):
                 raise ValueError(
                     f"`attention_mask` covers {attention_mask.shape[1]} positions, but the encoder gave {length} "
-                    "features. Pass the mask of the source."
+                    "features. Pass the mask of the source; for an encoder that shortens it, `encoder_outputs` and "
+                    "the mask of these."
                 )
             attention_mask = self.encoder._get_feature_vector_attention_mask(length, attention_mask)
         return Source(features, self._padding(attention_mask, rows, length, 0))

@@ -126,7 +126,8 @@ class CardTrainer(Trainer):
         if dataset or dataset_tags:
             named["data"] = self._named_data(_listed(dataset), _listed(dataset_tags), _listed(dataset_args))
         self._card_details |= {name: value for name, value in named.items() if value} | details
-        if not hasattr(model, "layer_class"):  # of another package, or wrapped by one, which has cards of its own
+        # Of another package, or wrapped by one, which has cards of its own.
+        if getattr(model, "library", None) != "hf_lstm":
             return super().create_model_card(
                 language, license, tags, model_name, finetuned_from, tasks, dataset_tags, dataset, dataset_args
             )
