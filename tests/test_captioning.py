@@ -43,13 +43,13 @@ def folder(tmp_path_factory):
     """What was trained, and saved."""
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("captions")
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    ViTModel(ViTConfig(image_size=32, patch_size=8, initializer_range=0.2, **sizes)).save_pretrained(root / "vit")
+    sizes = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 96}
+    ViTModel(ViTConfig(image_size=32, patch_size=8, initializer_range=0.1, **sizes)).save_pretrained(root / "vit")
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(root / "vit")
 
     tokenizer = LSTMTokenizer.train_from_iterator(CAPTIONS, "word", add_eos_token=True, show_progress=False)
     special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    decoder = LSTMConfig(vocab_size=len(tokenizer), hidden_size=32, **special)
+    decoder = LSTMConfig(vocab_size=len(tokenizer), hidden_size=48, **special)
     build = RecurrentEncoderDecoderForConditionalGeneration.from_encoder_decoder_pretrained
     model, processor = build(root / "vit", decoder), AutoImageProcessor.from_pretrained(root / "vit")
     pixels = processor(IMAGES, return_tensors="pt")["pixel_values"]
@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
         {"pixel_values": image, "labels": torch.tensor(ids)}
         for image, ids in zip(pixels, tokenizer(text_target=CAPTIONS)["input_ids"], strict=True)
     ]
-    options = {"learning_rate": 0.01, "optim": "adamw_torch", "max_steps": 80, "per_device_train_batch_size": 12}
+    options = {"learning_rate": 0.005, "optim": "adamw_torch", "max_steps": 120, "per_device_train_batch_size": 12}
     Trainer(model, TrainingArguments(root / "log", **(PLAIN_TRAINING | options)), train_dataset=rows).train()
     model.generation_config.max_length = 12
     for part in (model.eval(), tokenizer, processor):
