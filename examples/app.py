@@ -1,46 +1,32 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-A demo in the browser: a tagger, a language model whose state is carried from click to click, and the gates of both.
+A demo in the browser: a tagger, a language model that carries its state on, their gates, a translator and its looks.
 
     python examples/app.py                                        # what `make train` wrote; `make demo` trains first
-    python examples/app.py --tagger ./runs/conll2003 --language_model user/name --port 7861
+    python examples/app.py --tagger ./runs/conll2003 --language_model user/name --translator user/other --port 7861
 
 Names are those of folders or of the Hub, whose code will run (`trust_remote_code`). A Hugging Face Space gives no
-arguments: there the variables TAGGER and LANGUAGE_MODEL name the models, see docs/demo.md.
+arguments: there the variables TAGGER, LANGUAGE_MODEL and TRANSLATOR name the models, see docs/demo.md.
 """
 
+from functools import partial
+
 import gradio as gr
-from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForTokenClassification
 
 from hf_lstm.demo.gates import draw_gates, gate_choices
 from hf_lstm.demo.look import COLOURS, CSS, picture, problem, table, told
 from hf_lstm.demo.models import Loaded, load, parse
 from hf_lstm.demo.tagging import restores, shown
+from hf_lstm.demo.texts import PROMPTS, RAW_SENTENCES, READING, SENTENCES, TO_TRANSLATE
+from hf_lstm.demo.translation import translated
 from hf_lstm.demo.writing import Story, as_html, figures, write
-
-
-SENTENCES = [
-    "Ada Lovelace met Charles Babbage in London in 1833, long before IBM was founded in New York.",
-    "The University of Vienna lost to Real Madrid, said Franz Schubert, who works for the Bank of Japan.",
-]
-RAW_SENTENCES = [  # for a tagger that restores how they are written
-    "this function returns a list of strings if the file does not exist an error is raised note that the python "
-    "interpreter uses the ascii encoding by default however you can choose another one",
-    "if the file does not exist it is created for example a url may contain a port",
-]
-PROMPTS = ["This module provides", "Return a list of", "If the file does not exist,"]
-READING = (
-    "If the file does not exist, it is created. The default is None, which means that an error is raised. Note that "
-    "the order of the items is not guaranteed, since the dictionary may change while it is read."
-)
+from hf_lstm.evaluation import Translator
 
 
 def tagger_tab(tagger: Loaded) -> None:
     sentences = RAW_SENTENCES if restores(tagger.model) else SENTENCES
-    gr.Markdown(
-        "Labels each word with a recurrent network and a CRF, and says how sure it is: the posterior of each "
-        "label, and of whole entities. Each line is a sentence."
-    )
+    gr.Markdown("Labels words by a recurrent network and a CRF, with the posterior of each, and of whole entities.")
     text = gr.Textbox(sentences[0], lines=3, max_length=5000, label="Text", elem_id="tagger_text")
     button = gr.Button("Tag", variant="primary", elem_id="tag")
     wrong = gr.HTML(elem_id="tagger_problem", padding=False)
@@ -69,8 +55,7 @@ def generation_tab(language_model: Loaded) -> None:
         return as_html(language_model.tokenizer, story), figures(language_model.model, story)
 
     gr.Markdown(
-        "Each click goes on from the state that the last one left, without reading the text again: the memory "
-        "does not grow. What you type in between is read on top of it."
+        "Each click goes on from the state that the last one left: the text is not read again, no memory grows."
     )
     story = gr.State()
     text, costs = view(Story([], []))
@@ -108,8 +93,7 @@ def gates_tab(models: dict[str, Loaded]) -> None:
         return [gr.Dropdown(pairs, value=pairs[0][1], visible=len(pairs) > 1) for pairs in choices.values()]
 
     gr.Markdown(
-        "What the gates of each unit do at each token: a forget gate that stays open remembers, one that "
-        "stays closed lives from token to token. Units are sorted by their mean."
+        "The gates of each unit at each token: a forget gate that is open remembers. Units are sorted by mean."
     )
     with gr.Row():
         name = gr.Radio(list(models), value="language model", label="Of the", elem_id="of_gates")
@@ -128,10 +112,26 @@ def gates_tab(models: dict[str, Loaded]) -> None:
     gr.on([button.click, text.submit], told(draw, ("", "")), inputs, outputs)
 
 
+def translation_tab(translator: Translator) -> None:
+    gr.Markdown("A decoder that attends to the words of the sentence: its best translations, and where it looked.")
+    text = gr.Textbox(TO_TRANSLATE[0], lines=2, max_length=1000, label="Text", elem_id="translation_text")
+    with gr.Row():
+        beams = gr.Slider(1, 10, 5, step=1, label="Beams", elem_id="beams", buttons=[], min_width=260)
+        number = gr.Slider(1, 10, 3, step=1, label="Translations", elem_id="n_best", buttons=[], min_width=260)
+    button = gr.Button("Translate", variant="primary", elem_id="translate")
+    wrong = gr.HTML(elem_id="translation_problem", padding=False)
+    best = gr.Textbox(label="Translation", elem_id="translation")
+    all_of_them, drawn = gr.HTML(elem_id="translations"), gr.HTML(elem_id="attention", padding=False)
+    gr.Examples([[each] for each in TO_TRANSLATE], text)
+    inputs, outputs = [text, beams, number], [best, all_of_them, drawn, wrong]
+    gr.on([button.click, text.submit], told(partial(translated, translator), ("", "", "")), inputs, outputs)
+
+
 if __name__ == "__main__":
     args = parse(__doc__.split("\n\n")[0])
     tagger = load("tagger", args.tagger, AutoModelForTokenClassification)
     language_model = load("language_model", args.language_model, AutoModelForCausalLM)
+    translator = Translator(*load("translator", args.translator, AutoModelForSeq2SeqLM))
     with gr.Blocks(title="hf_lstm") as demo:
         gr.Markdown(
             "# Recurrent networks at work\nhf_lstm: LSTM, GRU and plain "
@@ -143,6 +143,8 @@ if __name__ == "__main__":
             generation_tab(language_model)
         with gr.Tab("Gates"):
             gates_tab({"language model": language_model, "tagger": tagger})
+        with gr.Tab("Translation"):
+            translation_tab(translator)
     theme = gr.themes.Soft(primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["monospace"])
     theme = theme.set(**COLOURS)
     demo.launch(server_port=args.port, footer_links=["api", "gradio", "settings"], theme=theme, css=CSS)

@@ -98,6 +98,15 @@ def encoder_decoder(encoder=LSTM, decoder=None, source=(), target=(), **fields):
     return hf_lstm.RecurrentEncoderDecoderForConditionalGeneration(config).eval()
 
 
+def first_fast(names: str, cases: dict, fast: int | set = 1):
+    """Parametrize by the values of `cases`: the first ones, or those that are named, in each run, the others slow."""
+    chosen = set([*cases][:fast]) if isinstance(fast, int) else fast
+    marks = {name: () if name in chosen else pytest.mark.slow for name in cases}
+    return pytest.mark.parametrize(
+        names, [pytest.param(case, id=name, marks=marks[name]) for name, case in cases.items()]
+    )
+
+
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=str)
 each_head = pytest.mark.parametrize("head", HEADS)
 each_stateful_head = pytest.mark.parametrize("head", STATEFUL_HEADS)

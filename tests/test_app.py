@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """What the demo shows, without a browser: see tests/clients/test_demo.py for `examples/app.py`."""
 
+import base64
+import html
 import math
 import re
 from pathlib import Path
@@ -11,12 +13,14 @@ import yaml
 from families import GRU, LSTM, RNN
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
-from hf_lstm import LSTMTokenizer
+from hf_lstm import LSTMTokenizer, RecurrentEncoderDecoderConfig, RecurrentEncoderDecoderForConditionalGeneration
 from hf_lstm.demo.gates import draw_gates, gate_choices
 from hf_lstm.demo.look import picture, problem, table, told
 from hf_lstm.demo.models import Loaded, load, parse
 from hf_lstm.demo.tagging import highlighted, restores, shown, tag
+from hf_lstm.demo.translation import translated
 from hf_lstm.demo.writing import Story, as_html, as_text, write
+from hf_lstm.evaluation import Translator
 
 
 TEXT = ["Ada Lovelace met Charles Babbage in London .", "Nobody was there .", "the list of words"]
@@ -185,6 +189,31 @@ def test_gates():
         draw_gates(loaded, " ", 0, 0, "all")
 
 
+def test_translations_with_their_probabilities():
+    """The first is the best; the picture is of it."""
+    options = {"kind": "word", "add_eos_token": True, "show_progress": False}
+    tokenizer = LSTMTokenizer.train_from_iterator(TEXT, **options)
+    part = LSTM.config(vocab_size=len(tokenizer), bos_token_id=2, eos_token_id=3, tie_word_embeddings=False)
+    model = RecurrentEncoderDecoderForConditionalGeneration(RecurrentEncoderDecoderConfig(encoder=part, decoder=part))
+    model.generation_config.max_new_tokens = 8
+    translator = Translator(model, tokenizer)
+    found = translator("the list of words", num_beams=4, num_return_sequences=3, attention=True)
+    best, shares, drawn = translated(translator, " the list\nof words", 4, 3)
+    assert best == found[0]["translation_text"] and f"each token of {html.escape(repr(best))}" in drawn
+    assert base64.b64decode(re.search(r"base64,(.*?)\"", drawn)[1]).startswith(b"\x89PNG\r\n\x1a\n")
+    rows = re.findall(r"<tr><td>(.*?)</td><td>.*?</i>(.*?)</td><td>.*?</i>(.*?)</td></tr>", shares)
+    assert [row[0] for row in rows] == [html.escape(each["translation_text"]) for each in found]
+    for each, (_, probability, of_token) in zip(found, rows, strict=True):
+        assert float(probability) == pytest.approx(math.exp(each["score"]), abs=6e-4)
+        tokens = len(each["attention"].target_tokens)
+        assert float(of_token) == pytest.approx(math.exp(each["score"]) ** (1 / tokens), abs=6e-4)
+    assert translated(translator, "the list of words", 1, 1)[1].count("<tr>") == 2
+    with pytest.raises(ValueError, match="The text is empty"):
+        translated(translator, " \n", 4, 3)
+    with pytest.raises(ValueError, match="5 translations need as many beams, and there are 4"):
+        translated(translator, "the list", 4, 5)
+
+
 def test_a_model_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"(?s)`tagger` is '.*nowhere', from which no .*`make demo`.*`--tagger`"):
         load("tagger", str(tmp_path / "nowhere"), AutoModelForTokenClassification)
@@ -205,10 +234,12 @@ def test_the_space_of_the_documentation():
 
 
 def test_names_of_models_come_from_the_command_line_or_the_environment(monkeypatch):
-    monkeypatch.delenv("LANGUAGE_MODEL", raising=False)
+    for name in ("LANGUAGE_MODEL", "TRANSLATOR"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TAGGER", "user/tagger")
     args = parse("", [])
     assert (args.tagger, args.language_model, args.port) == ("user/tagger", "./runs/python_docs_lm", None)
+    assert args.translator == "./runs/tatoeba_en_zh"
     assert parse("", ["--tagger", "mine"]).tagger == "mine"
 
 

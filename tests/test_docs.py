@@ -39,12 +39,17 @@ MODULES = [importlib.import_module(module.name) for module in pkgutil.walk_packa
 
 TEXT = ["This module provides a list of words.", "Return a list of the words in the string.", ""] * 60
 TAGGED = "Ada B-PER\nLovelace I-PER\nsang O\n\nin O\nNew B-LOC\nYork I-LOC\n\n"
+PAIRS = ("A cat sleeps.", "The dog runs home."), ("Eine Katze schläft.", "Der Hund rennt heim.")
 LABELLED = "good\tA film to see twice .\nbad\tA waste of time .\n"
 # What makes an example quick, where its command does not say otherwise.
 TINY = {
     "train_language_model.py": "--max_steps 1 --vocab_size 300 --block_size 16 --hidden_size 8 --embedding_size 8",
     "train_token_classification.py": "--max_steps 1 --hidden_size 4 --embedding_size 4",
     "train_text_classification.py": "--max_steps 1 --hidden_size 4",
+    "train_translation.py": "--max_steps 1 --hidden_size 4 --embedding_size 4 --generation_max_length 3 "
+    "--num_beams 1 --pictures 1",
+    "translate.py": "--max_new_tokens 5",
+    "evaluate_translation.py": "",
     "evaluate_language_model.py": "--train_tokens 200 --tuning_tokens 40",
     "gradient_flow.py": "--quick --networks GRU",
 }
@@ -58,6 +63,11 @@ def assumed(tmp_path_factory):
     for name in ("train", "dev", "test"):
         (folder / f"{name}.txt").write_text(TAGGED * 5)
         (folder / f"reviews_{name}.txt").write_text(LABELLED * 10)
+    for name in ("train", "valid", "test"):
+        for language, texts in zip(("en", "de"), PAIRS, strict=True):
+            lines = (f"{text[:-1]} {name} {i}.\n" for i in range(9) for text in texts)
+            (folder / f"{name}.{language}").write_text("".join(lines), encoding="utf-8")
+    shutil.copy(folder / "test.de", folder / "predictions.de")
     (folder / "vectors.txt").write_text("Ada 0.1 0.2 0.3\nsang 0.2 0.1 0.0\nnew 0.5 0.1 0.2\n")
     tokenizer = LSTMTokenizer.train_from_iterator(TEXT, vocab_size=300, show_progress=False)
     model = LSTMForCausalLM(LSTMConfig(vocab_size=len(tokenizer), hidden_size=8, pad_token_id=0, eos_token_id=3))
@@ -178,12 +188,13 @@ def of_the_site(name: str):
 
 # Where the name of a model stands that is loaded: of a call in Python, also within a notebook, and of a command.
 LOADING = re.compile(
-    r"""(?:from_pretrained\(|pipeline\(\\?"[\w-]+\\?",\ (?:model=)?|Transformer\(|^name\ =\ |
-    "(?:tagger|language_model)":\ |model:\ str\ =\ HfArg\(default=)\\?"([^"\\]+)""",
+    r"""(?:from_pretrained\(|pipeline\(\\?"[\w-]+\\?",\ (?:model=)?|Transformer\(|Translator\(|^name\ =\ |
+    "(?:tagger|language_model|translator)":\ |model:\ str\ =\ HfArg\(default=)\\?"([^"\\]+)""",
     flags=re.X | re.M,
 )
 COMMANDS = re.compile(
-    r"(?=(?:pretrained=|--(?:model(?! hf )|tagger|language_model|pretrained_model) |interop\.onnx (?!FOLDER|import)|"
+    r"(?=(?:pretrained=|--(?:model(?! hf )|tagger|language_model|translator|pretrained_model) |translate\.py |"
+    r"interop\.onnx (?!FOLDER|import)|"
     r"--context_models (?:\S+ )??)([^\s,]+))"
 )
 OWNERS = ("user/", "acme/", "hf-lstm/")  # of names on the Hub

@@ -20,6 +20,7 @@ from families import (
     UNTIED_ADAPTIVE,
     assert_close,
     encoder_decoder,
+    first_fast,
     random_ids,
     states,
 )
@@ -69,12 +70,12 @@ ALL = {
     )
 }
 each_variant = pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)
+first_variants = first_fast("fields", VARIANTS, 2)
 MASKED = {name: torch.tensor(mask) for name, mask in MASKS.items()}
 # Of source and target; each kind of padding on each side.
 PAIRS = {"none": (None, None)} | {
     f"{a}, {b}": (MASKED[a], MASKED[b]) for a, b in zip(MASKED, [*MASKED][1:] + [*MASKED][:1], strict=True)
 }
-each_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 
 
 def problem(pair=(None, None), rows=3):
@@ -132,7 +133,7 @@ def assert_is_the_loop(fields, pair):
     assert_close(gradients(model, loss), wanted, 1e-9)
 
 
-@each_pair
+@first_fast("pair", PAIRS, {"holes, empty row"})
 @each_variant
 def test_equals_a_loop_over_single_pairs_without_padding(fields, pair):
     assert_is_the_loop(fields, pair)
@@ -193,7 +194,7 @@ def test_what_stands_at_padding_does_not_matter(fields):
     assert all(each.isfinite().all() for each in results[0])
 
 
-@pytest.mark.parametrize("sizes", [[3, 4], [1] * 7, [1, 5, 1]], ids=str)
+@first_fast("sizes", {"1, 5, 1": [1, 5, 1], "3, 4": [3, 4], "each": [1] * 7})
 @each_variant
 def test_cached_equals_recomputed(fields, sizes):
     """In chunks with a state, whatever the mask, the outputs are those of the whole."""
@@ -234,7 +235,7 @@ def test_cached_equals_recomputed(fields, sizes):
         assert cache.get_seq_length() == 7
 
 
-@each_variant
+@first_variants
 def test_the_state_does_not_depend_on_padding(fields):
     """Where padding is told by a mask, or by the id of padding alone."""
     model = encoder_decoder(**fields)
@@ -282,7 +283,7 @@ def test_what_the_decoder_reads_before_each_label():
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-@each_variant
+@first_variants
 def test_batches_of_the_collator(fields, side):
     """`DataCollatorForSeq2Seq` pads sources and labels, on either side, and asks the model what its decoder reads."""
     from transformers import DataCollatorForSeq2Seq
@@ -310,7 +311,7 @@ def test_batches_of_the_collator(fields, side):
         assert_close(model(**batch).loss, expected)
 
 
-@each_variant
+@first_variants
 def test_accumulated_gradients_equal_one_big_batch(fields):
     model = encoder_decoder(**fields)
     source, mask, labels = problem(PAIRS["left, right"])
@@ -351,7 +352,7 @@ def test_output_layers(output):
     assert_close(found[0][0], expected)
 
 
-@each_variant
+@first_variants
 def test_logits_to_keep(fields):
     model = encoder_decoder(**fields)
     source, ids = random_ids(3, 5, 23), random_ids()
@@ -392,7 +393,7 @@ def test_gradient_checkpointing_changes_no_gradient(fields):
     assert all(gradient.any() for gradient in found[0])
 
 
-@each_variant
+@first_variants
 def test_bf16_within_rounding(fields):
     model = encoder_decoder(**fields)
     source, mask, labels = problem(PAIRS["left, right"])
@@ -582,15 +583,15 @@ def test_rows_that_share_a_source():
         assert_close(more.logits, again.logits[:, -2:])
 
 
-@pytest.mark.parametrize("rows", [1, 2, 4, 5])
-@each_variant
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@first_variants
 def test_rows_that_fit_no_source_are_refused(fields, rows):
     model = encoder_decoder(**fields)
     with pytest.raises(ValueError, match=rf"{rows} rows.*3 sources"):
         model(random_ids(3, 5, 23), decoder_input_ids=random_ids(rows, 6))
 
 
-@each_variant
+@first_variants
 def test_a_source_without_tokens(fields):
     """Text of no token, or of padding alone: the decoder is on its own."""
     model = encoder_decoder(**fields).double()
@@ -650,7 +651,7 @@ def test_inputs_that_do_not_fit_are_refused():
         model(source[:2], decoder_input_ids=ids[:2], cache=model(source, decoder_input_ids=ids).cache)
 
 
-@each_variant
+@first_variants
 def test_operations_on_the_state(fields, tmp_path):
     """Rows are taken, repeated, moved and written to a file, and the state goes on where it was."""
     model = encoder_decoder(**fields)

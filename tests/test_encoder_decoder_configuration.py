@@ -186,7 +186,8 @@ def test_fields_are_overridden_when_loading(tmp_path):
     assert loaded.decoder.hidden_dropout.rate == 0.3 and loaded.config.decoder.vocab_size == 31
     source, ids = random_ids(2, 5, 23), random_ids(2, 4)
     assert torch.equal(loaded(source, labels=ids).logits, model(source, labels=ids).logits)
-    untied = load(tmp_path, tie_word_embeddings=False)
+    encoder_decoder(target={"embedding_size": 6}).save_pretrained(tmp_path / "tied")
+    untied = load(tmp_path / "tied", tie_word_embeddings=False)
     assert untied.lm_head.weight is not untied.decoder.embed_tokens.weight
     assert untied.config.decoder.tie_word_embeddings is untied.config.tie_word_embeddings is False
     assert untied(source, labels=ids).loss.isfinite()

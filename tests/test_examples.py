@@ -2,6 +2,7 @@
 """Each example runs for two steps on tiny data, and leaves what it promises."""
 
 import importlib.util
+import io
 import json
 import math
 from pathlib import Path
@@ -18,8 +19,11 @@ from transformers import (
 )
 
 from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMTokenizer
-from hf_lstm.evaluation import tagging_scores
+from hf_lstm.evaluation import Translator, tagging_scores
 from hf_lstm.evaluation.adding_problem import adding_problem
+from hf_lstm.evaluation.alignments import pharaoh
+from hf_lstm.evaluation.translation import translation_scores
+from hf_lstm.evaluation.translator import one_line
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -344,6 +348,123 @@ def test_classifier(tmp_path, file, problem_type, scores):
             ids = model(**tokenizer(["where was it ?", "when was it ?"], return_tensors="pt")).logits.argmax(-1)
         right = (ids.tolist()[0] == model.config.label2id["LOC"]) + (ids.tolist()[1] == model.config.label2id["NUM"])
         assert results["test_accuracy"] == right / 2
+
+
+PAIRS = "".join(f"The dog {i} ran home.\tDer Hund {i} lief heim.\n" for i in range(40))
+PAIRS += "".join(f"My cat {i} sleeps.\tMeine Katze {i} schläft.\n" for i in range(40))
+
+
+@pytest.fixture
+def translator_line(tmp_path):
+    """Pairs a line, and a tiny network."""
+    (tmp_path / "pairs.txt").write_text(PAIRS, encoding="utf-8")
+    options = {"train_file": tmp_path / "pairs.txt", "test_file": tmp_path / "pairs.txt", "target_lang": "de"}
+    sizes = {"embedding_size": 8, "hidden_size": 8, "max_steps": 2, "num_beams": 2, "generation_max_length": 6}
+    options |= sizes | {"output_dir": tmp_path / "run", "vocab_size": 300, "pictures": 1, "use_cpu": True}
+    return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def test_translator(tmp_path, translator_line, capsys):
+    """What is measured is what the folder does by itself; a file of it scores the same."""
+    options = [
+        "--source_lang",
+        "en",
+        "--length_penalties",
+        "0.5",
+        "2",
+        "--average",
+        "0.9",
+        "--num_attention_heads",
+        "2",
+    ]
+    load("train_translation").main([*translator_line, *options, "--license", "mit", "--label_smoothing", "0.2"])
+    run = tmp_path / "run"
+    sources, targets = zip(*(line.split("\t") for line in PAIRS.splitlines()), strict=True)
+    translator = Translator(run)
+    generation = translator.model.generation_config
+    assert generation.num_beams == 2 and generation.length_penalty in (0.5, 2.0) and generation.max_length == 6
+    texts = [one_line(found["translation_text"]) for found in translator(list(sources))]
+    assert (run / "predictions.txt").read_text(encoding="utf-8").split("\n") == [*texts, ""]
+    scores, saved = translation_scores(texts, targets, "de"), json.loads((run / "test_results.json").read_text())
+    assert saved["test_bleu"] == pytest.approx(scores.bleu) and saved["test_chrf"] == pytest.approx(scores.chrf)
+    assert saved["parameters"] == translator.model.num_parameters() and saved["train_seconds"] > 0
+    output, card = capsys.readouterr().out, (run / "README.md").read_text(encoding="utf-8")
+    assert str(scores) in output and f"\n{sources[0]}\n  ->  {texts[0]}" in output
+    assert "| **run** | BLEU (nrefs" in card and "| translation memory | chrF" in card and "license: mit" in card
+    assert "language:\n- en\n- de\n" in card and "sortish_sampler" not in card
+    assert is_png(run / "attention_1.png") and not (run / "attention_2.png").exists()
+    config = translator.model.config
+    assert (config.label_smoothing, config.num_attention_heads, config.decoder.num_hidden_layers) == (0.2, 2, 2)
+    assert type(translator.tokenizer).__name__ == "TranslationTokenizer"
+
+    example = load("translate")
+    (tmp_path / "in.txt").write_text(f"{sources[0]}\n\n{sources[41]}\n")
+    found = translator([sources[0], sources[41]], alignments=True)
+    lines = [
+        f"{one_line(each['translation_text'])}\t{each['score']:.4f}\t{pharaoh(each['alignments'])}" for each in found
+    ]
+    lines.insert(1, "\t0.0000\t")
+    columns = [str(run), "--scores", "--alignments"]
+    example.main([*columns, "--file", str(tmp_path / "in.txt"), "--output_file", str(tmp_path / "out.txt")])
+    assert (tmp_path / "out.txt").read_text() == "".join(f"{line}\n" for line in lines)
+    example.main([*columns, sources[0], "", sources[41]])
+    assert capsys.readouterr().out == "".join(f"{line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model_type", "gru", "--share_vocabulary", "--bpe_dropout", "0.5", "--attention", "additive"],
+        ["--model_type", "rnn", "--source_tokenizer", "word", "--target_tokenizer", "char", "--bf16"],
+        ["--input_feeding", "--tie_word_embeddings", "False", "--attention", "general", "--decoder_layers", "1"],
+    ],
+    ids=["shared", "two kinds", "input feeding"],
+)
+def test_kinds_of_translators(tmp_path, translator_line, options):
+    load("train_translation").main([*translator_line, *options])
+    translator = Translator(tmp_path / "run")
+    config, tokenizer = translator.model.config, translator.tokenizer
+    shared, kind = "--share_vocabulary" in options, config.decoder.model_type
+    assert kind == config.encoder.model_type == (options[1] if options[0] == "--model_type" else "lstm")
+    assert (
+        config.share_encoder_decoder_embeddings == shared and (type(tokenizer).__name__ == "LSTMTokenizer") == shared
+    )
+    assert config.tie_word_embeddings == ("--input_feeding" not in options) == (not config.input_feeding)
+    kinds = [each.init_kwargs["kind"] for each in (tokenizer, getattr(tokenizer, "target", tokenizer))]
+    assert kinds == (["word", "char"] if "word" in options else ["bpe", "bpe"])
+    assert len(json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"]) > 2
+    assert math.isfinite(json.loads((tmp_path / "run" / "trainer_state.json").read_text())["log_history"][0]["loss"])
+
+
+def test_translator_refuses_what_does_not_fit(translator_line):
+    example = load("train_translation")
+    with pytest.raises(ValueError, match=r"`share_vocabulary` is True, but .* kind 'bpe' and .* 'char'"):
+        example.main([*translator_line, "--share_vocabulary", "--target_tokenizer", "char"])
+    with pytest.raises(ValueError, match="`target_lang` is None: give the language of the targets"):
+        example.main(translator_line[: translator_line.index("--target_lang")])
+    with pytest.raises(ValueError, match="none of the 72 pairs is so short"):
+        example.main([*translator_line, "--max_length", "2"])
+
+
+def test_translation_from_standard_input(tmp_path, translator_line, capsys, monkeypatch):
+    load("train_translation").main([*translator_line, "--pictures", "0"])
+    capsys.readouterr()
+    example, run = load("translate"), str(tmp_path / "run")
+    translator = Translator(run)
+    text = "The dog 3 ran home."
+    best = translator(text, num_beams=3, num_return_sequences=2)
+    best = [one_line(found["translation_text"]) for found in best]
+    for typed in (True, False):
+        stdin = io.StringIO(f"{text}\n\n{text}")
+        monkeypatch.setattr(stdin, "isatty", lambda typed=typed: typed, raising=False)
+        monkeypatch.setattr("sys.stdin", stdin)
+        example.main([run, "--num_beams", "3", "--n_best", "2"])
+        assert capsys.readouterr().out == "".join(f"{line}\n" for line in [*best, "", "", *best])
+    example.main([run, text, "--picture", str(tmp_path / "looks.png")])
+    assert is_png(tmp_path / "looks.png")
+    for options in ([text, text, "--picture", "a.png"], ["--file", "in.txt"], [text, "--output_file", "out.txt"]):
+        with pytest.raises(SystemExit):
+            example.main([run, *options])
 
 
 def test_evaluation_of_a_language_model(tmp_path, capsys):

@@ -18,7 +18,8 @@ from datasets import Dataset, Features, Translation, Value
 from test_readers import write_rows
 
 import hf_lstm.data.pairs
-from hf_lstm.data import drop_leaks, load_pairs, read_pairs, split_pairs
+from hf_lstm import TranslationTokenizer
+from hf_lstm.data import drop_leaks, encode_pairs, load_pairs, read_pairs, split_pairs
 from hf_lstm.data.pair_checks import script_of, slipped_line
 from hf_lstm.data.pair_splits import normalized
 
@@ -461,3 +462,47 @@ def test_multi30k(shared_data, said):
     seen = [{pair[side] for pair in sides(splits["test_2016_flickr"])} for side in (0, 1)]
     leaks = [pair for pair in sides(splits["train"]) if pair[0] in seen[0] or pair[1] in seen[1]]
     assert len(drop_leaks(splits["train"], splits["test_2016_flickr"])) == 29_000 - len(leaks)
+
+
+# Token ids
+
+
+def trained(kind="bpe"):
+    rows = Dataset.from_dict({"source": ["the cat sat", "the dog"], "target": ["die Katze", "der Hund sass da"]})
+    options = {"target_kind": kind, "vocab_size": 300, "show_progress": False}
+    return rows, TranslationTokenizer.train_from_iterator([*rows] * 3, **options)
+
+
+def test_pairs_are_encoded_by_their_sides():
+    rows, tokenizer = trained()
+    found = encode_pairs(rows.add_column("attribution", ["a", "b"]), tokenizer)
+    assert set(found.column_names) == {"input_ids", "attention_mask", "labels"}
+    for row, pair in zip(found, rows, strict=True):
+        assert row["input_ids"] == tokenizer.source(pair["source"])["input_ids"]
+        assert row["labels"] == tokenizer.target(pair["target"])["input_ids"]
+        assert row["attention_mask"] == [1] * len(row["input_ids"])
+    assert encode_pairs(rows, tokenizer.source, tokenizer.target)["labels"] == found["labels"]
+
+
+def test_long_pairs_are_left_out_and_said(said):
+    """By either side; what is left is whole."""
+    rows, tokenizer = trained("char")
+    found = encode_pairs(rows, tokenizer)
+    lengths = [max(len(row["input_ids"]), len(row["labels"])) for row in found]
+    assert lengths[0] < lengths[1] and not said
+    assert encode_pairs(rows, tokenizer, max_length=lengths[1]).to_list() == found.to_list() and not said
+    assert encode_pairs(rows, tokenizer, max_length=lengths[0]).to_list() == found.to_list()[:1]
+    assert said == [f"1 of 2 pairs have more than `max_length={lengths[0]}` tokens on a side, and are left out."]
+    with pytest.raises(ValueError, match="`max_length` is 2, and none of the 2 pairs is so short: raise it"):
+        encode_pairs(rows, tokenizer, max_length=2)
+
+
+def test_pairs_are_cut_anew_each_time():
+    rows, tokenizer = trained()
+    plain, noisy = encode_pairs(rows, tokenizer), encode_pairs(rows, tokenizer, max_length=99, bpe_dropout=0.5)
+    for side, name in ((tokenizer.source, "input_ids"), (tokenizer.target, "labels")):
+        found = [noisy[0][name] for _ in range(20)]
+        assert len(set(map(tuple, found))) > 5 and {side.decode(ids) for ids in found} == {side.decode(plain[0][name])}
+    assert set(noisy[0]) == set(plain[0])
+    with pytest.raises(ValueError, match="without merges"):
+        encode_pairs(rows, trained("char")[1].target, bpe_dropout=0.1)

@@ -281,9 +281,6 @@ class TranslationTrainer(CardTrainer, Seq2SeqTrainer):
     """As the docstring of `CardTrainer` says."""
 
 
-@pytest.mark.xfail(
-    raises=TypeError, reason="the recurrent encoder refuses `labels`, which the trainer gives `generate`"
-)
 def test_in_a_trainer_and_its_card(tmp_path):
     """Batches are of different lengths; the card begins with what the head is judged by."""
     tokenizer = LSTMTokenizer.train_from_iterator(ENGLISH, "word", add_eos_token=True, show_progress=False)

@@ -26,7 +26,7 @@ def answers(model, tokenizer) -> dict[str, torch.Tensor]:
     inputs = tokenizer(TEXTS, padding=True, padding_side="left", return_tensors="pt")
     target = {}
     if model.config.is_encoder_decoder:
-        target = {"labels": inputs["input_ids"].flip(0), "output_attentions": True}
+        target = {"labels": inputs["input_ids"].flip(0)}
     with torch.no_grad():
         found = {"output": dict(model(**inputs, **target, output_hidden_states=True))}
     if model.can_generate():

@@ -4,7 +4,7 @@
 from .classified import class_names, encode_classified, load_classified
 from .documentation import python_docs, rewrite, sorted_docs, unwrite, unwritten_docs
 from .pair_splits import drop_leaks, split_pairs
-from .pairs import load_pairs, read_pairs
+from .pairs import encode_pairs, load_pairs, read_pairs
 from .tagged import convert_tag_column, encode_tagged, load_tagged, load_tagged_splits, tag_strings, write_tagged
 from .text import encode_text, load_text, make_blocks
 
@@ -14,6 +14,7 @@ __all__ = [
     "convert_tag_column",
     "drop_leaks",
     "encode_classified",
+    "encode_pairs",
     "encode_tagged",
     "encode_text",
     "load_classified",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets import Dataset, DatasetDict, Features, Value
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from .files import HELD_OUT, ROW_FILES, extension, files_by_split, read_lines, source_of
@@ -159,6 +160,72 @@ def load_pairs(
                 f"`validation_file` is None, and no tenth can be held out: name a file. {error}"
             ) from error
     return DatasetDict({split: splits[split] for split in ("train", "validation", "test") if split in splits})
+
+
+def encode_pairs(
+    pairs: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    target_tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    max_length: int | None = None,
+    bpe_dropout: float = 0.0,
+) -> Dataset:
+    """
+    The inputs of a translator, and its `labels`.
+
+    Args:
+        pairs (`Dataset`): A split of [`load_pairs`].
+        tokenizer ([`PreTrainedTokenizerBase`]): What encodes the source, and as `text_target` the target.
+        target_tokenizer ([`PreTrainedTokenizerBase`], *optional*): What encodes the target instead, where the encoder
+            is somebody else's and `tokenizer` its own.
+        max_length (`int`, *optional*): Pairs with more tokens than that on a side are left out, and counted: from
+            targets that are cut a model learns to end too soon.
+        bpe_dropout (`float`, *optional*, defaults to 0.0): For training: cut texts into other tokens each time that
+            they are read, see [`LSTMTokenizer.with_bpe_dropout`]. Give the trainer `remove_unused_columns=False`.
+
+    Returns:
+        `Dataset`: `input_ids`, what else the tokenizer gives, and `labels`; a row for each pair that is not left out.
+
+    Raises:
+        `ValueError`: If no pair is left, and for `bpe_dropout` of a tokenizer without merges.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset
+    >>> from hf_lstm import TranslationTokenizer
+    >>> from hf_lstm.data import encode_pairs
+
+    >>> pairs = Dataset.from_dict({"source": ["the cat", "the dog"], "target": ["die Katze", "der Hund"]})
+    >>> tokenizer = TranslationTokenizer.train_from_iterator(pairs, "word", show_progress=False)
+    >>> encode_pairs(pairs, tokenizer)[0]
+    {'input_ids': [4, 5, 3], 'attention_mask': [1, 1, 1], 'labels': [7, 5, 3]}
+    ```
+    """
+
+    def encode(rows: dict[str, list], source: PreTrainedTokenizerBase = tokenizer) -> BatchEncoding:
+        if target_tokenizer is None:
+            return source(rows["source"], text_target=rows["target"], verbose=False)
+        return source(rows["source"], verbose=False) | {"labels": target_tokenizer(rows["target"])["input_ids"]}
+
+    encoded = pairs.map(encode, batched=True, remove_columns=pairs.column_names, desc="Tokenizing")
+    if max_length is not None:
+        sides = zip(encoded["input_ids"], encoded["labels"], strict=True)
+        fit = [i for i, pair in enumerate(sides) if max(map(len, pair)) <= max_length]
+        if not fit:
+            raise ValueError(
+                f"`max_length` is {max_length}, and none of the {len(pairs):,} pairs is so short: raise it."
+            )
+        if len(fit) < len(pairs):
+            logger.warning(
+                f"{len(pairs) - len(fit):,} of {len(pairs):,} pairs have more than `max_length={max_length}` tokens "
+                "on a side, and are left out."
+            )
+            pairs, encoded = pairs.select(fit), encoded.select(fit)
+    if not bpe_dropout:
+        return encoded
+    noisy = tokenizer.with_bpe_dropout(bpe_dropout)
+    return pairs.with_transform(lambda rows: encode(rows, noisy))
 
 
 def _read(files: str | os.PathLike | Sequence[str | os.PathLike], argument: str, form: _Format) -> Dataset:

@@ -42,17 +42,22 @@ def load(argument: str, name: str, auto_class: type) -> Loaded:
 
 def parse(description: str, command_line: list[str] | None = None) -> Namespace:
     """
-    The names of the models, from the command line or else from the variables TAGGER and LANGUAGE_MODEL, and the port.
+    The names of the models, from the command line or else from the variables TAGGER, LANGUAGE_MODEL and TRANSLATOR,
+    and the port.
 
     Args:
         description (`str`): What `--help` says of the program.
         command_line (`list[str]`, *optional*): The arguments; by default those of the process.
 
     Returns:
-        `Namespace`: `tagger`, `language_model` and `port`.
+        `Namespace`: `tagger`, `language_model`, `translator` and `port`.
     """
     parser = ArgumentParser(description=description)
-    names = {"tagger": "./runs/python_docs_tagger", "language_model": "./runs/python_docs_lm"}
+    names = {
+        "tagger": "./runs/python_docs_tagger",
+        "language_model": "./runs/python_docs_lm",
+        "translator": "./runs/tatoeba_en_zh",
+    }
     for argument, name in names.items():
         default = os.environ.get(argument.upper(), name)
         parser.add_argument(f"--{argument}", default=default, help=f"Folder or name on the Hub ({default}).")

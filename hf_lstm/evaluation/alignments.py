@@ -68,6 +68,35 @@ def words_of_tokens(input_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
     return found
 
 
+def words_of_spans(text: str, offsets: Sequence[tuple[int, int]]) -> list[int | None]:
+    """
+    The word that each token belongs to, of [`split_words`] of a text that was encoded.
+
+    Args:
+        text (`str`): The text.
+        offsets (`Sequence[tuple[int, int]]`): Where each token begins and ends in it: its `offset_mapping`.
+
+    Returns:
+        `list[int | None]`: For each token the number of the word where it begins, `None` for special tokens and for
+            white space.
+
+    Example:
+
+    ```python
+    >>> from hf_lstm.evaluation.alignments import words_of_spans
+
+    >>> words_of_spans("no cat", [(0, 2), (2, 4), (4, 6), (0, 0)])
+    [0, 1, 1, None]
+    ```
+    """
+    words = [found.span() for found in _WORD.finditer(text)]
+
+    def word_of(start: int, end: int) -> int | None:
+        return next((i for i, (first, last) in enumerate(words) if start < last and end > first), None)
+
+    return [word_of(start, end) if end > start else None for start, end in offsets]
+
+
 def alignments(
     weights: np.ndarray | torch.Tensor,
     source_words: Sequence[int | None] | None = None,
@@ -157,4 +186,4 @@ def _members(words: list[int], owners: Sequence[int | None]) -> np.ndarray:
     return np.array(rows, dtype=float).reshape(len(words), len(owners))
 
 
-__all__ = ["alignments", "attention_array", "pharaoh", "split_words", "words_of_tokens"]
+__all__ = ["alignments", "attention_array", "pharaoh", "split_words", "words_of_spans", "words_of_tokens"]

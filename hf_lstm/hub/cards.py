@@ -452,7 +452,8 @@ class _DefaultArguments(TrainingArguments):
 
 def _changed_arguments(training_args: TrainingArguments) -> dict:
     """The training arguments that differ from their defaults and have an effect on the weights."""
-    default = _DefaultArguments(output_dir=training_args.output_dir).to_dict()
+    default = {field.name: field.default for field in dataclasses.fields(training_args)}  # those of a subclass, too
+    default |= _DefaultArguments(output_dir=training_args.output_dir).to_dict()
     default["accelerator_config"].pop("use_configured_state")  # as setting up the devices does
     return {
         key: value

@@ -79,7 +79,7 @@ class Attention(nn.Module):
             `tuple`: the contexts, of shape `(B, T, F)`, and the weights, of shape `(B, K, T, S)`.
         """
         rows, steps = states.shape[:2]
-        sources, length = len(memory.values), memory.values.shape[2]
+        sources, _, length, _ = memory.values.shape  # `len` would be a constant where a graph is recorded
         queries = self.queries(states).reshape(sources, -1, self.key.out_features)  # (N, B / N * T, A)
         scores = self.scores(self._split(queries), memory.keys)  # (N, K, B / N * T, S)
         if memory.mask is not None:

@@ -199,7 +199,7 @@ class RecurrentDecoder(FamilyModel):
             summary = source.mean()
         else:
             summary = source.ends(getattr(self.whole.encoder, "num_directions", 1))
-        states = self.bridge(summary).tanh().repeat_interleave(rows // len(summary), dim=0)[:, None]
+        states = self.bridge(summary).tanh().repeat_interleave(rows // summary.shape[0], dim=0)[:, None]
         parts = iter(states.split(self.state_sizes, -1))
         return [tuple(next(parts) for _ in layer.state_sizes) for layer in map(bare_layer, self.layers)]
 

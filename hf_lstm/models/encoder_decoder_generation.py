@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """What `generate` asks of an encoder with a recurrent decoder. Dimensions as in `attention.py`."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,14 @@ BY_ROW = (
     NoRepeatNGramLogitsProcessor,
     SuppressTokensLogitsProcessor,
 )
+
+
+@functools.cache
+def arguments_of(forward: Callable, home: Callable) -> set[str]:
+    """What a forward pass takes: that of a subclass may hand on, by `**kwargs`, all that the one at home takes."""
+    own = inspect.signature(forward).parameters
+    hands_on = any(each.kind is each.VAR_KEYWORD for each in own.values())
+    return {*own, *(inspect.signature(home).parameters if hands_on else ())}
 
 
 @dataclass
@@ -104,6 +113,11 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         begins with its start token behind padding gets no other.
         """
         given, mask = model_kwargs.get("decoder_input_ids"), model_kwargs.get("decoder_attention_mask")
+        if given is not None and len(given) != batch_size:
+            raise ValueError(
+                f"`decoder_input_ids` has {len(given)} rows, but there are {batch_size} sources. Give each its own; "
+                "`num_return_sequences` makes several of one."
+            )
         if given is not None and mask is None and (real := self.mask_of(given)) is not None and not real.all():
             mask = model_kwargs["decoder_attention_mask"] = real.long()
         prepare = super()._prepare_decoder_input_ids_for_generation
@@ -149,7 +163,7 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         elif cache is None:  # what is generated is real, whatever its id
             decoder_attention_mask = torch.ones_like(tokens, device=self.device)
         forward = vars(self).get("forward", type(self).forward)
-        takes = inspect.signature(forward).parameters
+        takes = arguments_of(forward, self.family().forward)
         inputs = {name: value for name, value in kwargs.items() if name in takes and name not in NO_INPUTS}
         return inputs | {
             "decoder_input_ids": tokens.to(self.device),

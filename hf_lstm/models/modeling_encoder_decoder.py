@@ -43,8 +43,8 @@ class RecurrentSeq2SeqLMOutput(WithCache, Seq2SeqLMOutput):
 class RecurrentEncoder(FamilyModel):
     """The encoder where it is recurrent: a backbone of texts."""
 
-    def forward(self, *args, output_attentions: bool | None = None, **kwargs):
-        """As [`RecurrentModel.forward`]; of attention, which it has none of, it says nothing."""
+    def forward(self, *args, output_attentions: bool | None = None, logits_to_keep: int | None = None, **kwargs):
+        """As [`RecurrentModel.forward`]; of attention and logits, which it has none of, it says nothing."""
         return super().forward(*args, **kwargs)
 
 
@@ -94,11 +94,10 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         self._tied_weights_keys = {"lm_head.weight": "decoder.embed_tokens.weight"}
         if config.share_encoder_decoder_embeddings:
             self._tied_weights_keys |= {"encoder.embed_tokens.weight": "decoder.embed_tokens.weight"}
-        if not config.train_encoder:
-            self.encoder.requires_grad_(False)
         self.main_input_name = self.encoder.main_input_name  # `pixel_values` of an encoder of images
         self._encoder_takes = set(inspect.signature(self.encoder.forward).parameters)
         self.post_init()
+        self.train()
 
     @classmethod
     def family(cls) -> type[PreTrainedModel]:
@@ -117,10 +116,10 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
                 part.check_configuration()
 
     def train(self, mode: bool = True):
-        """As in torch; an encoder that is not trained is read without dropout."""
+        """As in torch; an encoder that is not trained is frozen, and read without dropout."""
         super().train(mode)
         if not self.config.train_encoder:
-            self.encoder.eval()
+            self.encoder.eval().requires_grad_(False)  # here, since `from_pretrained` makes parameters anew
         return self
 
     @classmethod
@@ -300,7 +299,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         cache = one_cache(cache, past_key_values)
         use_cache = self._keeps_state(cache, use_cache)
         text = TextInputs(decoder_input_ids, decoder_attention_mask, inputs_embeds=decoder_inputs_embeds)
-        decoded = self._decoded(self._target(text, labels, cache, use_cache), source, cache, use_cache)
+        decoded = self._read_target(self._target(text, labels, cache, use_cache), source, cache, use_cache)
         if output_logits is None:
             output_logits = not (labels is not None and self.training)
         readout, logits, loss = decoded.readout, None, None
@@ -332,9 +331,10 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         named = {name: value for name, value in inputs.items() if value is not None}
         if not own:
             self.check_source(named)
+        if not own and "attention_mask" not in self._encoder_takes:
+            named.pop("attention_mask", None)  # it is of what the encoder gives
         if not own and "kwargs" not in self._encoder_takes:
-            names = [name for name in named if name not in self._encoder_takes]
-            refuse_unknown({name: named.pop(name) for name in names if name != "attention_mask"})
+            refuse_unknown({name: named.pop(name) for name in [*named] if name not in self._encoder_takes})
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_encoder):
             return self.encoder(**named, **({"use_cache": False} if own else {}), return_dict=True)
 
@@ -398,7 +398,7 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         pad = self.config.pad_token_id
         return None if pad in (None, self.config.decoder_start_token_id) else decoder_input_ids != pad
 
-    def _decoded(self, text: TextInputs, *args) -> DecoderOutput:
+    def _read_target(self, text: TextInputs, *args) -> DecoderOutput:
         """What the decoder makes of a target; errors call its inputs what a user calls them."""
         try:
             return self.decoder(text, *args)

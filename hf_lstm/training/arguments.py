@@ -15,6 +15,9 @@ from transformers.hf_argparser import HfArg
 from ..data.tag_schemes import infer_scheme
 from ..data.vectors import MatchedVectors, match_vectors, read_vectors
 from ..hub.cards import TrainingData
+from ..models.configuration_encoder_decoder import RecurrentEncoderDecoderConfig
+from ..models.tokenization_lstm import LSTMTokenizer
+from ..models.tokenization_translation import TranslationTokenizer
 
 
 # `TrainingArguments` that the examples set in common, and more of them where the best epoch is kept.
@@ -400,3 +403,158 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
         """
         own = {"bidirectional": True, "pooling": self.pooling, "problem_type": problem_type}
         return self._fields(tokenizer, label_names) | own
+
+
+@dataclass
+class PairArguments(_Source):
+    """What to train on: files, a dataset of the Hub, or by default 1,512 short English sentences in Chinese."""
+
+    train_file: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Pairs: a json, jsonl, csv, tsv or parquet file, or two parallel ones, sources and targets."
+        },
+    )
+    validation_file: list[str] | None = field(
+        default=None, metadata={"help": "The same to choose the epoch; else a tenth of the pairs."}
+    )
+    test_file: list[str] | None = field(
+        default=None, metadata={"help": "The same for the final scores; else those are of validation."}
+    )
+    dataset_name: str | None = HfArg(default=None, help="A dataset of the Hugging Face Hub, instead of files.")
+    dataset_config_name: str | None = HfArg(default=None, help="The configuration of that dataset.")
+    source_column: str | None = HfArg(default=None, help="The column of the source, name or number; else 'source'.")
+    target_column: str | None = HfArg(default=None, help="The column of the target; else 'target'.")
+    attribution_column: str | None = HfArg(default=None, help="The column that says whom a pair is from.")
+    source_lang: str | None = HfArg(default=None, help="Its language, as 'en'; in objects of translations, its key.")
+    target_lang: str | None = HfArg(default=None, help="The same of the target, which BLEU has to know.")
+    separator: str | None = HfArg(default=None, help="What stands between cells of a csv or tsv.")
+    encoding: str = HfArg(default="utf-8", help="Encoding of the files.")
+    strict: bool = HfArg(default=False, help="Refuse files with pairs that seem wrong.")
+
+    def __post_init__(self):
+        if self.built_in:
+            self.source_lang, self.target_lang = "en", "zh"
+        elif self.target_lang is None:
+            raise ValueError("`target_lang` is None: give the language of the targets, as 'de', by which BLEU counts.")
+
+    @property
+    def source(self) -> str:
+        return "1,512 short English sentences of Tatoeba in Chinese" if self.built_in else super().source
+
+    @property
+    def languages(self) -> list[str]:
+        """Those of the pairs, for the card."""
+        return list(filter(None, (self.source_lang, self.target_lang)))
+
+
+@dataclass
+class TranslatorArguments:
+    """The tokenizers, the network, and how it translates."""
+
+    license: str | None = HfArg(default=None, help="For the model card: the licence of the model, as 'apache-2.0'.")
+    source_tokenizer: Literal["auto", "word", "char", "bpe", "unigram", "wordpiece"] = HfArg(
+        default="auto", help="Tokens of the source; auto: characters of Chinese and Japanese, else bpe."
+    )
+    target_tokenizer: Literal["auto", "word", "char", "bpe", "unigram", "wordpiece"] = HfArg(
+        default="auto", help="Tokens of the target."
+    )
+    vocab_size: int = HfArg(default=5000, help="The most tokens in a vocabulary.")
+    target_vocab_size: int | None = HfArg(
+        default=None, help="The most in that of the target, if it is another number."
+    )
+    share_vocabulary: bool = HfArg(default=False, help="One vocabulary, and one embedding, for both languages.")
+    bpe_dropout: float = HfArg(default=0.0, help="Rate of merges that training leaves out, with bpe on both sides.")
+    max_length: int = HfArg(default=100, help="Tokens of a side beyond which a pair is not trained on.")
+    model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
+    embedding_size: int = HfArg(default=256, help="Size of token embeddings.")
+    hidden_size: int = HfArg(default=256, help="Units of a layer, in each direction.")
+    encoder_layers: int = HfArg(default=1, help="Layers of the encoder, which reads in both directions.")
+    decoder_layers: int = HfArg(default=2, help="Layers of the decoder, the first of which attends.")
+    attention: Literal["scaled_dot", "general", "additive"] = HfArg(default="scaled_dot", help="How it does so.")
+    num_attention_heads: int = HfArg(default=1, help="Heads of the attention.")
+    input_feeding: bool = HfArg(default=False, help="Feed what is written to the first layer: slow.")
+    tie_word_embeddings: bool = HfArg(default=True, help="The output layer has the weights of the target's embedding.")
+    dropout: float = HfArg(default=0.3, help="Dropout rate on embeddings, between layers and on the output.")
+    label_smoothing: float = HfArg(default=0.1, help="What is taken from the right token and given to all.")
+    initializer_range: float = HfArg(default=0.1, help="Standard deviation of the embeddings to begin with.")
+    average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
+    patience: int = HfArg(default=10, help="Evaluations without a better BLEU after which training ends.")
+    num_beams: int = HfArg(default=5, help="Beams of the saved translator; greedy while training.")
+    length_penalties: list[float] = field(
+        default_factory=lambda: [1.0], metadata={"help": "Of beams; of several the best on the validation data."}
+    )
+    pictures: int = HfArg(default=3, help="Pictures of the attention to draw of the test data.")
+
+    def kinds(self, languages: Sequence[str | None]) -> list[str]:
+        """
+        The kinds of both tokenizers.
+
+        Args:
+            languages (`Sequence[str]`): Those of source and target, or `None`.
+        """
+        given = (self.source_tokenizer, self.target_tokenizer)
+        usual = ["char" if str(language).split("-")[0] in ("zh", "ja") else "bpe" for language in languages]
+        return [by if kind == "auto" else kind for kind, by in zip(given, usual, strict=True)]
+
+    def tokenizer(self, pairs: Mapping[str, Sequence[str]], languages: Sequence[str | None]) -> LSTMTokenizer:
+        """
+        Train the tokenizer of both sides.
+
+        Args:
+            pairs (`Mapping[str, Sequence[str]]`): The texts of training, `"source"` and `"target"`.
+            languages (`Sequence[str]`): Those of source and target, or `None`.
+
+        Raises:
+            `ValueError`: For a vocabulary that two kinds of tokens are to share.
+        """
+        kind, target_kind = self.kinds(languages)
+        sources, targets = pairs["source"], pairs["target"]
+        if not self.share_vocabulary:
+            sizes = {"vocab_size": self.vocab_size, "target_vocab_size": self.target_vocab_size}
+            return TranslationTokenizer.train_from_iterator(
+                (sources, targets), kind, target_kind=target_kind, show_progress=False, **sizes
+            )
+        if kind != target_kind:
+            raise ValueError(
+                f"`share_vocabulary` is True, but the source has tokens of kind {kind!r} and the target of "
+                f"{target_kind!r}: give both `--source_tokenizer` and `--target_tokenizer` the same."
+            )
+        options = {"vocab_size": self.vocab_size, "add_eos_token": True, "show_progress": False}
+        return LSTMTokenizer.train_from_iterator([*sources, *targets], kind, **options)
+
+    def fields(self, tokenizer: LSTMTokenizer) -> dict:
+        """
+        The arguments of `AutoConfig.for_model`.
+
+        Args:
+            tokenizer ([`LSTMTokenizer`]): The tokenizer of both sides.
+        """
+        sizes = {"encoder": len(tokenizer), "decoder": len(getattr(tokenizer, "target", tokenizer))}
+        layers = {"encoder": self.encoder_layers, "decoder": self.decoder_layers}
+        own = {
+            name: getattr(self, name) for name in ("model_type", "embedding_size", "hidden_size", "initializer_range")
+        }
+        ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+        parts = {
+            name: {
+                **own,
+                **ids,
+                "vocab_size": size,
+                "num_hidden_layers": layers[name],
+                "input_dropout": self.dropout,
+                "hidden_dropout": self.dropout if layers[name] > 1 else 0.0,
+                # On what the encoder gives, which is dropped between the layers that read it, it costs 1.5 BLEU on
+                # validation data (32.9 against 34.5 after 4 epochs of Multi30k en-de, hidden size 256).
+                "output_dropout": self.dropout if name == "decoder" else 0.0,
+                "variational_dropout": True,
+            }
+            for name, size in sizes.items()
+        }
+        same = ("attention", "num_attention_heads", "input_feeding", "label_smoothing", "tie_word_embeddings")
+        return {
+            "model_type": RecurrentEncoderDecoderConfig.model_type,
+            **parts,
+            **{name: getattr(self, name) for name in same},
+            "share_encoder_decoder_embeddings": self.share_vocabulary and self.tie_word_embeddings,
+        }

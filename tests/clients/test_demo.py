@@ -19,9 +19,23 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForTokenClassification, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    DataCollatorForTokenClassification,
+    set_seed,
+)
 
-from hf_lstm import LSTMConfig, LSTMForCausalLM, LSTMForTokenClassification, LSTMTokenizer
+from hf_lstm import (
+    LSTMConfig,
+    LSTMForCausalLM,
+    LSTMForTokenClassification,
+    LSTMTokenizer,
+    RecurrentEncoderDecoderConfig,
+    RecurrentEncoderDecoderForConditionalGeneration,
+    TranslationTokenizer,
+)
 
 
 pytest.importorskip("gradio", reason="the demo needs gradio: `make test-clients`")
@@ -39,6 +53,9 @@ ENTITIES = [
     "Ada/B-PER Lovelace/I-PER met/O Bob/B-PER in/O Paris/B-LOC ./O",
     "Bob/B-PER was/O in/O New/B-LOC York/I-LOC",
 ]
+
+
+PAIRS = [("I think he will come.", "我想他会来。"), ("Are you happy now?", "你高兴吗？"), ("A cat sat.", "猫坐着。")]
 
 
 def fit(model, batch, steps: int) -> None:
@@ -85,14 +102,31 @@ def small_tagger(folder: Path) -> None:
         part.save_pretrained(folder)
 
 
+def small_translator(folder: Path) -> None:
+    options = {"vocab_size": 300, "target_kind": "char", "show_progress": False}
+    tokenizer = TranslationTokenizer.train_from_iterator(PAIRS, **options)
+    fields = {"hidden_size": 24, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    config = RecurrentEncoderDecoderConfig(
+        encoder=LSTMConfig(vocab_size=len(tokenizer), **fields),
+        decoder=LSTMConfig(vocab_size=len(tokenizer.target), **fields),
+    )
+    model = RecurrentEncoderDecoderForConditionalGeneration(config)
+    rows = [dict(tokenizer(source, text_target=target)) for source, target in PAIRS]
+    fit(model, DataCollatorForSeq2Seq(tokenizer)(rows), 60)
+    for part in (model, tokenizer):
+        part.save_pretrained(folder)
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, Path]:
     """The folder of each model by its argument."""
     given = os.environ.get("DEMO_MODELS")
     folder = Path(given) if given else tmp_path_factory.mktemp("runs")
-    names = {"language_model": folder / "python_docs_lm", "tagger": folder / "python_docs_tagger"}
+    names = {"language_model": "python_docs_lm", "tagger": "python_docs_tagger", "translator": "tatoeba_en_zh"}
+    names = {name: folder / path for name, path in names.items()}
     if not given:
         set_seed(0)
+        small_translator(names["translator"])
         small_language_model(names["language_model"])
         small_tagger(names["tagger"])
     return names
@@ -273,7 +307,28 @@ def test_gates(page, models, tmp_path):
     playwright.expect(rows).to_have_count(4, timeout=60_000)
 
 
-@pytest.mark.parametrize("tab, field, button", [("Tagger", "tagger_text", "tag"), ("Gates", "gates_text", "draw")])
+def test_translation(page, tmp_path):
+    expect = playwright.expect
+    page.get_by_role("tab", name="Translation").click()
+    page.locator("#translate").click()
+    rows = page.locator("#translations tr")
+    expect(rows).to_have_count(4, timeout=60_000)
+    page.wait_for_function("() => document.querySelector('#attention img').naturalWidth > 200")
+    take_picture(page, "translation", tmp_path)
+    best = page.locator("#translation textarea, #translation input").input_value()
+    assert rows.nth(1).inner_text().startswith(best)
+    if "DEMO_MODELS" not in os.environ:
+        assert best == PAIRS[0][1]
+    set_number(page, "n_best", 6)
+    page.locator("#translate").click()
+    expect(page.get_by_role("alert")).to_contain_text("6 translations need as many beams", timeout=60_000)
+
+
+TABS = [("Tagger", "tagger_text", "tag"), ("Gates", "gates_text", "draw")]
+TABS += [("Translation", "translation_text", "translate")]
+
+
+@pytest.mark.parametrize("tab, field, button", TABS)
 def test_empty_text_says_what_to_do(page, tab, field, button):
     """In place of what was shown before; the next text is answered again."""
     expect = playwright.expect
@@ -283,7 +338,8 @@ def test_empty_text_says_what_to_do(page, tab, field, button):
     page.locator(f"#{field} textarea").fill(" ")
     page.locator(f"#{button}").click()
     expect(page.get_by_role("alert")).to_contain_text("choose one of the examples", timeout=60_000)
-    expect(page.locator(".shares:visible, #gates img:visible, #highlighted .highlighted")).to_have_count(0)
+    pictures = "#gates img:visible, #attention img:visible"
+    expect(page.locator(f".shares:visible, {pictures}, #highlighted .highlighted")).to_have_count(0)
     page.locator(f"#{field} textarea").fill("Bob")
     page.locator(f"#{button}").click()
     expect(page.locator(".shares:visible").first).to_be_visible(timeout=60_000)
@@ -341,6 +397,7 @@ def test_everything_can_be_seen(browser, address, width, theme):
         ("Tagger", "tag", "#words tr"),
         ("Generation", "write", "#story b"),
         ("Gates", "draw", "#gates img"),
+        ("Translation", "translate", "#translations tr"),
     ):
         page.get_by_role("tab", name=tab).click()
         page.locator(f"#{button}").click()
