@@ -293,6 +293,13 @@ def test_torch_export(family, attention):
             assert_close(program(**inputs, **fixed).logits, model(**inputs, **options, **fixed).logits, 1e-5)
 
 
+def test_torch_export_refuses_input_feeding():
+    model, source = build(GRU, input_feeding=True), torch.ones(2, 3, dtype=torch.long)
+    inputs = {"input_ids": source, "decoder_input_ids": source, "use_cache": False}
+    with pytest.raises(ValueError, match=r"`input_feeding=True` .* `export_onnx`"):
+        torch.export.export(model, (), inputs)
+
+
 def test_the_model_given_stays_as_it_is(tmp_path):
     model = build(RNN).to(torch.bfloat16).train()
     before, after = torch.get_rng_state(), export_onnx(model, tmp_path) and torch.get_rng_state()

@@ -30,6 +30,7 @@ from .layers import RecurrentLayer, SequenceDropout, bare_layer
 from .output_layers import default_cutoffs
 from .padding import Padding
 from .text_inputs import TextInputs
+from .tracing import is_exported
 
 
 class DecoderCache(RecurrentCache):
@@ -220,8 +221,8 @@ class RecurrentDecoder(FamilyModel):
             `ValueError`: For inputs, a mask or a cache that do not fit the model or each other.
         """
         features = self.embed(text)
-        (rows, length), sources = features.shape[:2], len(source.features)
-        if not sources or rows % sources:
+        (rows, length), sources = features.shape[:2], source.features.shape[0]  # `len` would fix it in a graph
+        if not is_exported() and (not sources or rows % sources):
             raise ValueError(
                 f"`input_ids` has {rows} rows, but there are {sources} sources. Give each source a row, or as many as "
                 "every other, one after the other."
@@ -283,6 +284,11 @@ class RecurrentDecoder(FamilyModel):
 
     def _run_fed(self, features, padding, cache, initial, memory):
         """Step by step: the first layer reads what the output layer read of the step before."""
+        if is_exported():
+            raise ValueError(
+                "`input_feeding=True` runs step by step, of which `torch.export` would record as many as its example "
+                "has. Export the model to ONNX, by `export_onnx`."
+            )
         drop_in, drop_between, drop_out = map(Dropped, (self.input_dropout, self.hidden_dropout, self.output_dropout))
         context = weights = None
         kept = cache.layers[-1]
