@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import BertConfig, BertTokenizer, DataCollatorForSeq2Seq
+from transformers import BertConfig, BertTokenizer, DataCollatorForSeq2Seq, T5Config, T5ForConditionalGeneration
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from hf_lstm import (
@@ -305,6 +305,24 @@ def test_an_encoder_of_somebody_else(tmp_path):
         assert all(0 <= word < len(text.split()) for word, _ in each["alignments"])
     with pytest.raises(ValueError, match=r"one of 52 tokens at 1, 'cat cat .*more than the 40 of `model_max_length`"):
         translate(["cat", "cat " * 50], max_new_tokens=2)
+
+
+def test_a_model_of_somebody_else(toy):
+    """One vocabulary for both sides, a target that begins with the padding token, several layers that attend."""
+    tokenizer = toy.tokenizer.source
+    sizes = {"d_model": 16, "d_ff": 16, "d_kv": 4, "num_layers": 2, "num_heads": 2, "dropout_rate": 0.0}
+    ids = {"pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 0}
+    model = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **sizes, **ids)).eval()
+    translate = Translator(model, tokenizer)
+    for found, text in zip(translate(TEXTS[:4], max_new_tokens=6, attention=True), TEXTS, strict=False):
+        inputs = tokenizer(text, return_tensors="pt")
+        ids = model.generate(**inputs, max_new_tokens=6)[0]
+        assert found["translation_text"] == tokenizer.decode(ids, skip_special_tokens=True)
+        with torch.no_grad():
+            output = model(**inputs, decoder_input_ids=ids[None, :-1], output_attentions=True)
+        score = output.logits[0].log_softmax(-1).gather(1, ids[1:, None]).sum().item()
+        assert found["score"] == pytest.approx(score, abs=1e-4)
+        torch.testing.assert_close(found["attention"].weights, output.cross_attentions[-1][0], atol=1e-5, rtol=0)
 
 
 # Files

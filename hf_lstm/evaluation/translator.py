@@ -120,13 +120,14 @@ class Translator:
 
     def _check_tokens(self) -> None:
         target = self.target_tokenizer
-        begins = (self.model.config.decoder_start_token_id, self.model.generation_config.decoder_start_token_id)
+        configs = self.model.config, self.model.generation_config
+        begins = [getattr(config, "decoder_start_token_id", None) for config in configs]
         if target.eos_token_id is None:
             raise ValueError(
                 f"`tokenizer` is a `{type(target).__name__}` without `eos_token`, so that no translation would end: "
                 "give the one that the model was trained with."
             )
-        if begins == (None, None) and target.bos_token_id is None:
+        if begins == [None, None] and target.bos_token_id is None:
             raise ValueError(
                 f"`tokenizer` is a `{type(target).__name__}` without `bos_token`, and the configuration of `model` "
                 "has no `decoder_start_token_id`: nothing says what a translation begins with. Set the latter."
