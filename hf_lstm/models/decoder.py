@@ -29,6 +29,7 @@ from .configuration_recurrent import CausalLMOptions
 from .layers import RecurrentLayer, SequenceDropout, bare_layer
 from .output_layers import default_cutoffs
 from .padding import Padding
+from .tracing import is_exported
 from .text_inputs import TextInputs
 
 
@@ -220,8 +221,8 @@ class RecurrentDecoder(FamilyModel):
             `ValueError`: For inputs, a mask or a cache that do not fit the model or each other.
         """
         features = self.embed(text)
-        (rows, length), sources = features.shape[:2], len(source.features)
-        if not sources or rows % sources:
+        (rows, length), sources = features.shape[:2], source.features.shape[0]
+        if not is_exported() and (not sources or rows % sources):
             raise ValueError(
                 f"`input_ids` has {rows} rows, but there are {sources} sources. Give each source a row, or as many as "
                 "every other, one after the other."
