@@ -29,8 +29,8 @@ from .configuration_recurrent import CausalLMOptions
 from .layers import RecurrentLayer, SequenceDropout, bare_layer
 from .output_layers import default_cutoffs
 from .padding import Padding
-from .tracing import is_exported
 from .text_inputs import TextInputs
+from .tracing import is_exported
 
 
 class DecoderCache(RecurrentCache):
