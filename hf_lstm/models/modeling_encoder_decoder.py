@@ -384,7 +384,13 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
     ) -> TextInputs:
         """What the decoder reads, made of labels where nothing is given, with a mask where that says anything."""
         ids, mask = text.input_ids, text.attention_mask
-        if labels is not None and ids is None and text.inputs_embeds is None:
+        if ids is None and text.inputs_embeds is None:
+            if labels is None:
+                raise ValueError(
+                    "`decoder_input_ids` is missing, and there are no `labels` to make it of. Give one of the two. "
+                    "Where Trainer takes the labels away, for `label_smoothing_factor`, the collator makes it: "
+                    "`DataCollatorForSeq2Seq(tokenizer, model=model)`."
+                )
             ids, mask = self._read_before(labels)
         elif mask is None and cache is None and ids is not None and not is_exported():
             mask = self.mask_of(ids)
