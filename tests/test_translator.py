@@ -312,7 +312,8 @@ def test_a_model_of_somebody_else(toy):
     tokenizer = toy.tokenizer.source
     sizes = {"d_model": 16, "d_ff": 16, "d_kv": 4, "num_layers": 2, "num_heads": 2, "dropout_rate": 0.0}
     ids = {"pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 0}
-    model = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **sizes, **ids)).eval()
+    config = T5Config(vocab_size=len(tokenizer), attn_implementation="eager", **sizes, **ids)  # which gives weights
+    model = T5ForConditionalGeneration(config).eval()
     translate = Translator(model, tokenizer)
     for found, text in zip(translate(TEXTS[:4], max_new_tokens=6, attention=True), TEXTS, strict=False):
         inputs = tokenizer(text, return_tensors="pt")

@@ -350,6 +350,11 @@ class Translator:
             )
             logs = outputs.logits.float().log_softmax(-1).gather(2, sequences[part, 1:, None])[..., 0]  # (B, T)
             scores.append(logs.where(real[part], 0).sum(1))
+            if how.looks and not outputs.cross_attentions:
+                raise ValueError(
+                    f"`model` is a {type(self.model).__name__} that gives no weights of attention. Load it with "
+                    '`attn_implementation="eager"`, or ask for neither `alignments` nor `attention`.'
+                )
             weights += [*outputs.cross_attentions[-1].float().cpu()] if how.looks else []
         return torch.cat(scores), weights
 
