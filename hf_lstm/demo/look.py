@@ -53,7 +53,11 @@ CSS = """
 .shares i { display: inline-block; height: 0.7em; margin-right: 0.6em; background: var(--primary-600); }
 .scroll { max-height: 22em; overflow: auto; }
 .picture { overflow-x: auto; contain: inline-size; } .picture img { min-width: 720px; width: 100%; }
-@media (max-width: 640px) { .shares i { display: block; } }
+#attention .picture img { min-width: 0; width: auto; max-width: none; }
+@media (max-width: 640px) {
+  .shares i { display: block; }
+  .tab-container button { padding: 0 0.5em !important; }
+}
 """
 
 
