@@ -123,7 +123,8 @@ def test_samples_have_their_own_probability(toy):
         tokens = each["attention"].target_tokens
         ids = toy.target_tokenizer.convert_tokens_to_ids(tokens)
         assert each["score"] == pytest.approx(steps(toy, "the cat sat", ids)[0], abs=1e-4)
-    with_beams = toy("the cat sat", num_beams=2, do_sample=True, temperature=2.0, max_new_tokens=10, attention=True)
+    options |= {"num_beams": 2, "num_return_sequences": 1, "output_scores": True}  # whose scores are of the samples
+    with_beams = toy("the cat sat", attention=True, **options)
     ids = toy.target_tokenizer.convert_tokens_to_ids(with_beams["attention"].target_tokens)
     assert with_beams["score"] == pytest.approx(steps(toy, "the cat sat", ids)[0], abs=1e-4)
 
