@@ -265,6 +265,7 @@ def test_vocabularies_of_a_foreign_encoder(tmp_path):
     assert torch.equal(loaded(source, labels=torch.full((1, 2), 39)).logits, outputs.logits)
 
 
+@pytest.mark.slow
 def test_captions_of_images_are_learned(tmp_path):
     """Four images, each with a sentence of its own, by `Seq2SeqTrainer` on rows with `pixel_values`."""
     from families import PLAIN_TRAINING

@@ -17,6 +17,15 @@ STOPPING = [False, True, "never"]
 PENALTIES = [0.0, 1.0, 2.5, -1.0]
 each_rule = pytest.mark.parametrize("early_stopping", STOPPING, ids=str)
 each_penalty = pytest.mark.parametrize("length_penalty", PENALTIES)
+# The default penalty under each rule, and each penalty under the default rule, in each run.
+each_pair = pytest.mark.parametrize(
+    ("early_stopping", "length_penalty"),
+    [
+        pytest.param(rule, penalty, marks=() if rule is False or penalty == 1 else pytest.mark.slow)
+        for rule in STOPPING
+        for penalty in PENALTIES
+    ],
+)
 MASK = torch.tensor([*MASKS["left"], MASKS["holes"][0]])
 
 
@@ -88,8 +97,7 @@ def search_by_hand(log_p, k, longest, length_penalty, early_stopping, end=3):
     return finished
 
 
-@each_rule
-@each_penalty
+@each_pair
 @first_fast("fields", {"whole": {}, "fed": {"encoder": GRU, "input_feeding": True, "attention": "additive"}})
 def test_equals_a_search_by_hand(length_penalty, early_stopping, fields):
     model, source = writer(**fields, end=1.0), random_ids(2, 7, 23)
@@ -129,7 +137,7 @@ def assert_same(ours, theirs):
     assert torch.equal(ours.beam_indices, theirs.beam_indices)
 
 
-@each_rule
+@first_fast("early_stopping", {"False": False, "True": True, "never": "never"})
 @each_search
 def test_equals_the_loop_of_transformers(search, early_stopping):
     model, source = writer(end=1.0), random_ids(4, 7, 23)
@@ -168,7 +176,7 @@ COUNTING = {
 }
 
 
-@each_rule
+@first_fast("early_stopping", {"True": True, "False": False, "never": "never"})
 @pytest.mark.parametrize("more", COUNTING.values(), ids=COUNTING)
 def test_processors_that_count_the_rows(more, early_stopping, monkeypatch):
     """They are given the rows of all sources, also when those of some are done."""

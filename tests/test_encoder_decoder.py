@@ -324,8 +324,7 @@ def test_accumulated_gradients_equal_one_big_batch(fields):
     assert_close(gradients(model, sum(losses)), expected)
 
 
-@pytest.mark.parametrize("output_logits", [True, None])
-@pytest.mark.parametrize("count", [None, 5])
+@pytest.mark.parametrize(("output_logits", "count"), [(True, 5), (None, None)], ids=str)
 def test_a_batch_without_a_target(output_logits, count):
     for fields in VARIANTS.values():
         model = encoder_decoder(**fields, label_smoothing=0.1).train()
@@ -746,7 +745,7 @@ TYING = {
 }
 
 
-@pytest.mark.parametrize("size", [27, 40])
+@first_fast("size", {"larger": 40, "smaller": 27})
 @pytest.mark.parametrize(("fields", "names"), TYING.values(), ids=TYING)
 def test_resizing_keeps_what_is_tied(fields, names, size, tmp_path):
     model = encoder_decoder(**fields)

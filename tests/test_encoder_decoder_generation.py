@@ -89,7 +89,7 @@ def test_greedy_text_is_that_of_the_equations():
 
 
 @each_mode
-@each_variant
+@first_fast("fields", VARIANTS, {"fed"})
 def test_cached_equals_recomputed(fields, mode):
     model = writer(**fields)
     ids, mask, _ = sources()
@@ -165,7 +165,7 @@ def prefixes():
 
 @pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("mode", ["greedy", "beams"])
-@each_variant
+@first_fast("fields", VARIANTS, {"fed"})
 def test_a_prefix_of_the_target(fields, mode, use_cache):
     """Padded on the left, with a mask or by the id of padding, it is continued as each alone."""
     model = writer(**fields)
@@ -307,7 +307,7 @@ def assistants(model):
     return {"itself": copy.deepcopy(model), "noisy": noisy, "other": other}
 
 
-@pytest.mark.parametrize("which", ["itself", "noisy", "other", "lookup"])
+@first_fast("which", {"noisy": "noisy", "lookup": "lookup", "itself": "itself", "other": "other"}, 2)
 @first_fast("fields", VARIANTS, {"fed"})
 def test_assisted_decoding_equals_greedy(fields, which):
     model = without_end(fields)
@@ -317,7 +317,7 @@ def test_assisted_decoding_equals_greedy(fields, which):
     for seed in range(2):
         transformers.set_seed(seed)
         source = random_ids(1, 5)
-        options = {"do_sample": False, "max_new_tokens": 25}
+        options = {"do_sample": False, "max_new_tokens": 15}
         expected = generate(model, source, **options)
         out = generate(model, source, **options, **help, return_dict_in_generate=True)
         assert torch.equal(out.sequences, expected)
@@ -325,9 +325,9 @@ def test_assisted_decoding_equals_greedy(fields, which):
     more = {"output_attentions": True, "output_hidden_states": True, "output_scores": True}
     detailed = generate(model, source, **options, **help, **more, return_dict_in_generate=True)
     whole = model(source, decoder_input_ids=expected[:, :-1], output_attentions=True)
-    assert torch.equal(detailed.sequences, expected) and len(detailed.scores) == 25
+    assert torch.equal(detailed.sequences, expected) and len(detailed.scores) == 15
     # Of later steps transformers picks the wrong ones of those that it gets.
-    assert [step[0].shape for step in detailed.cross_attentions] == [whole.cross_attentions[0][:, :, :1].shape] * 25
+    assert [step[0].shape for step in detailed.cross_attentions] == [whole.cross_attentions[0][:, :, :1].shape] * 15
     assert_close(detailed.cross_attentions[0][0], whole.cross_attentions[0][:, :, :1])
 
 
