@@ -81,7 +81,7 @@ def test_it_generates(config, mode):
             assert torch.equal(out, model.generate(inputs["input_ids"], max_new_tokens=6, **mode))
 
 
-@each_encoder
+@first_fast("config", {"bert": BERT, "roberta": ROBERTA, "vit": VIT})
 def test_save_and_load_is_bit_equal(config, tmp_path):
     model = encoder_decoder(config, LSTM)
     inputs, _ = inputs_for(config)

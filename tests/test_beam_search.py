@@ -48,8 +48,7 @@ def log_p_after(model, source):
     return log_p
 
 
-@each_rule
-@each_penalty
+@each_pair
 def test_finds_the_best_of_all_sequences(length_penalty, early_stopping):
     """With as many beams as there are prefixes, it is exhaustive."""
     model, source, steps = tiny(), random_ids(1, 4, 23), 3

@@ -133,7 +133,7 @@ def assert_is_the_loop(fields, pair):
     assert_close(gradients(model, loss), wanted, 1e-9)
 
 
-@first_fast("pair", PAIRS, {"holes, empty row"})
+@first_fast("pair", PAIRS, {"none", "holes, empty row"})
 @each_variant
 def test_equals_a_loop_over_single_pairs_without_padding(fields, pair):
     assert_is_the_loop(fields, pair)

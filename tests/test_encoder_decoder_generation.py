@@ -142,7 +142,7 @@ def test_sampling_follows_the_distribution_of_the_model():
     assert torch.equal(seeds[0], seeds[1]) and not torch.equal(seeds[0], seeds[2])
 
 
-@each_mode
+@first_fast("mode", MODES, {"greedy", "sampling", "beams"})
 def test_outputs_of_the_encoder_in_place_of_a_source(mode):
     model = writer()
     ids, mask, _ = sources()
@@ -163,7 +163,7 @@ def prefixes():
     return ids, torch.tensor([[0] * (4 - len(row)) + [1] * len(row) for row in rows]), rows
 
 
-@pytest.mark.parametrize("use_cache", [True, False])
+@first_fast("use_cache", {"cached": True, "recomputed": False})
 @pytest.mark.parametrize("mode", ["greedy", "beams"])
 @first_fast("fields", VARIANTS, {"fed"})
 def test_a_prefix_of_the_target(fields, mode, use_cache):
