@@ -36,7 +36,7 @@ from .tracing import is_exported
 class DecoderCache(RecurrentCache):
     """
     The state of a decoder between two calls: that of its layers; with input feeding, as one more layer, what it feeds;
-    and what attention reads of the sources, which is computed once.
+    and what attention reads of the sources, which is computed once for as long as the same ones are given.
 
     Args:
         config ([`RecurrentEncoderDecoderConfig`]): Configuration of the model.
@@ -48,25 +48,6 @@ class DecoderCache(RecurrentCache):
         super().__init__(config.decoder)
         if config.input_feeding:
             self.layers.append(RecurrentCacheLayer())
-
-    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-        """As in transformers. The beams of a source keep to it, whose memory stands where it is."""
-        self._select_sources(beam_idx)
-        super().reorder_cache(beam_idx)
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """As in transformers."""
-        self._select_sources(torch.arange(self.batch_size, device=indices.device)[indices])
-        super().batch_select_indices(indices)
-
-    def _select_sources(self, rows: torch.LongTensor) -> None:
-        """The memory for these rows of the batch."""
-        if self.memory is None:
-            return
-        sources = len(self.memory.values)
-        each = self.batch_size // sources
-        if len(rows) != self.batch_size or not torch.equal(rows // each, torch.arange(len(rows)).to(rows) // each):
-            self.memory = self.memory.select(rows // each)
 
     def to(self, *args, **kwargs) -> "DecoderCache":
         """As of [`RecurrentCache`]; the memory is computed again."""
