@@ -208,6 +208,8 @@ def test_a_frozen_encoder(config, tmp_path):
     outputs.loss.backward()
     assert all(p.grad is None and not p.requires_grad for p in model.encoder.parameters())
     assert all(p.grad is not None for p in model.decoder.parameters())
+    model.requires_grad_(True)  # of all parts, by somebody who does not know
+    assert not model(**inputs, labels=labels).encoder_last_hidden_state.requires_grad
     model.save_pretrained(tmp_path)
     loaded = RecurrentEncoderDecoderForConditionalGeneration.from_pretrained(tmp_path).train()
     assert not loaded.config.train_encoder and not any(p.requires_grad for p in loaded.encoder.parameters())
