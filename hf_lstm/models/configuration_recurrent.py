@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-The fields that LSTM, GRU and RNN configurations share beside those of a stack, and the rules that hold between them: of
-each head, and of a text.
+The fields that LSTM, GRU and RNN configurations share beside those of a stack, and the rules that hold between them:
+of each head, and of a text.
 """
 
 import copy

@@ -141,7 +141,7 @@ class RecurrentStackConfig(CheckedConfig):
             return {}
         return {"hidden_size": self.hidden_sizes[-1], "num_hidden_layers": len(self.hidden_sizes)}
 
-    def of_layer(self, i: int) -> "RecurrentConfig":
+    def of_layer(self, i: int) -> "RecurrentStackConfig":
         """The configuration of a stack whose layers all have the size of layer `i`, counted from 0."""
         if self.hidden_sizes is None:
             return self

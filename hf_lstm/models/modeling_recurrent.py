@@ -37,8 +37,8 @@ class RecurrentModel(ReadsEncoder, RecurrentStack):
         super().add_inputs(config)
         if not config.feature_size:
             raise ValueError(
-                "`embedding_size=0` leaves nothing to read without `encoder`, characters, shapes or context. Raise it, "
-                "or give one of them."
+                "`embedding_size=0` leaves nothing to read without `encoder`, characters, shapes or context. Raise "
+                "it, or give one of them."
             )
         if config.vocab_size is not None and config.input_size:
             self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size, padding_idx=config.pad_token_id)
