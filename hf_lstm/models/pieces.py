@@ -202,7 +202,9 @@ class Windows(NamedTuple):
         columns = starts[:, None] + torch.arange(width, device=device)
         cut = ids[rows[:, None], columns.clamp(max=ids.shape[1] - 1)]
         places = torch.arange(ids.shape[1], device=device)
-        window = (places - stride // 2).clamp(min=0).div(step, rounding_mode="floor").minimum(numbers[:, None] - 1)
+        window = (
+            (places - (stride + 1) // 2).clamp(min=0).div(step, rounding_mode="floor").minimum(numbers[:, None] - 1)
+        )
         within = (places - window * step).clamp(max=width - 1)
         return cls(cut, (lengths[rows] - starts).clamp(max=room), (first[:, None] + window) * width + within)
 
