@@ -9,7 +9,7 @@ Train a tagger from scratch: words, their characters and shapes under a recurren
     python examples/train_token_classification.py --dataset_name unimelb-nlp/wikiann --dataset_config_name en \
         --tag_column ner_tags --output_dir runs/wikiann                     # of the Hub, where it is in parquet
     python examples/train_token_classification.py --context_models ./runs/forward_lm ./runs/backward_lm
-    python examples/train_token_classification.py --encoder distilbert-base-cased    # words as a transformer reads them
+    python examples/train_token_classification.py --encoder distilbert-base-cased      # a transformer below
     python examples/train_token_classification.py --resume_from_checkpoint last      # or the folder of a checkpoint
     torchrun --nproc_per_node 2 examples/train_token_classification.py               # processes: docs/scaling.md
 """

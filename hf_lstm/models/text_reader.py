@@ -4,6 +4,7 @@ What models that read the whole text around a token have in common, whether they
 pieces of words (`pieces.py`). Dimensions as in `modeling_recurrent.py`; C symbols of the longest text of a batch.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -71,7 +72,7 @@ class TextReader(nn.Module):
         """
         if not self.frozen:
             raise ValueError(f"`{self.trained_by}` is True: what models say changes while they are trained.")
-        self.memory = _Memory(max_tokens, self) if max_tokens > 0 else None
+        self.memory = _Memory(max_tokens, self.padding_id) if max_tokens > 0 else None
 
     def recalled(self, ids: torch.LongTensor, spans: torch.LongTensor, shape: torch.Size) -> torch.Tensor:
         """
@@ -84,7 +85,7 @@ class TextReader(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if self.memory is None or is_exported():
                 return self.states(ids, spans)
-            return self.memory.recall(ids, spans)
+            return self.memory.recall(ids, spans, self.states, self.reads_with)
 
     def _check(self, ids, spans, shape) -> None:
         if ids is None or spans is None:
@@ -121,13 +122,12 @@ class TextReader(nn.Module):
 class _Memory:
     """The states of texts that were read before, by their symbols and the places of their tokens."""
 
-    def __init__(self, max_tokens: int, reader: TextReader):
-        self.room, self.texts, self.weights = max_tokens, {}, None
-        self.read, self.models, self.padding_id = reader.states, reader.reads_with, reader.padding_id
+    def __init__(self, max_tokens: int, padding_id: int):
+        self.room, self.texts, self.weights, self.padding_id = max_tokens, {}, None, padding_id
 
-    def recall(self, ids: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
-        """The states of tokens, (B, T, F), for which the rows of texts that are new are read."""
-        weights = [(each._version, each.dtype, each.device) for each in self.models.parameters()]
+    def recall(self, ids: torch.Tensor, spans: torch.Tensor, read: Callable, models: nn.Module) -> torch.Tensor:
+        """What `read(ids, spans)` returns, (B, T, F), called with the rows of texts that are new."""
+        weights = [(each._version, each.dtype, each.device) for each in models.parameters()]
         if weights != self.weights:
             self.room += sum(map(len, self.texts.values()))
             self.texts, self.weights = {}, weights
@@ -140,7 +140,7 @@ class _Memory:
         new = [i for i, key in enumerate(keys) if key not in self.texts]
         found = {}
         if new:
-            states = self.read(ids[new], spans[new])
+            states = read(ids[new], spans[new])
             found = {keys[i]: row[has_symbols[i]] for i, row in zip(new, states, strict=True)}
         rows = torch.cat([self.texts[key] if key in self.texts else found[key] for key in keys])
         for key, row in found.items():

@@ -257,8 +257,8 @@ class FineTuningTrainer(CardTrainer):
 
 class EncoderTrainer(CardTrainer):
     """
-    A `Trainer` with the learning rates of [`encoder_parameter_groups`]; the optimizer and the schedule are those of the
-    arguments. A frozen encoder has none. It joins with other trainers: `class Mine(EncoderTrainer,
+    A `Trainer` with the learning rates of [`encoder_parameter_groups`]; the optimizer and the schedule are those of
+    the arguments. A frozen encoder has none. It joins with other trainers: `class Mine(EncoderTrainer,
     LengthBatchingTrainer)`.
 
     Args:
