@@ -16,6 +16,7 @@ Train a classifier of texts, and its tokenizer, from scratch.
 
 from functools import partial
 
+from torch.utils.data import DataLoader
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -87,6 +88,8 @@ def main(command_line: list[str] | None = None) -> None:
         model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, config=config)
     else:
         model = encoder.build(AutoModelForSequenceClassification, config)
+    if args.ngram_buckets:
+        model.ngrams.count(DataLoader(inputs["train"], batch_size=64, collate_fn=DataCollatorWithPadding(tokenizer)))
     if training_args.process_index == 0:
         print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
 

@@ -4,6 +4,8 @@ A linear model of the n-grams of a text, beside what recurrent layers make of it
 `modeling_recurrent.py`; K labels, V buckets, N n-grams of a text, C characters of the longest word of a batch.
 """
 
+from collections.abc import Iterable, Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -74,15 +76,16 @@ class NgramScores(nn.Module):
         return buckets[:, :longest], (1 + counts.clamp(min=1).to(self.idf.dtype).log()) * (counts > 0)
 
     @torch.no_grad()
-    def count(self, batches) -> None:
+    def count(self, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:
         """
         Take the inverse document frequencies from texts of training.
 
         Args:
-            batches (iterable of [`TextInputs`]): The texts.
+            batches (iterable of `dict`): The texts, as a tokenizer gives them in tensors.
         """
         having, number = torch.zeros_like(self.idf), 0
-        for text in batches:
+        for batch in batches:
+            text = TextInputs(**{name: batch[name] for name in TextInputs._fields if name in batch})
             for buckets, values in self.features(text):
                 having.index_add_(0, buckets.flatten(), (values > 0).flatten().to(having.dtype))
             number += len(text.input_ids)

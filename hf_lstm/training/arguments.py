@@ -41,6 +41,8 @@ BEST = {"single_label_classification": "accuracy", "multi_label_classification":
 # What a classifier that begins as a language model does not take from it.
 HEAD_FIELDS = ("pooling", "word_dropout", "input_dropout", "output_dropout", "variational_dropout", "problem_type")
 HEAD_FIELDS += ("id2label", "label2id", "unk_token_id")
+NGRAMS = ("ngram_buckets", "ngram_order", "char_ngram_order", "ngram_dropout")
+HEAD_FIELDS += NGRAMS
 
 
 class _Source:
@@ -373,6 +375,10 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
     num_hidden_layers: int = HfArg(default=1, help="Layers.")
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
     word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides.")
+    ngram_buckets: int = HfArg(default=0, help="A linear model of n-grams beside the network, with so many hashes.")
+    ngram_order: int = HfArg(default=2, help="Tokens of its longest n-grams.")
+    char_ngram_order: int = HfArg(default=5, help="With --characters: characters of those of words; 0: none.")
+    ngram_dropout: float = HfArg(default=0.0, help="Rate of n-grams that training hides.")
     average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
     patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
 
@@ -401,7 +407,8 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
             label_names (`list[str]`): Names of the K labels, in the order of their ids.
             problem_type (`str`): What a label is, as in the configuration.
         """
-        own = {"bidirectional": True, "pooling": self.pooling, "problem_type": problem_type}
+        own = {"bidirectional": True, "problem_type": problem_type}
+        own |= {name: getattr(self, name) for name in ("pooling", *NGRAMS)}
         return self._fields(tokenizer, label_names) | own
 
 
