@@ -252,18 +252,23 @@ def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | Non
         lines += [f"{name} = {each}.from_pretrained({_literal(repo_id)}{options})" for name, each in loaded.items()]
     if not trust:
         lines.insert(0, "import hf_lstm  # noqa: F401")
-    lines += reading(task, example) if example is not None else []
+    # 20 is the default of `generate`, which `Seq2SeqTrainer` writes down; of two limits there would be a warning.
+    limited = model.can_generate() and model.generation_config.max_length not in (None, 20)
+    lines += reading(task, example, limited) if example is not None else []
     return "```python\n{}\n```".format("\n".join(lines))
 
 
-def reading(task: str, example: str) -> list[str]:
-    """The lines of a snippet in which a model that is loaded reads an example: by `pipe`, where the task has one."""
+def reading(task: str, example: str, limited: bool = False) -> list[str]:
+    """
+    The lines of a snippet in which a model that is loaded reads an example: by `pipe`, where the task has one. One
+    that is `limited` says itself when to end.
+    """
     if task in get_supported_tasks():
         length = ", max_new_tokens=40" if task == "text-generation" else ""
         return [f"print(pipe({_literal(example)}{length}))"]
     return [
         f'inputs = tokenizer({_literal(example)}, return_tensors="pt")',
-        "output = model.generate(**inputs, max_new_tokens=100)",
+        f"output = model.generate(**inputs{'' if limited else ', max_new_tokens=100'})",
         "print(tokenizer.decode(output[0], skip_special_tokens=True))",
     ]
 
