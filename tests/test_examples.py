@@ -462,7 +462,9 @@ def test_translation_from_standard_input(tmp_path, translator_line, capsys, monk
         assert capsys.readouterr().out == "".join(f"{line}\n" for line in [*best, "", "", *best])
     example.main([run, text, "--picture", str(tmp_path / "looks.png")])
     assert is_png(tmp_path / "looks.png")
-    for options in ([text, text, "--picture", "a.png"], ["--file", "in.txt"], [text, "--output_file", "out.txt"]):
+    alone = [["--file", "in.txt"], [text, "--output_file", "out.txt"]]
+    file = ["--file", "in.txt", "--output_file", "out.txt"]
+    for options in (*alone, [text, text, "--picture", "a.png"], [*file, "--n_best", "2"]):
         with pytest.raises(SystemExit):
             example.main([run, *options])
 
