@@ -24,6 +24,7 @@ from hf_lstm.evaluation.adding_problem import adding_problem
 from hf_lstm.evaluation.alignments import pharaoh
 from hf_lstm.evaluation.translation import translation_scores
 from hf_lstm.evaluation.translator import one_line
+from hf_lstm.training.arguments import PairArguments
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -352,6 +353,13 @@ def test_classifier(tmp_path, file, problem_type, scores):
 
 PAIRS = "".join(f"The dog {i} ran home.\tDer Hund {i} lief heim.\n" for i in range(40))
 PAIRS += "".join(f"My cat {i} sleeps.\tMeine Katze {i} schläft.\n" for i in range(40))
+
+
+def test_pairs_that_come_along_are_attributed():
+    data = PairArguments().training_data({})
+    assert data.license == "cc-by-2.0" and "[Tatoeba](https://tatoeba.org), under CC BY 2.0 FR" in data.description
+    data = PairArguments(train_file=["pairs.txt"], target_lang="de").training_data({})
+    assert (data.name, data.license, data.description) == ("pairs.txt", None, None)
 
 
 @pytest.fixture
