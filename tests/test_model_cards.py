@@ -347,7 +347,10 @@ def test_card_of_another_encoder(tmp_path, attention):
     config = RecurrentEncoderDecoderConfig(encoder=encoder, decoder=decoder, attention=attention)
     model = hf_lstm.RecurrentEncoderDecoderForConditionalGeneration(config)
     model.save_pretrained(tmp_path)
-    text = write_model_card(tmp_path, model=model, data=DATA, task="image-to-text", example="a picture").text
+    assert ModelCard.load(tmp_path / "README.md").data.pipeline_tag == "image-to-text"
+    card = write_model_card(tmp_path, model=model, data=DATA, example="a picture")
+    text = card.text
+    assert card.data.pipeline_tag == "image-to-text"
     assert "whose encoder is a network of kind `vit`, 3 layers, 8 units; whose decoder is an LSTM" in text
     assert f"with {attention} attention of 1 head, with an adaptive softmax." in text
     assert {"general": "Luong", "additive": "Bahdanau"}[attention] in section(text, "Citation")

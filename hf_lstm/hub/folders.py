@@ -131,7 +131,7 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     name, kind = (repo_id or folder.resolve().name).split("/")[-1], type(saved).__name__
     own_tags, task = ["hf_lstm", "custom_code"], None
     if isinstance(saved, PreTrainedModel):
-        task = saved.pipeline_task
+        task = task_of(saved)
         own_tags.insert(1, saved.config.model_type)
     header = ModelCardData(
         library_name="transformers", pipeline_tag=task, tags=list(dict.fromkeys([*own_tags, *tags]))
@@ -145,6 +145,12 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
         files_and_code(folder),
     )
     return sign(f"---\n{header.to_yaml()}\n---\n\n{text}\n", "save_pretrained")
+
+
+def task_of(model: PreTrainedModel) -> str | None:
+    """The task as on the Hub: what makes a text of an image does not translate."""
+    task = getattr(model, "pipeline_task", None)
+    return "image-to-text" if task == "translation" and model.main_input_name == "pixel_values" else task
 
 
 def project() -> str:
