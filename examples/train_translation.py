@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 r"""
-Train a translator, and its tokenizers, from scratch. Needs sacrebleu: `pip install sacrebleu`.
+Train a translator, and its tokenizers, from scratch: `pip install sacrebleu matplotlib`, for scores and pictures.
 
     python examples/train_translation.py                          # short English sentences into Chinese
     python examples/train_translation.py --train_file train.en train.de --validation_file valid.en valid.de \

@@ -372,6 +372,12 @@ def translator_line(tmp_path):
     return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
 
 
+def test_translator_says_before_training_that_it_cannot_draw(translator_line, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"`pictures` is 1, which need matplotlib: `pip install .* set it to 0"):
+        load("train_translation").main(translator_line)
+
+
 def test_translator(tmp_path, translator_line, capsys):
     """What is measured is what the folder does by itself; a file of it scores the same."""
     options = [

@@ -6,6 +6,7 @@ network that reads it. Each script adds `TrainingArguments`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -497,6 +498,12 @@ class TranslatorArguments:
         default_factory=lambda: [1.0], metadata={"help": "Of beams; of several the best on the validation data."}
     )
     pictures: int = HfArg(default=3, help="Pictures of the attention to draw of the test data.")
+
+    def __post_init__(self):
+        if self.pictures and find_spec("matplotlib") is None:  # else it would be told after all the training
+            raise ImportError(
+                f"`pictures` is {self.pictures}, which need matplotlib: `pip install matplotlib`, or set it to 0."
+            )
 
     def kinds(self, languages: Sequence[str | None]) -> list[str]:
         """
