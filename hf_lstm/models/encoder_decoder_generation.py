@@ -28,7 +28,7 @@ from .cache import CACHE_NAME, State, WithCache, one_cache
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .configuration_lstm import LSTMConfig
 from .decoder import DecoderCache
-from .generation import NO_INPUTS, RecurrentGenerationMixin, StopCheck, cache_argument
+from .generation import IMPOSSIBLE, NO_INPUTS, RecurrentGenerationMixin, StopCheck, cache_argument
 
 
 # Processors that look at a row alone: any other may count the rows, and is given all of them to the end.
@@ -210,6 +210,8 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         beams = Beams(len(input_ids) // options.num_beams, options, input_ids.device)
         outputs = self._prefill(input_ids, generation_config, model_kwargs)
         self._search(beams, input_ids, outputs.logits[:, -1], outputs.cache, logits_processor, stop.end_tokens)
+        if not beams.finished[:, 0].all():
+            raise ValueError(IMPOSSIBLE)
         pad, end = generation_config._pad_token_tensor, generation_config._eos_token_tensor
         fill = -1 if end is None else int(pad or end[0])  # as transformers does
         sequences, scores, rows = beams.sequences(input_ids, fill)
