@@ -439,6 +439,9 @@ def test_what_cannot_work_is_refused():
     with pytest.raises(ValueError, match="batch of 6"):
         cache = model(source, decoder_input_ids=torch.tensor([[2], [2]])).cache
         generate(model, source, num_beams=3, cache=cache, decoder_input_ids=torch.tensor([[2, 5], [2, 5]]))
+    for prefix in (torch.tensor([2, 5]), torch.zeros(2, 0, dtype=torch.long)):
+        with pytest.raises(ValueError, match="`decoder_input_ids` has shape"):
+            generate(model, source, decoder_input_ids=prefix)
     with pytest.raises(ValueError, match="2 sources"):
         generate(model, source, decoder_input_ids=torch.tensor([[2, 5]] * 3))
     with pytest.raises(ValueError, match="`attention_mask`"):

@@ -113,6 +113,11 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         begins with its start token behind padding gets no other.
         """
         given, mask = model_kwargs.get("decoder_input_ids"), model_kwargs.get("decoder_attention_mask")
+        if given is not None and (given.ndim != 2 or not given.shape[1]):
+            raise ValueError(
+                f"`decoder_input_ids` has shape {tuple(given.shape)}, expected (batch, length) with at least one "
+                "token. Leave it out to begin with the start token."
+            )
         if given is not None and len(given) != batch_size:
             raise ValueError(
                 f"`decoder_input_ids` has {len(given)} rows, but there are {batch_size} sources. Give each its own; "
