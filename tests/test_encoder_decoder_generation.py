@@ -431,7 +431,7 @@ def test_what_cannot_work_is_refused():
     with pytest.raises(ValueError, match="model_kwargs"):
         generate(model, source, max_new_tokns=3)
     for name in ("num_beams", "num_return_sequences"):
-        with pytest.raises(ValueError, match=f"`{name}` must be a whole number of at least 1, got 0"):
+        with pytest.raises(ValueError, match=f"`{name}` must be a whole number from 1 to inf, got 0"):
             generate(model, source, **{"num_beams": 2, name: 0})
     for name in ("pad_token_id", "forced_bos_token_id", "forced_eos_token_id"):
         with pytest.raises(ValueError, match=f"`{name}` .* 0 to 30, got 31"):

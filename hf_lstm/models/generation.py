@@ -228,17 +228,16 @@ class RecurrentGenerationMixin(GenerationMixin):
             )
 
     def _prepare_generation_config(self, *args, **kwargs):
-        """As in transformers; numbers that cannot be are refused, which would fail far from here."""
+        """As in transformers; numbers that cannot be, which would fail far from here, are refused."""
         config, kwargs = super()._prepare_generation_config(*args, **kwargs)
-        for name in ("num_beams", "num_return_sequences"):
-            number = getattr(config, name)
-            if number is not None and (not hasattr(number, "__index__") or number < 1):
-                raise ValueError(f"`{name}` must be a whole number of at least 1, got {number!r}.")
-        last = self.get_decoder().config.vocab_size - 1
-        for name in ("pad_token_id", "forced_bos_token_id", "forced_eos_token_id"):
+        most = self.get_decoder().config.vocab_size - 1
+        bounds = dict.fromkeys(("num_beams", "num_return_sequences"), (1, float("inf")))
+        bounds |= dict.fromkeys(("pad_token_id", "forced_bos_token_id", "forced_eos_token_id"), (0, most))
+        for name, (least, most) in bounds.items():
             value = getattr(config, name)
-            if not all(0 <= token <= last for token in (value if isinstance(value, list) else [value or 0])):
-                raise ValueError(f"`{name}` must be a token, 0 to {last}, got {value!r}. Use an id of the tokenizer.")
+            for each in value if isinstance(value, list) else [value]:
+                if each is not None and (not hasattr(each, "__index__") or not least <= each <= most):
+                    raise ValueError(f"`{name}` must be a whole number from {least} to {most}, got {value!r}.")
         return config, kwargs
 
     def _uses_cache(self, kwargs: dict[str, Any]) -> bool:

@@ -532,10 +532,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         try:
             return super()._decode(token_ids, *args, **kwargs)
         except OverflowError:
-            raise ValueError(
-                f"`token_ids` is {token_ids!r:.60}, with numbers that no token has. Put `pad_token_id` in place of "
-                "the -100 of labels, and decode with `skip_special_tokens=True`."
-            ) from None
+            raise ValueError(f"`token_ids` is {token_ids!r:.60}: put `pad_token_id` in place of -100.") from None
 
     def _save_pretrained(self, *args, **kwargs):
         # Padding and truncation belong to the last call; saved, they would come back as defaults of the loaded one.
