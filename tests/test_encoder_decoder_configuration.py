@@ -62,6 +62,7 @@ REFUSED = [
         {"input_feeding": True, "target": {"recurrent_weight_dropout": 0.5}},
         "`recurrent_weight_dropout=0.5` of `decoder` has one mask for all steps, and `input_feeding=True`",
     ),
+    ({"is_encoder_decoder": False}, "`is_encoder_decoder=False` is of models without an encoder"),
     ({"label_smoothing": 0.1, "target": MIXTURE}, "`label_smoothing=0.1` needs `output_layer='softmax'`.*'mixture'"),
     (
         {"share_encoder_decoder_embeddings": True},

@@ -528,6 +528,12 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             finally:
                 backend.pre_tokenizer = of_text
 
+    def _decode(self, token_ids, *args, **kwargs) -> str:
+        try:
+            return super()._decode(token_ids, *args, **kwargs)
+        except OverflowError:
+            raise ValueError(f"`token_ids` is {token_ids!r:.60}: put `pad_token_id` in place of -100.") from None
+
     def _save_pretrained(self, *args, **kwargs):
         # Padding and truncation belong to the last call; saved, they would come back as defaults of the loaded one.
         self.backend_tokenizer.no_padding()
