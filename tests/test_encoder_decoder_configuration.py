@@ -84,6 +84,10 @@ REFUSED = [
         {"source": SHARED, "target": SHARED, "share_encoder_decoder_embeddings": True, "tie_word_embeddings": False},
         "three",
     ),
+    (
+        {"source": SHARED, "target": SHARED, "share_encoder_decoder_embeddings": True, "train_encoder": False},
+        "`train_encoder=False` freezes the decoder's embedding",
+    ),
     ({"hidden_size": 3}, "`hidden_size` .*It is a field of `encoder` and of `decoder`"),
     ({"share_embeddings": True}, "`share_embeddings` .*Use `share_encoder_decoder_embeddings`"),
     ({"feed_input": True}, "`feed_input` .*Use `input_feeding`"),

@@ -320,6 +320,11 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
                 "`share_encoder_decoder_embeddings=True` makes one embedding of three, but `decoder` has "
                 "`tie_word_embeddings=False`. Leave one of the two out."
             )
+        if not self.train_encoder:
+            raise ValueError(
+                "`share_encoder_decoder_embeddings=True` with `train_encoder=False` freezes the decoder's embedding, "
+                "too. Leave one of the two out."
+            )
 
 
 __all__ = ["RecurrentEncoderDecoderConfig"]
