@@ -65,6 +65,7 @@ def main(command_line: list[str] | None = None) -> None:
     # 4. A file, whose translation is written as it goes.
     if args.file:
         how = {"resume": args.resume, "overwrite": args.overwrite, "encoding": args.encoding, "line": line}
+        how["num_return_sequences"] = args.n_best
         return translator.translate_file(args.file, args.output_file, **how, **options)
 
     # 5. Texts, or the lines of the standard input: of a person each at once, of a program many together.

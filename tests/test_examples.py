@@ -476,6 +476,8 @@ def test_translation_from_standard_input(tmp_path, translator_line, capsys, monk
     for options in ([text, text, "--picture", "a.png"], ["--file", "in.txt"], [text, "--output_file", "out.txt"]):
         with pytest.raises(SystemExit):
             example.main([run, *options])
+    with pytest.raises(ValueError, match="`num_return_sequences` is 2, but a line has one translation"):
+        example.main([run, "--file", "in.txt", "--output_file", "out.txt", "--num_beams", "3", "--n_best", "2"])
 
 
 def test_evaluation_of_a_language_model(tmp_path, capsys):
