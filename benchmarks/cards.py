@@ -29,7 +29,7 @@ CODE = (
 class Facts(NamedTuple):
     """Of a data set: the language of the texts, the licence, its id on the Hub, an example, and what to know of it."""
 
-    language: str
+    language: str | list[str]
     license: str
     hub_id: str | None
     example: str
@@ -38,6 +38,18 @@ class Facts(NamedTuple):
 
 
 NAMES = "Ada Lovelace met Charles Babbage in London."
+TATOEBA = (
+    "The pairs are of [Tatoeba](https://tatoeba.org), as Anki decks of manythings.org have them; each line of the "
+    "files names its authors. Chinese is in both scripts, as it was written. No sentence of one split is in another, "
+    "on either side, whatever its case, punctuation and script (`benchmarks/tatoeba.py`)."
+)
+MULTI30K = (
+    "Raw text of task 1: of each image of Flickr30k one caption, and its translation. The repository states no "
+    "licence, and the captions are meant for research."
+)
+MULTI30K_PAPER = (
+    "Elliott et al. (2016). Multi30K: Multilingual English-German Image Descriptions. Workshop on Vision and Language."
+)
 RESEARCH = "It may be used for research, and not be passed on."
 UNSTATED = "Its authors state no licence."
 DATA_SETS = {
@@ -107,6 +119,14 @@ DATA_SETS = {
         UNSTATED,
         "Socher et al. (2013). Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank. EMNLP.",
     ),
+    "Multi30k, English to German": Facts(
+        ["en", "de"], "unknown", "bentrevett/multi30k", "A man rides a bike.", MULTI30K, MULTI30K_PAPER
+    ),
+    "Multi30k, German to English": Facts(
+        ["de", "en"], "unknown", "bentrevett/multi30k", "Ein Mann fährt Rad.", MULTI30K, MULTI30K_PAPER
+    ),
+    "Tatoeba, English to Chinese": Facts(["en", "zh"], "cc-by-2.0", None, "I don't know where he is.", TATOEBA, ""),
+    "Tatoeba, Chinese to English": Facts(["zh", "en"], "cc-by-2.0", None, "我不知道他在哪里。", TATOEBA, ""),
     "WikiText-2": Facts(
         "en",
         "cc-by-sa-3.0",
@@ -147,6 +167,10 @@ CARDS = {
     "trec_fine_tuned": ["TREC-6 question types"],
     "trec_from_scratch": ["TREC-6 question types"],
     "sst2": ["SST-2, sentences"],
+    "multi30k_en_de": ["Multi30k, English to German"],
+    "multi30k_de_en": ["Multi30k, German to English"],
+    "tatoeba_en_zh": ["Tatoeba, English to Chinese"],
+    "tatoeba_zh_en": ["Tatoeba, Chinese to English"],
     "wikitext2": ["WikiText-2"],
     "wikitext2_sgd": ["WikiText-2"],
     "ptb": ["Penn Treebank, words"],
@@ -217,8 +241,9 @@ def about(title: str) -> str:
 
 def with_example(body: str, task: str, example: str) -> str:
     """The two snippets, each of which reads the example."""
-    lines = "\n".join(reading(task, example))
-    known = "".join(re.escape(line).replace('""', ".*") + r"\n" for line in reading(task, ""))
+    limited = "model.generate(**inputs)\n" in body
+    lines = "\n".join(reading(task, example, limited))
+    known = "".join(re.escape(line).replace('""', ".*") + r"\n" for line in reading(task, "", limited))
     loaded = "pipe" if "pipe(" in lines else "tokenizer"
     return re.sub(rf"(^{loaded} = .*\)\n)(?:{known})?", lambda found: f"{found[1]}{lines}\n", body, flags=re.M)
 

@@ -19,7 +19,13 @@ import torch
 from cards import DATA_SETS, check_in, training_data
 from language_models import run
 from machine import machine
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+from translation_report import TranslationReport
 
 from hf_lstm.hub.cards import Measurement, write_model_card
 
@@ -39,9 +45,20 @@ FINE_TUNED = (
     "--word_dropout 0.05 --num_train_epochs 8"
 )
 TREC = ("trec/train_5500.label", None, "trec/TREC_10.label")
+MULTI30K = "--share_vocabulary --vocab_size 8000 --hidden_size 384 --bpe_dropout 0.1 --average 0.999 --bf16 --use_cpu "
+MULTI30K += "--num_train_epochs 18 --length_penalties 0.6 0.8 1.0 1.2 "
+TATOEBA = tuple(f"runs/tatoeba/{split}.jsonl" for split in ("train", "validation", "test"))
+IN_CHINESE = "--average 0.999 --bf16 --use_cpu --num_train_epochs 16 --length_penalties 0.6 0.8 1.0 1.2 "
 CONLL2003 = ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz")
 
-# Name: title, as in `cards.py`, task, files of the three splits, flags.
+
+def parallel(*languages: str) -> tuple[tuple[str, ...], ...]:
+    """The files of Multi30k: of each split one of the sources and one of the targets."""
+    splits = ("train", "val", "test_2016_flickr")
+    return tuple(tuple(f"multi30k/raw/{split}.{language}.gz" for language in languages) for split in splits)
+
+
+# Name: title, as in `cards.py`, task, files of the three splits (of a split two that are parallel), flags.
 SETS = {
     "conll2003": (
         "CoNLL-2003 English NER",
@@ -98,6 +115,31 @@ SETS = {
         tuple(f"sst/stsa/stsa.binary.{split}" for split in ("train", "dev", "test")),
         TEXT,
     ),
+    "multi30k_en_de": (
+        "Multi30k, English to German",
+        "translation",
+        parallel("en", "de"),
+        MULTI30K + "--source_lang en --target_lang de",
+    ),
+    "multi30k_de_en": (
+        "Multi30k, German to English",
+        "translation",
+        parallel("de", "en"),
+        MULTI30K + "--source_lang de --target_lang en",
+    ),
+    # after `tatoeba.py`
+    "tatoeba_en_zh": (
+        "Tatoeba, English to Chinese",
+        "translation",
+        TATOEBA,
+        IN_CHINESE + "--source_lang en --target_lang zh",
+    ),
+    "tatoeba_zh_en": (
+        "Tatoeba, Chinese to English",
+        "translation",
+        TATOEBA,
+        IN_CHINESE + "--source_lang zh --target_lang en --source_column target --target_column source",
+    ),
 }
 NOTES = {
     "weibo_ner": "Each character of the data, test data included, bears a digit, its place in an automatically "
@@ -116,22 +158,28 @@ OUTSIDE = {
     "the common English words of `glove.twitter.27B.25d.txt`). Nothing else was used.",
 }
 SCRIPTS = {"token": "train_token_classification.py", "text": "train_text_classification.py"}
+SCRIPTS["translation"] = "train_translation.py"
 MODELS = {"token": AutoModelForTokenClassification, "text": AutoModelForSequenceClassification}
+MODELS["translation"] = AutoModelForSeq2SeqLM
 SCORES = {  # key in the results of a run: id and name of the metric
     "overall_f1": ("f1", "F1 of entities (lenient, conlleval)"),
     "strict_f1": ("f1", "F1 of entities (strict)"),
     "overall_accuracy": ("accuracy", "Accuracy"),
     "test_accuracy": ("accuracy", "Accuracy"),
     "test_macro_f1": ("f1", "Macro F1"),
+    "test_bleu": ("bleu", "BLEU"),
+    "test_chrf": ("chrf", "chrF"),
 }
 OPTIONS = ("train_file", "validation_file", "test_file")
 
 
 def command(name: str, seed: int, data: str) -> list[str]:
     _, task, files, flags = SETS[name]
-    paths = [
-        text for flag, file in zip(OPTIONS, files, strict=True) if file for text in (f"--{flag}", f"{data}/{file}")
-    ]
+    paths = []
+    for option, file in zip(OPTIONS, files, strict=True):
+        if file:
+            names = (file,) if isinstance(file, str) else file
+            paths += [f"--{option}", *(name if name.startswith("runs/") else f"{data}/{name}" for name in names)]
     places = ["--seed", str(seed), "--output_dir", f"runs/{name}_{seed}"]
     return ["python", f"examples/{SCRIPTS[task]}", *paths, *places, *flags.replace("DATA", data).split()]
 
@@ -179,23 +227,35 @@ def _in_order(table: dict) -> dict:
     }
 
 
-def write_card(name: str, summary: dict) -> None:
+def measurements(summary: dict, signatures: dict[str, str]) -> list[Measurement]:
+    """The scores of all runs, for the card."""
+    return [
+        Measurement(metric, values[0], "test", label, over_seeds=values if len(values) > 1 else ())
+        for key, values in summary["scores"].items()
+        for metric, title in [SCORES[key]]
+        for label in [f"{title} ({signatures[key]})" if key in signatures else title]
+    ]
+
+
+def write_card(name: str, summary: dict, data: str) -> None:
     """The card of the first run, with the scores of all."""
     title, task, _, _ = SETS[name]
     facts = DATA_SETS[title]
     seeds, folder = summary["seeds"], ROOT / "runs" / f"{name}_{summary['seeds'][0]}"
     model = MODELS[task].from_pretrained(folder)
+    if task == "translation":
+        report = TranslationReport(command(name, seeds[0], data)[2:], folder)
+        results = measurements(summary, report.signatures) + report.baseline()
+        tables = report.tables() if facts.license.startswith("cc-by-2.0") else {}  # others may not be shown
+    else:
+        results, tables = measurements(summary, {}), reports_of(name, seeds[0])
     card = write_model_card(
         folder,
         model=model,
         tokenizer=AutoTokenizer.from_pretrained(folder),
         data=training_data(title),
-        results=[
-            Measurement(metric, values[0], "test", title, over_seeds=values if len(values) > 1 else ())
-            for key, values in summary["scores"].items()
-            for metric, title in [SCORES[key]]
-        ],
-        reports=reports_of(name, seeds[0]),
+        results=results,
+        reports=tables,
         name=f"{name}_{model.config.model_type}",
         repo_id=f"hf-lstm/{name}",
         language=facts.language,
@@ -226,7 +286,7 @@ def main() -> None:
             if results_of(name, seed) is None:
                 run([*command(name, seed, args.data), "--disable_tqdm", "True", "--report_to", "none"])
         summary = collect(name, args.busy)
-        write_card(name, summary)
+        write_card(name, summary, args.data)
         print(name, summary["seeds"], summary["mean"], summary["standard deviation"])
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 r"""
-Train a translator, and its tokenizers, from scratch. Needs sacrebleu: `pip install sacrebleu`.
+Train a translator, and its tokenizers, from scratch: `pip install sacrebleu matplotlib`, for scores and pictures.
 
     python examples/train_translation.py                          # short English sentences into Chinese
     python examples/train_translation.py --train_file train.en train.de --validation_file valid.en valid.de \
@@ -8,7 +8,7 @@ Train a translator, and its tokenizers, from scratch. Needs sacrebleu: `pip inst
     python examples/train_translation.py --train_file cmn.txt --source_lang en --target_lang zh --output_dir runs/en_zh
     python examples/train_translation.py --train_file pairs.jsonl --source_lang en --target_lang fr  # or csv
     python examples/train_translation.py --dataset_name user/pairs --source_lang en --target_lang fr
-    python examples/train_translation.py --bf16                   # faster where the processor computes in bfloat16
+    python examples/train_translation.py --bf16 --use_cpu         # faster where the processor computes in bfloat16
     python examples/train_translation.py --resume_from_checkpoint last  # or the folder of a checkpoint
 
 The best epoch on the validation data is kept, by the BLEU of greedy translations; the test data are translated once,

@@ -49,6 +49,8 @@ def main(command_line: list[str] | None = None) -> None:
     parser, args = options_of(command_line)
     if bool(args.file) != bool(args.output_file) or (args.file and args.texts):
         parser.error("A file is translated by `--file` and `--output_file` together, without further texts.")
+    if args.file and args.n_best > 1:
+        parser.error("`--n_best` is of texts and of the standard input: a line of a file has one translation.")
     if args.picture and (args.file or len(args.texts) != 1):
         parser.error("`--picture` is of one text: give one, and no file.")
 
@@ -65,7 +67,6 @@ def main(command_line: list[str] | None = None) -> None:
     # 4. A file, whose translation is written as it goes.
     if args.file:
         how = {"resume": args.resume, "overwrite": args.overwrite, "encoding": args.encoding, "line": line}
-        how["num_return_sequences"] = args.n_best
         return translator.translate_file(args.file, args.output_file, **how, **options)
 
     # 5. Texts, or the lines of the standard input: of a person each at once, of a program many together.

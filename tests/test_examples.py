@@ -24,7 +24,7 @@ from hf_lstm.evaluation.adding_problem import adding_problem
 from hf_lstm.evaluation.alignments import pharaoh
 from hf_lstm.evaluation.translation import translation_scores
 from hf_lstm.evaluation.translator import one_line
-from hf_lstm.training.arguments import TranslatorArguments
+from hf_lstm.training.arguments import PairArguments, TranslatorArguments
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -355,6 +355,13 @@ PAIRS = "".join(f"The dog {i} ran home.\tDer Hund {i} lief heim.\n" for i in ran
 PAIRS += "".join(f"My cat {i} sleeps.\tMeine Katze {i} schläft.\n" for i in range(40))
 
 
+def test_pairs_that_come_along_are_attributed():
+    data = PairArguments().training_data({})
+    assert data.license == "cc-by-2.0" and "[Tatoeba](https://tatoeba.org), under CC BY 2.0 FR" in data.description
+    data = PairArguments(train_file=["pairs.txt"], target_lang="de").training_data({})
+    assert (data.name, data.license, data.description) == ("pairs.txt", None, None)
+
+
 @pytest.fixture
 def translator_line(tmp_path):
     """Pairs a line, and a tiny network."""
@@ -363,6 +370,12 @@ def translator_line(tmp_path):
     sizes = {"embedding_size": 8, "hidden_size": 8, "max_steps": 2, "num_beams": 2, "generation_max_length": 6}
     options |= sizes | {"output_dir": tmp_path / "run", "vocab_size": 300, "pictures": 1, "use_cpu": True}
     return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def test_translator_says_before_training_that_it_cannot_draw(translator_line, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"`pictures` is 1, which need matplotlib: `pip install .* set it to 0"):
+        load("train_translation").main(translator_line)
 
 
 def test_translator(tmp_path, translator_line, capsys):
@@ -473,11 +486,11 @@ def test_translation_from_standard_input(tmp_path, translator_line, capsys, monk
         assert capsys.readouterr().out == "".join(f"{line}\n" for line in [*best, "", "", *best])
     example.main([run, text, "--picture", str(tmp_path / "looks.png")])
     assert is_png(tmp_path / "looks.png")
-    for options in ([text, text, "--picture", "a.png"], ["--file", "in.txt"], [text, "--output_file", "out.txt"]):
+    alone = [["--file", "in.txt"], [text, "--output_file", "out.txt"]]
+    file = ["--file", "in.txt", "--output_file", "out.txt"]
+    for options in (*alone, [text, text, "--picture", "a.png"], [*file, "--n_best", "2"]):
         with pytest.raises(SystemExit):
             example.main([run, *options])
-    with pytest.raises(ValueError, match="`num_return_sequences` is 2, but a line has one translation"):
-        example.main([run, "--file", "in.txt", "--output_file", "out.txt", "--num_beams", "3", "--n_best", "2"])
 
 
 def test_evaluation_of_a_language_model(tmp_path, capsys):

@@ -5,7 +5,8 @@ network that reads it. Each script adds `TrainingArguments`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -413,7 +414,8 @@ class PairArguments(_Source):
     train_file: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Pairs: a json, jsonl, csv, tsv or parquet file, or two parallel ones, sources and targets."
+            "help": "Pairs: a json, jsonl, csv, tsv or parquet file, a txt with tabs, or two parallel files, sources "
+            "and targets."
         },
     )
     validation_file: list[str] | None = field(
@@ -443,6 +445,17 @@ class PairArguments(_Source):
     def source(self) -> str:
         return "1,512 short English sentences of Tatoeba in Chinese" if self.built_in else super().source
 
+    def training_data(self, splits: Mapping[str, Mapping[str, int]]) -> TrainingData:
+        """As of the others, with the licence of the pairs that come along, which want their origin named."""
+        found = super().training_data(splits)
+        if not self.built_in:
+            return found
+        about = (
+            "From [Tatoeba](https://tatoeba.org), under CC BY 2.0 FR; `tatoeba_en_zh.tsv` of hf_lstm names who wrote "
+            "each pair. They are a toy, and no measure of translation."
+        )
+        return replace(found, license="cc-by-2.0", description=about)
+
     @property
     def languages(self) -> list[str]:
         """Those of the pairs, for the card."""
@@ -465,7 +478,7 @@ class TranslatorArguments:
         default=None, help="The most in that of the target, if it is another number."
     )
     share_vocabulary: bool = HfArg(default=False, help="One vocabulary, and one embedding, for both languages.")
-    bpe_dropout: float = HfArg(default=0.0, help="Rate of merges that training leaves out, with bpe on both sides.")
+    bpe_dropout: float = HfArg(default=0.0, help="Rate of merges that training leaves out, of each side of bpe.")
     max_length: int = HfArg(default=100, help="Tokens of a side beyond which a pair is not trained on.")
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     embedding_size: int = HfArg(default=256, help="Size of token embeddings.")
@@ -491,6 +504,10 @@ class TranslatorArguments:
         for name, least in {"num_beams": 1, "pictures": 0}.items():  # what is used only after all the training
             if getattr(self, name) < least:
                 raise ValueError(f"`{name}` is {getattr(self, name)}: give at least {least}.")
+        if self.pictures and find_spec("matplotlib") is None:  # else it would be told after all the training
+            raise ImportError(
+                f"`pictures` is {self.pictures}, which need matplotlib: `pip install matplotlib`, or set it to 0."
+            )
 
     def kinds(self, languages: Sequence[str | None]) -> list[str]:
         """
