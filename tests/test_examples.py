@@ -24,7 +24,7 @@ from hf_lstm.evaluation.adding_problem import adding_problem
 from hf_lstm.evaluation.alignments import pharaoh
 from hf_lstm.evaluation.translation import translation_scores
 from hf_lstm.evaluation.translator import one_line
-from hf_lstm.training.arguments import PairArguments
+from hf_lstm.training.arguments import PairArguments, TranslatorArguments
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -454,10 +454,20 @@ def test_translator_refuses_what_does_not_fit(translator_line):
     example = load("train_translation")
     with pytest.raises(ValueError, match=r"`share_vocabulary` is True, but .* kind 'bpe' and .* 'char'"):
         example.main([*translator_line, "--share_vocabulary", "--target_tokenizer", "char"])
+    with pytest.raises(ValueError, match="`share_vocabulary` is True, but `target_vocab_size` is 90"):
+        example.main([*translator_line, "--share_vocabulary", "--target_vocab_size", "90"])
     with pytest.raises(ValueError, match="`target_lang` is None: give the language of the targets"):
         example.main(translator_line[: translator_line.index("--target_lang")])
     with pytest.raises(ValueError, match="none of the 72 pairs is so short"):
         example.main([*translator_line, "--max_length", "2"])
+    for name, value, least in (("num_beams", "0", 1), ("pictures", "-1", 0)):
+        with pytest.raises(ValueError, match=f"`{name}` is {value}: give at least {least}"):
+            example.main([*translator_line, f"--{name}", value])
+
+
+@pytest.mark.parametrize("language", ["zh", "ja", "ZH", "zh_CN", "zh-TW", "cmn", "zho_Hans", "jpn"])
+def test_characters_of_chinese_whatever_its_code(language):
+    assert TranslatorArguments().kinds(["en_GB", language]) == ["bpe", "char"]
 
 
 def test_translation_from_standard_input(tmp_path, translator_line, capsys, monkeypatch):

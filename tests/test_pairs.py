@@ -184,7 +184,15 @@ def test_files_of_splits(tmp_path):
             r"`target_column` is 5, but the data has",
         ),
         ("a.tsv", "a\tb\n", {"source_column": 0, "target_column": "b"}, r"are \[0, 'b', 2\]: give the names of all"),
+        (
+            "a.tsv",
+            "Hi.\tHallo.\n",
+            {"source_column": 0, "target_column": -3},
+            r"`target_column` is -3, but the data has",
+        ),
         ("a.csv", "source,target\na,b,c\n", {}, "line 2: 3 cells where line 1 names 2"),
+        ("a.csv", "source;target\na;b\n", {"separator": ";;"}, "`separator` is ';;': give the one character"),
+        ("a.csv", "source;target\na;b\n", {"separator": ""}, "`separator` is '': give the one character"),
         ("a.jsonl", '{"source": "a", "target": ["b"]}\n', {}, r"line 1: \"\['b'\]\" is no text"),
         ("a.jsonl", '{"source": "a"}\n', {}, "`target_column` is 'target', but the data in line 1 has"),
         ("a.csv", "source,target\n,\n", {}, "which holds no pair: check the file, and the columns"),
@@ -197,6 +205,11 @@ def test_damaged_rows_are_named(tmp_path, name, content, options, problem):
     path.write_text(content)
     with pytest.raises(ValueError, match=problem):
         read_pairs(path, **options)
+
+
+def test_a_tab_as_a_command_line_has_it(tmp_path):
+    (tmp_path / "a.csv").write_text("source\ttarget\nHi.\tHallo.\n")
+    assert read_pairs(tmp_path / "a.csv", separator="\\t").to_list() == [{"source": "Hi.", "target": "Hallo."}]
 
 
 def test_files_that_do_not_fit_together(tmp_path):

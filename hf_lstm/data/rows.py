@@ -210,6 +210,9 @@ def _csv_rows(
 ) -> Iterator[tuple[str, list[str | None]]]:
     """A tsv has no quotes: a quotation mark is one of the text."""
     csv.field_size_limit(LONGEST_CELL)
+    separator = {"\\t": "\t"}.get(separator, separator)  # as a command line has it
+    if separator is not None and (len(separator) != 1 or separator in '\r\n"'):
+        raise ValueError(f"`separator` is {separator!r}: give the one character between cells, such as ';'.")
     options = {"quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     reader = csv.reader(lines, delimiter=separator or ("\t" if tabs else ","), **options)
     by_number = all(isinstance(column, int) for column in columns.values())
@@ -217,7 +220,7 @@ def _csv_rows(
         header = first = next(reader, [])
         if by_number:
             header = list(range(len(first)))
-            columns = {name: column + len(first) if column < 0 else column for name, column in columns.items()}
+            columns = {name: header[n] if n < 0 and -n <= len(header) else n for name, n in columns.items()}
         _check_columns(columns, header, where, optional, "; or put a line with names before line 1, if that is a row")
         indices = [header.index(column) if column in header else None for column in columns.values()]
         for row in itertools.chain([first] if by_number else [], reader):

@@ -13,6 +13,7 @@ from typing import Literal
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.hf_argparser import HfArg
 
+from ..data.pair_checks import script_of_language
 from ..data.tag_schemes import infer_scheme
 from ..data.vectors import MatchedVectors, match_vectors, read_vectors
 from ..hub.cards import TrainingData
@@ -500,6 +501,9 @@ class TranslatorArguments:
     pictures: int = HfArg(default=3, help="Pictures of the attention to draw of the test data.")
 
     def __post_init__(self):
+        for name, least in {"num_beams": 1, "pictures": 0}.items():  # what is used only after all the training
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name}` is {getattr(self, name)}: give at least {least}.")
         if self.pictures and find_spec("matplotlib") is None:  # else it would be told after all the training
             raise ImportError(
                 f"`pictures` is {self.pictures}, which need matplotlib: `pip install matplotlib`, or set it to 0."
@@ -513,7 +517,7 @@ class TranslatorArguments:
             languages (`Sequence[str]`): Those of source and target, or `None`.
         """
         given = (self.source_tokenizer, self.target_tokenizer)
-        usual = ["char" if str(language).split("-")[0] in ("zh", "ja") else "bpe" for language in languages]
+        usual = ["char" if script_of_language(language) == "CJK" else "bpe" for language in languages]
         return [by if kind == "auto" else kind for kind, by in zip(given, usual, strict=True)]
 
     def tokenizer(self, pairs: Mapping[str, Sequence[str]], languages: Sequence[str | None]) -> LSTMTokenizer:
@@ -525,7 +529,7 @@ class TranslatorArguments:
             languages (`Sequence[str]`): Those of source and target, or `None`.
 
         Raises:
-            `ValueError`: For a vocabulary that two kinds of tokens are to share.
+            `ValueError`: For a vocabulary that two kinds of tokens, or two sizes, are to share.
         """
         kind, target_kind = self.kinds(languages)
         sources, targets = pairs["source"], pairs["target"]
@@ -538,6 +542,11 @@ class TranslatorArguments:
             raise ValueError(
                 f"`share_vocabulary` is True, but the source has tokens of kind {kind!r} and the target of "
                 f"{target_kind!r}: give both `--source_tokenizer` and `--target_tokenizer` the same."
+            )
+        if self.target_vocab_size not in (None, self.vocab_size):
+            raise ValueError(
+                f"`share_vocabulary` is True, but `target_vocab_size` is {self.target_vocab_size} and `vocab_size` "
+                f"{self.vocab_size}: leave the former out."
             )
         options = {"vocab_size": self.vocab_size, "add_eos_token": True, "show_progress": False}
         return LSTMTokenizer.train_from_iterator([*sources, *targets], kind, **options)

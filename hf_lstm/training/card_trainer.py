@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
 from ..distributed import shard_on_cpu
@@ -73,6 +73,12 @@ class CardTrainer(Trainer):
         """As in `Trainer`, and `resume_from_checkpoint="last"` is the last checkpoint in `output_dir`."""
         self._went_on = bool(resume_from_checkpoint)
         return super().train(resume_from_checkpoint == "last" or resume_from_checkpoint, *args, **kwargs)
+
+    def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
+        """As in `Trainer`, and `Seq2SeqTrainer` too counts a row once that several processes repeat to be even."""
+        if self.gather_function == self.accelerator.gather:
+            self.gather_function = self.accelerator.gather_for_metrics
+        return super().evaluation_loop(*args, **kwargs)
 
     def create_accelerator_and_postprocess(self) -> None:
         """As in `Trainer`, and FSDP2 works on CPUs too."""
