@@ -407,6 +407,9 @@ def test_translator(tmp_path, translator_line, capsys):
     assert "| **run** | BLEU (nrefs" in card and "| translation memory | chrF" in card and "license: mit" in card
     assert "language:\n- en\n- de\n" in card and "sortish_sampler" not in card
     assert is_png(run / "attention_1.png") and not (run / "attention_2.png").exists()
+    found = [line.split("\t") for line in (run / "n_best.tsv").read_text(encoding="utf-8").splitlines()]
+    assert [row[0] for row in found] == [sources[0]] * 2 and found[0][2] == texts[0]
+    assert [float(row[1]) for row in found] == sorted((float(row[1]) for row in found), reverse=True)
     config = translator.model.config
     assert (config.label_smoothing, config.num_attention_heads, config.decoder.num_hidden_layers) == (0.2, 2, 2)
     assert type(translator.tokenizer).__name__ == "TranslationTokenizer"

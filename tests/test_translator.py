@@ -6,6 +6,7 @@ loses no line.
 
 import gzip
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -513,3 +514,9 @@ def test_models_and_tokenizers_that_do_not_fit_are_refused(toy, tmp_path):
         ValueError, match="without `bos_token`, and the configuration of `model` has no `decoder_start"
     ):
         Translator(model, without)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "runs/a/b", Path("nowhere")])
+def test_a_folder_that_is_not_there_is_named(name):
+    with pytest.raises(ValueError, match=r"`model` is '[^']*', where there is no folder"):
+        Translator(name)

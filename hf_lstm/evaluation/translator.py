@@ -72,7 +72,7 @@ class Translator:
             need that only where it is not installed.
 
     Raises:
-        `ValueError`: For a model without encoder and decoder; if `tokenizer` is missing, has no `eos_token`, or more
+        `ValueError`: For a folder that is not there; a model without encoder and decoder; if `tokenizer` is missing, has no `eos_token`, or more
             tokens than the model; or if nothing says what a translation begins with.
 
     Example:
@@ -105,6 +105,7 @@ class Translator:
     ):
         if isinstance(model, (str, os.PathLike)):
             tokenizer = model if tokenizer is None else tokenizer
+            _check_folder(model)
             config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
             _check_kind(config, model)
             model = AutoModelForSeq2SeqLM.from_pretrained(model, trust_remote_code=trust_remote_code)
@@ -501,6 +502,14 @@ def _written(path: Path, resume: bool, overwrite: bool) -> Iterator[tuple]:
         part.unlink()
     else:
         part.replace(path)
+
+
+def _check_folder(model: str | os.PathLike) -> None:
+    """Refuse a path that is none; what could be a name on the Hub is looked for there."""
+    path = os.fspath(model)
+    is_path = isinstance(model, os.PathLike) or path.startswith((".", "~", os.sep)) or path.count("/") > 1
+    if is_path and not os.path.isdir(path):
+        raise ValueError(f"`model` is {path!r}, where there is no folder: give that of a model, or a name on the Hub.")
 
 
 def _check_kind(config: Any, model: Any) -> None:
