@@ -241,8 +241,9 @@ def about(title: str) -> str:
 
 def with_example(body: str, task: str, example: str) -> str:
     """The two snippets, each of which reads the example."""
-    lines = "\n".join(reading(task, example))
-    known = "".join(re.escape(line).replace('""', ".*") + r"\n" for line in reading(task, ""))
+    limited = "model.generate(**inputs)\n" in body
+    lines = "\n".join(reading(task, example, limited))
+    known = "".join(re.escape(line).replace('""', ".*") + r"\n" for line in reading(task, "", limited))
     loaded = "pipe" if "pipe(" in lines else "tokenizer"
     return re.sub(rf"(^{loaded} = .*\)\n)(?:{known})?", lambda found: f"{found[1]}{lines}\n", body, flags=re.M)
 

@@ -1,14 +1,12 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 r"""
-Train a translator, and its tokenizers, from scratch. Needs sacrebleu: `pip install sacrebleu`.
+Train a translator, and its tokenizers, from scratch: `pip install sacrebleu matplotlib`, for scores and pictures.
 
     python examples/train_translation.py                          # short English sentences into Chinese
     python examples/train_translation.py --train_file train.en train.de --validation_file valid.en valid.de \
         --test_file test.en test.de --source_lang en --target_lang de --share_vocabulary --output_dir runs/en_de
     python examples/train_translation.py --train_file cmn.txt --source_lang en --target_lang zh --output_dir runs/en_zh
     python examples/train_translation.py --train_file pairs.jsonl --source_lang en --target_lang fr  # or csv
-    python examples/train_translation.py --dataset_name user/pairs --source_lang en --target_lang fr
-    python examples/train_translation.py --bf16                   # faster where the processor computes in bfloat16
     python examples/train_translation.py --resume_from_checkpoint last  # or the folder of a checkpoint
 
 The best epoch on the validation data is kept, by the BLEU of greedy translations; the test data are translated once,
@@ -35,7 +33,8 @@ from hf_lstm.evaluation.plotting import plot_attention
 from hf_lstm.evaluation.translation import TranslationScores, make_translation_metrics, translation_scores
 from hf_lstm.evaluation.translation_memory import TranslationMemory
 from hf_lstm.evaluation.translator import one_line
-from hf_lstm.hub.measurements import this_command, translation_measurements
+from hf_lstm.hub.measurements import this_command
+from hf_lstm.hub.measurements import translation_measurements as measured
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.card_trainer import CardTrainer
@@ -116,11 +115,12 @@ def main(command_line: list[str] | None = None) -> None:
         texts = [one_line(translation["translation_text"]) for translation in found]
         return texts, translation_scores(texts, pairs[split]["target"], language)
 
-    penalty = max(args.length_penalties, key=lambda penalty: translated("validation", penalty)[1].bleu)
+    choice = args.length_penalties
+    penalty = max(choice, key=lambda penalty: translated("validation", penalty)[1].bleu if len(choice) > 1 else 0)
     translator.model.generation_config.update(num_beams=args.num_beams, length_penalty=penalty)
     translator.model.generation_config.save_pretrained(folder)  # as the translator will do by default
     texts, scores = translated(split, penalty)
-    (folder / "predictions.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    (folder / "predictions.txt").write_text("\n".join([*texts, ""]), encoding="utf-8")
     memory = TranslationMemory(pairs["train"]["source"], pairs["train"]["target"]).translate(pairs[split]["source"])
     baseline = translation_scores(memory, pairs[split]["target"], language)
     print(f"\nThe {split} data, {args.num_beams} beams\n{scores}\n\nA memory of the training data\n{baseline}\n")
@@ -129,20 +129,20 @@ def main(command_line: list[str] | None = None) -> None:
         language=data_args.languages,
         license=args.license,
         data=data_args.training_data({name: {"pairs": len(rows)} for name, rows in pairs.items()}),
-        results=[
-            *translation_measurements(scores, split),
-            *translation_measurements(baseline, split, of="translation memory"),
-        ],
+        results=[*measured(scores, split), *measured(baseline, split, "translation memory")],
         command=this_command(),
         example=pairs[split][0]["source"],
     )
-    for i, text in enumerate(pairs[split]["source"][: args.pictures], start=1):
-        found = translator(text, attention=True)
-        plot_attention(*found["attention"], folder / f"attention_{i}.png")
-        print(f"{text}\n  ->  {found['translation_text']}")
+    with open(folder / "n_best.tsv", "w", encoding="utf-8") as n_best:
+        for i, text in enumerate(pairs[split]["source"][: args.pictures], start=1):
+            found = translator(text, attention=True)
+            plot_attention(*found["attention"], folder / f"attention_{i}.png")
+            print(f"{text}\n  ->  {found['translation_text']}")
+            for each in translator([text], num_return_sequences=args.num_beams)[0] if args.num_beams > 1 else [found]:
+                print(text, f"{each['normalized_score']:.3f}", each["translation_text"], sep="\t", file=n_best)
     if training_args.push_to_hub:
         trainer.push_to_hub()
-    print(f"\nModel, tokenizer, pictures and figures are in {folder}.")
+    print(f"\nModel, tokenizer, n_best.tsv, pictures and figures are in {folder}.")
 
 
 if __name__ == "__main__":

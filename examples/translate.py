@@ -49,6 +49,8 @@ def main(command_line: list[str] | None = None) -> None:
     parser, args = options_of(command_line)
     if bool(args.file) != bool(args.output_file) or (args.file and args.texts):
         parser.error("A file is translated by `--file` and `--output_file` together, without further texts.")
+    if args.file and args.n_best > 1:
+        parser.error("`--n_best` is of texts and of the standard input: a line of a file has one translation.")
     if args.picture and (args.file or len(args.texts) != 1):
         parser.error("`--picture` is of one text: give one, and no file.")
 

@@ -140,7 +140,7 @@ class Translator:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what `export_onnx` wrote")
+    parser.add_argument("folder", type=Path, help="what `export_onnx` wrote, as ./runs/translator/onnx")
     parser.add_argument("--int8", action="store_true")
     for name, default in {"num_beams": 1, "length_penalty": 1.0, "max_new_tokens": 128}.items():
         parser.add_argument(f"--{name}", type=type(default), default=default)

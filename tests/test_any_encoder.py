@@ -250,6 +250,9 @@ def test_encoders_that_cannot_be_read():
     t5 = T5Config(vocab_size=23, d_model=8, d_ff=8, num_layers=1, num_heads=1, d_kv=8)
     with pytest.raises(ValueError, match="`encoder` is of the kind 't5', which has a decoder of its own"):
         encoder_decoder(t5, decoder)
+    t5.is_encoder_decoder = False  # as a folder of `T5EncoderModel` says, of which `AutoModel` builds all of T5
+    with pytest.raises(ValueError, match="`encoder` is of the kind 't5', which `AutoModel` builds with a decoder"):
+        encoder_decoder(t5, decoder)
     nested = encoder_decoder().config
     with pytest.raises(ValueError, match="'recurrent_encoder_decoder', which has a decoder of its own"):
         encoder_decoder(nested, decoder)

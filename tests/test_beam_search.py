@@ -242,6 +242,15 @@ def test_scores_are_those_of_a_forward_pass():
     assert out.cache is None  # of no hypothesis alone
 
 
+def test_a_source_without_a_hypothesis_is_an_error():
+    model, source = writer(), random_ids(2, 6, 23)
+    with pytest.raises(ValueError, match="not finite or all 0"):
+        generate(model, source, num_beams=3, do_sample=False, suppress_tokens=list(range(31)))
+    torch.nn.init.constant_(model.lm_head.weight, torch.nan)
+    with pytest.raises(ValueError, match="not finite or all 0"):
+        generate(model, source, num_beams=3, do_sample=False)
+
+
 @pytest.mark.parametrize("early_stopping", STOPPING, ids=str)
 def test_a_prefix_and_its_state(early_stopping):
     model, source = writer(end=1.0), random_ids(2, 6, 23)

@@ -59,6 +59,8 @@ def test_training_goes_on_from_the_last_checkpoint(tmp_path):
     assert [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry] == [1, 2, 3]
     assert trainer.figures["epochs"] == 3 and trainer.figures["train_seconds"] > 0
     assert trainer.figures["parameters"] == trainer.model.num_parameters()
+    trainer.create_model_card()  # which does not give the seconds of the last step for those of the training
+    assert "\n\nTrained on 1 thread of a CPU.\n" in card_of(tmp_path).text
 
 
 def test_card_has_the_last_evaluation(tmp_path):

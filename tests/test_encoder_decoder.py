@@ -614,6 +614,7 @@ def test_inputs_that_do_not_fit_are_refused():
         ({"input_ids": source, "labels": ids + 30}, "`labels` holds"),
         ({"input_ids": source, "labels": ids.float()}, "`labels` must hold whole numbers"),
         ({"input_ids": source, "labels": ids[:, :5], "decoder_input_ids": ids}, "`labels` has shape"),
+        ({"input_ids": source, "labels": ids[0]}, "`labels` has shape"),
         ({"input_ids": source, "decoder_input_ids": ids + 30}, "`decoder_input_ids` holds ids"),
         ({"input_ids": source, "decoder_input_ids": ids[0]}, "`decoder_input_ids` has shape"),
         ({"input_ids": source, "decoder_input_ids": ids[:, :0]}, "`decoder_input_ids` has shape"),

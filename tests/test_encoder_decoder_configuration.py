@@ -62,6 +62,7 @@ REFUSED = [
         {"input_feeding": True, "target": {"recurrent_weight_dropout": 0.5}},
         "`recurrent_weight_dropout=0.5` of `decoder` has one mask for all steps, and `input_feeding=True`",
     ),
+    ({"is_encoder_decoder": False}, "`is_encoder_decoder=False` is of models without an encoder"),
     ({"label_smoothing": 0.1, "target": MIXTURE}, "`label_smoothing=0.1` needs `output_layer='softmax'`.*'mixture'"),
     (
         {"share_encoder_decoder_embeddings": True},
@@ -82,6 +83,10 @@ REFUSED = [
     (
         {"source": SHARED, "target": SHARED, "share_encoder_decoder_embeddings": True, "tie_word_embeddings": False},
         "three",
+    ),
+    (
+        {"source": SHARED, "target": SHARED, "share_encoder_decoder_embeddings": True, "train_encoder": False},
+        "`train_encoder=False` freezes the decoder's embedding",
     ),
     ({"hidden_size": 3}, "`hidden_size` .*It is a field of `encoder` and of `decoder`"),
     ({"share_embeddings": True}, "`share_embeddings` .*Use `share_encoder_decoder_embeddings`"),

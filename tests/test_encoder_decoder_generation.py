@@ -430,9 +430,18 @@ def test_what_cannot_work_is_refused():
         generate(model, source, cache=transformers.DynamicCache())
     with pytest.raises(ValueError, match="model_kwargs"):
         generate(model, source, max_new_tokns=3)
+    for name in ("num_beams", "num_return_sequences"):
+        with pytest.raises(ValueError, match=f"`{name}` must be a whole number from 1 to inf, got 0"):
+            generate(model, source, **{"num_beams": 2, name: 0})
+    for name in ("pad_token_id", "forced_bos_token_id", "forced_eos_token_id"):
+        with pytest.raises(ValueError, match=f"`{name}` .* 0 to 30, got 31"):
+            generate(model, source, **{name: 31})
     with pytest.raises(ValueError, match="batch of 6"):
         cache = model(source, decoder_input_ids=torch.tensor([[2], [2]])).cache
         generate(model, source, num_beams=3, cache=cache, decoder_input_ids=torch.tensor([[2, 5], [2, 5]]))
+    for prefix in (torch.tensor([2, 5]), torch.zeros(2, 0, dtype=torch.long)):
+        with pytest.raises(ValueError, match="`decoder_input_ids` has shape"):
+            generate(model, source, decoder_input_ids=prefix)
     with pytest.raises(ValueError, match="2 sources"):
         generate(model, source, decoder_input_ids=torch.tensor([[2, 5]] * 3))
     with pytest.raises(ValueError, match="`attention_mask`"):

@@ -24,6 +24,7 @@ from hf_lstm.evaluation.adding_problem import adding_problem
 from hf_lstm.evaluation.alignments import pharaoh
 from hf_lstm.evaluation.translation import translation_scores
 from hf_lstm.evaluation.translator import one_line
+from hf_lstm.training.arguments import PairArguments, TranslatorArguments
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -354,6 +355,13 @@ PAIRS = "".join(f"The dog {i} ran home.\tDer Hund {i} lief heim.\n" for i in ran
 PAIRS += "".join(f"My cat {i} sleeps.\tMeine Katze {i} schläft.\n" for i in range(40))
 
 
+def test_pairs_that_come_along_are_attributed():
+    data = PairArguments().training_data({})
+    assert data.license == "cc-by-2.0" and "[Tatoeba](https://tatoeba.org), under CC BY 2.0 FR" in data.description
+    data = PairArguments(train_file=["pairs.txt"], target_lang="de").training_data({})
+    assert (data.name, data.license, data.description) == ("pairs.txt", None, None)
+
+
 @pytest.fixture
 def translator_line(tmp_path):
     """Pairs a line, and a tiny network."""
@@ -362,6 +370,12 @@ def translator_line(tmp_path):
     sizes = {"embedding_size": 8, "hidden_size": 8, "max_steps": 2, "num_beams": 2, "generation_max_length": 6}
     options |= sizes | {"output_dir": tmp_path / "run", "vocab_size": 300, "pictures": 1, "use_cpu": True}
     return [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def test_translator_says_before_training_that_it_cannot_draw(translator_line, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"`pictures` is 1, which need matplotlib: `pip install .* set it to 0"):
+        load("train_translation").main(translator_line)
 
 
 def test_translator(tmp_path, translator_line, capsys):
@@ -393,6 +407,9 @@ def test_translator(tmp_path, translator_line, capsys):
     assert "| **run** | BLEU (nrefs" in card and "| translation memory | chrF" in card and "license: mit" in card
     assert "language:\n- en\n- de\n" in card and "sortish_sampler" not in card
     assert is_png(run / "attention_1.png") and not (run / "attention_2.png").exists()
+    found = [line.split("\t") for line in (run / "n_best.tsv").read_text(encoding="utf-8").splitlines()]
+    assert [row[0] for row in found] == [sources[0]] * 2 and found[0][2] == texts[0]
+    assert [float(row[1]) for row in found] == sorted((float(row[1]) for row in found), reverse=True)
     config = translator.model.config
     assert (config.label_smoothing, config.num_attention_heads, config.decoder.num_hidden_layers) == (0.2, 2, 2)
     assert type(translator.tokenizer).__name__ == "TranslationTokenizer"
@@ -440,10 +457,20 @@ def test_translator_refuses_what_does_not_fit(translator_line):
     example = load("train_translation")
     with pytest.raises(ValueError, match=r"`share_vocabulary` is True, but .* kind 'bpe' and .* 'char'"):
         example.main([*translator_line, "--share_vocabulary", "--target_tokenizer", "char"])
+    with pytest.raises(ValueError, match="`share_vocabulary` is True, but `target_vocab_size` is 90"):
+        example.main([*translator_line, "--share_vocabulary", "--target_vocab_size", "90"])
     with pytest.raises(ValueError, match="`target_lang` is None: give the language of the targets"):
         example.main(translator_line[: translator_line.index("--target_lang")])
     with pytest.raises(ValueError, match="none of the 72 pairs is so short"):
         example.main([*translator_line, "--max_length", "2"])
+    for name, value, least in (("num_beams", "0", 1), ("pictures", "-1", 0)):
+        with pytest.raises(ValueError, match=f"`{name}` is {value}: give at least {least}"):
+            example.main([*translator_line, f"--{name}", value])
+
+
+@pytest.mark.parametrize("language", ["zh", "ja", "ZH", "zh_CN", "zh-TW", "cmn", "zho_Hans", "jpn"])
+def test_characters_of_chinese_whatever_its_code(language):
+    assert TranslatorArguments().kinds(["en_GB", language]) == ["bpe", "char"]
 
 
 def test_translation_from_standard_input(tmp_path, translator_line, capsys, monkeypatch):
@@ -462,7 +489,9 @@ def test_translation_from_standard_input(tmp_path, translator_line, capsys, monk
         assert capsys.readouterr().out == "".join(f"{line}\n" for line in [*best, "", "", *best])
     example.main([run, text, "--picture", str(tmp_path / "looks.png")])
     assert is_png(tmp_path / "looks.png")
-    for options in ([text, text, "--picture", "a.png"], ["--file", "in.txt"], [text, "--output_file", "out.txt"]):
+    alone = [["--file", "in.txt"], [text, "--output_file", "out.txt"]]
+    file = ["--file", "in.txt", "--output_file", "out.txt"]
+    for options in (*alone, [text, text, "--picture", "a.png"], [*file, "--n_best", "2"]):
         with pytest.raises(SystemExit):
             example.main([run, *options])
 

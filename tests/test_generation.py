@@ -502,6 +502,13 @@ def test_what_cannot_work_is_refused(family):
         generate(model, ids, past_key_values=model(random_ids(2, 8)).past_key_values)
     with pytest.raises(ValueError, match="model_kwargs"):
         generate(model, ids, max_new_tokns=3)
+    for name in ("num_beams", "num_return_sequences"):
+        for number in (0, -1, 1.5):
+            with pytest.raises(ValueError, match=f"`{name}` must be a whole number from 1 to inf, got {number!r}"):
+                generate(model, ids, **{"num_beams": 2, name: number})
+    for name, token in {"pad_token_id": -100, "forced_eos_token_id": [3, 31], "forced_bos_token_id": 31}.items():
+        with pytest.raises(ValueError, match=rf"`{name}` .* 0 to 30, got {re.escape(repr(token))}"):
+            generate(model, ids, **{name: token})
     assert model.generation_config.to_dict() == before
 
 

@@ -313,6 +313,16 @@ def test_what_the_text_says(folders):
         assert fact in text
 
 
+@pytest.mark.parametrize("longest, limit", [(None, ", max_new_tokens=100"), (20, ", max_new_tokens=100"), (200, "")])
+def test_a_translation_has_one_limit(tmp_path, longest, limit):
+    """Of two `generate` warns; but 20 is nobody's choice, see docs/traps.md."""
+    model, _ = make(tmp_path, "translation")
+    model.generation_config.max_length = longest
+    text = write_model_card(tmp_path, model=model, data=DATA, example=EXAMPLE).text
+    assert text.count(f"output = model.generate(**inputs{limit})\n") == 2
+    assert snippets(ours.with_example(text, "translation", EXAMPLE)) == snippets(text)
+
+
 def test_what_the_text_says_of_a_model_of_two(folders):
     text = (folders / "translation" / "README.md").read_text()
     for fact in (
@@ -337,7 +347,10 @@ def test_card_of_another_encoder(tmp_path, attention):
     config = RecurrentEncoderDecoderConfig(encoder=encoder, decoder=decoder, attention=attention)
     model = hf_lstm.RecurrentEncoderDecoderForConditionalGeneration(config)
     model.save_pretrained(tmp_path)
-    text = write_model_card(tmp_path, model=model, data=DATA, task="image-to-text", example="a picture").text
+    assert ModelCard.load(tmp_path / "README.md").data.pipeline_tag == "image-to-text"
+    card = write_model_card(tmp_path, model=model, data=DATA, example="a picture")
+    text = card.text
+    assert card.data.pipeline_tag == "image-to-text"
     assert "whose encoder is a network of kind `vit`, 3 layers, 8 units; whose decoder is an LSTM" in text
     assert f"with {attention} attention of 1 head, with an adaptive softmax." in text
     assert {"general": "Luong", "additive": "Bahdanau"}[attention] in section(text, "Citation")

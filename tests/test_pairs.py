@@ -99,6 +99,23 @@ def test_a_third_column_of_another_kind(tmp_path):
     assert read_pairs(path, source_column="German", target_column="English")["source"][:] == ["Hallo."]
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_languages_ask_for_no_objects(tmp_path, kind):
+    """The training script needs the languages in any case: the columns are the same in each kind of file."""
+    languages = {"source_lang": "en", "target_lang": "zh"}
+    assert read_pairs(write_rows(tmp_path / f"a.{kind}", ROWS), **languages).to_list() == ROWS
+    if kind == "parquet":
+        (tmp_path / "hub").mkdir()
+        write_rows(tmp_path / "hub" / "train.parquet", ROWS)
+        assert set(load_pairs(dataset_name=str(tmp_path / "hub"), **languages)["train"].features) == set(ROWS[0])
+    if kind not in ("csv", "tsv"):  # where that of `source` is another thing
+        rows = [{"translation": dict(zip(("en", "zh"), pair, strict=True)), "source": "Tatoeba"} for pair in PAIRS]
+        assert read_pairs(write_rows(tmp_path / f"c.{kind}", rows), **languages).to_list() == ROWS
+    path = write_rows(tmp_path / f"b.{kind}", [{"en": source, "zh": target} for source, target in PAIRS])
+    with pytest.raises(ValueError, match=r"`source_column` is .*has \['en', 'zh'\]"):
+        read_pairs(path, **languages)
+
+
 def translations(folder: Path, kind: str) -> Path:
     """The pairs as objects under their languages."""
     rows = [{"translation": {"en": source, "zh": target}} for source, target in PAIRS]
@@ -159,7 +176,7 @@ def test_files_of_splits(tmp_path):
     [
         ("a.txt", "Hi.\tHallo.\nWait\n", {}, r"line 2: 1 cells where line 1 has 2\. Correct the line"),
         ("a.txt", "Hi.\nWait.\n", {}, "whose first line has no tab: give two files, of sources and of targets, or"),
-        ("a.tsv", "Hi.\tHallo.\n", {}, r"`source_column` is 'source', but the data has \['Hi.', 'Hallo.'\]: name one"),
+        ("a.tsv", "Hi.\tHallo.\n", {}, r"but the data has \['Hi.', 'Hallo.'\]: name one; or put a line with names"),
         (
             "a.tsv",
             "Hi.\tHallo.\n",
@@ -167,7 +184,15 @@ def test_files_of_splits(tmp_path):
             r"`target_column` is 5, but the data has",
         ),
         ("a.tsv", "a\tb\n", {"source_column": 0, "target_column": "b"}, r"are \[0, 'b', 2\]: give the names of all"),
+        (
+            "a.tsv",
+            "Hi.\tHallo.\n",
+            {"source_column": 0, "target_column": -3},
+            r"`target_column` is -3, but the data has",
+        ),
         ("a.csv", "source,target\na,b,c\n", {}, "line 2: 3 cells where line 1 names 2"),
+        ("a.csv", "source;target\na;b\n", {"separator": ";;"}, "`separator` is ';;': give the one character"),
+        ("a.csv", "source;target\na;b\n", {"separator": ""}, "`separator` is '': give the one character"),
         ("a.jsonl", '{"source": "a", "target": ["b"]}\n', {}, r"line 1: \"\['b'\]\" is no text"),
         ("a.jsonl", '{"source": "a"}\n', {}, "`target_column` is 'target', but the data in line 1 has"),
         ("a.csv", "source,target\n,\n", {}, "which holds no pair: check the file, and the columns"),
@@ -180,6 +205,11 @@ def test_damaged_rows_are_named(tmp_path, name, content, options, problem):
     path.write_text(content)
     with pytest.raises(ValueError, match=problem):
         read_pairs(path, **options)
+
+
+def test_a_tab_as_a_command_line_has_it(tmp_path):
+    (tmp_path / "a.csv").write_text("source\ttarget\nHi.\tHallo.\n")
+    assert read_pairs(tmp_path / "a.csv", separator="\\t").to_list() == [{"source": "Hi.", "target": "Hallo."}]
 
 
 def test_files_that_do_not_fit_together(tmp_path):

@@ -44,6 +44,11 @@ TAGGER += f" --word_dropout 0 --learning_rate 0.3 {PLAIN} --eval_strategy epoch 
 CLASSIFIER = "train_text_classification --train_file rows.csv --hidden_size 6 --word_dropout 0 --max_steps 6"
 CLASSIFIER += f" --learning_rate 0.3 --train_sampling_strategy random {PLAIN} --load_best_model_at_end false"
 CLASSIFIER += " --eval_strategy epoch"
+TRANSLATOR = "train_translation --train_file pairs.txt --test_file pairs.txt --target_lang de --hidden_size 8"
+TRANSLATOR += " --embedding_size 8 --vocab_size 300 --num_beams 2 --generation_max_length 6 --pictures 0"
+TRANSLATOR += (
+    f" --learning_rate 1 --train_sampling_strategy random {PLAIN} --eval_strategy epoch --save_strategy epoch"
+)
 # What a script is called with; what one process adds, and what each of two: the batch of a step is the same. A step of
 # the tagger takes all sentences, in two batches, since those by budget are others for another number of processes.
 TASKS = {
@@ -61,6 +66,11 @@ TASKS = {
     ),
     "tagger": (f"{TAGGER} --num_train_epochs 5", "--gradient_accumulation_steps 2", ""),
     "averaged": (f"{TAGGER} --num_train_epochs 5 --average 0.5", "--gradient_accumulation_steps 2", ""),
+    "translator": (
+        f"{TRANSLATOR} --num_train_epochs 2",
+        "--per_device_train_batch_size 8",
+        "--per_device_train_batch_size 4",
+    ),
     "classifier": (CLASSIFIER, "--per_device_train_batch_size 8", "--per_device_train_batch_size 4"),
 }
 LAUNCHERS = {
@@ -118,6 +128,8 @@ def folder(tmp_path_factory):
         sentences = (WORDS[i % 4 :] + WORDS[: i % 3] for i in range(number))
         text = "\n".join("".join(word.replace("/", " ") + "\n" for word in sentence) for sentence in sentences)
         (folder / f"{name}.txt").write_text(text)
+    pairs = (f"The dog {i} ran home.\tDer Hund {i} lief heim.\n" for i in range(80))
+    (folder / "pairs.txt").write_text("".join(pairs))
     rows = (f"{'when' if i % 2 else 'where'} was it {i},{'time' if i % 2 else 'place'}\n" for i in range(40))
     (folder / "rows.csv").write_text("text,label\n" + "".join(rows))
     return folder
@@ -142,7 +154,10 @@ def losses(path: Path) -> list[float]:
 
 
 def scores(path: Path) -> dict:
+    """At the end, and of what was generated on the way."""
     results = json.loads((path / "all_results.json").read_text())
+    history = json.loads((path / "trainer_state.json").read_text())["log_history"]
+    results["history"] = {f"{entry['step']}": entry["eval_bleu"] for entry in history if "eval_bleu" in entry}
     return {name: value for name, value in results.items() if not name.endswith(("seconds", "runtime", "per_second"))}
 
 
@@ -166,6 +181,7 @@ def assert_equal_runs(one: Path, two: Path) -> None:
         ("tagger", "torchrun", ""),
         ("averaged", "torchrun", ""),
         ("classifier", "accelerate", ""),
+        ("translator", "torchrun", ""),
     ],
 )
 def test_two_processes_equal_one(folder, alone, task, launcher, options):

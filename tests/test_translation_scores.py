@@ -161,8 +161,13 @@ def test_empty_translations_count_and_score_nothing():
     ("predictions", "references", "message"),
     [
         (["a", "b"], ["a"], r"`predictions` has 2 sentences and `references` 1: give a reference"),
-        (["a"], "a", r"`predictions` has 1 sentences and `references` one text"),
-        ("a", ["a"], r"`predictions` is the text 'a': give a list"),
+        (["a"], "a", r"`predictions` has 1 sentences and `references` are 'a': give a reference"),
+        (["a"], None, r"`predictions` has 1 sentences and `references` are None"),
+        (["a"], iter("a"), r"`predictions` has 1 sentences and `references` are <str"),
+        ("a", ["a"], r"`predictions` is 'a': give a list"),
+        (None, ["a"], r"`predictions` is None: give a list"),
+        (iter("a"), ["a"], r"`predictions` is <str.*: give a list"),
+        (["a"], [None], r"`references\[0\]` is None: give a list"),
         ([], [], r"`predictions` is empty"),
         (["a", None], ["a", "b"], r"`predictions` has None at 1: give texts"),
         ([[3, 4]], ["a"], r"`predictions` has \[3, 4\] at 0: give texts, decoded"),
@@ -328,11 +333,12 @@ def test_measurements_for_a_card():
 # The translation memory.
 
 
-def nearest_slowly(sources: list[str], text: str, orders: int) -> tuple[int, float]:
-    """The first of the largest cosines, by dictionaries."""
+def cosines_slowly(sources: list[str], text: str, orders: int, cut) -> list[float]:
+    """By dictionaries."""
 
     def grams(text):
-        return Counter(text[i : i + n] for n in range(1, orders + 1) for i in range(len(text) - n + 1))
+        symbols = cut(text)
+        return Counter(tuple(symbols[i : i + n]) for n in range(1, orders + 1) for i in range(len(symbols) - n + 1))
 
     having = Counter(gram for source in sources for gram in set(grams(source)))
     idf = {gram: 1 + math.log((1 + len(sources)) / (1 + count)) for gram, count in having.items()}
@@ -343,9 +349,7 @@ def nearest_slowly(sources: list[str], text: str, orders: int) -> tuple[int, flo
         return {gram: weight / norm for gram, weight in weights.items()}
 
     query = vector(text)
-    cosines = [sum(query.get(gram, 0) * weight for gram, weight in vector(source).items()) for source in sources]
-    best = max(range(len(sources)), key=lambda i: (round(cosines[i], 12), -i))
-    return best, cosines[best]
+    return [sum(query.get(gram, 0) * weight for gram, weight in vector(source).items()) for source in sources]
 
 
 @pytest.mark.parametrize("orders", [1, 2, 4])
@@ -355,16 +359,30 @@ def test_memory_finds_what_a_slow_search_finds(orders, joint):
     texts = [*sentences(25, seed=2, joint=joint), "猫坐着。", "£", "", "the £ cat", sources[7], "𝔸 cat"]
     found, near = TranslationMemory(sources, sources, orders).nearest(texts)
     for i, text in enumerate(texts):
-        index, cosine = nearest_slowly(sources, text, orders)
-        assert near[i] == pytest.approx(cosine, abs=1e-12)
-        assert found[i] == index or near[i] == 0
+        both = zip(*(cosines_slowly(sources, text, orders, cut) for cut in (list, split_words)), strict=True)
+        means = [round(sum(pair) / 2, 12) for pair in both]
+        assert near[i] == pytest.approx(max(means), abs=1e-11)
+        assert found[i] == means.index(max(means)) or near[i] == 0
     assert near[-2] == pytest.approx(1) and sources[found[-2]] == sources[7]
+
+
+def cosines_of_scikit_learn(sources: list[str], texts: list[str]) -> np.ndarray:
+    """Of n-grams of characters and of words, their mean."""
+
+    def words(text):
+        symbols = split_words(text)
+        return [tuple(symbols[i : i + n]) for n in range(1, 5) for i in range(len(symbols) - n + 1)]
+
+    total = 0
+    for options in ({"analyzer": "char", "ngram_range": (1, 4)}, {"analyzer": words}):
+        vectors = TfidfVectorizer(lowercase=False, **options)
+        total = total + (vectors.fit_transform(sources) @ vectors.transform(texts).T).toarray() / 2
+    return total
 
 
 def test_memory_weighs_as_scikit_learn_does():
     sources, texts = sentences(80, seed=3), sentences(30, seed=4)
-    vectors = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), lowercase=False)
-    cosines = (vectors.fit_transform(sources) @ vectors.transform(texts).T).toarray()
+    cosines = cosines_of_scikit_learn(sources, texts)
     found, near = TranslationMemory(sources, sources).nearest(texts)
     assert near == pytest.approx(cosines.max(0)) and cosines[found, range(30)] == pytest.approx(cosines.max(0))
 
@@ -397,8 +415,7 @@ def test_memory_of_multi30k(shared_data):
             return file.read().splitlines()
 
     sources, targets, texts = lines("train.en.gz")[:3000], lines("train.de.gz")[:3000], lines("val.en.gz")[:100]
-    vectors = TfidfVectorizer(analyzer="char", ngram_range=(1, 4), lowercase=False)
-    cosines = (vectors.fit_transform(sources) @ vectors.transform(texts).T).toarray()
+    cosines = cosines_of_scikit_learn(sources, texts)
     assert TranslationMemory(sources, targets).translate(texts) == [targets[i] for i in cosines.argmax(0)]
 
 

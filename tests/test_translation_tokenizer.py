@@ -141,6 +141,15 @@ def test_an_error_in_the_targets_leaves_the_source_side(tokenizer, sides, target
 # What is generated is of the target
 
 
+def test_labels_that_are_no_tokens_are_explained(tokenizer):
+    for each in (tokenizer, tokenizer.source, tokenizer.target):
+        for given in ([[5, -100]], np.array([[5, -100]])):
+            with pytest.raises(ValueError, match=r"`token_ids` is \[5, -100\]: put `pad_token_id`"):
+                each.batch_decode(given)
+        with pytest.raises(ValueError, match=r"`token_ids` is .*-100"):
+            each.decode(-100)
+
+
 def test_decoding_is_of_the_target(tokenizer, capsys):
     rows = tokenizer(text_target=TARGETS, padding=True)["input_ids"]
     for given in (rows, np.array(rows), torch.tensor(rows)):

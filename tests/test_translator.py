@@ -6,6 +6,7 @@ loses no line.
 
 import gzip
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -421,6 +422,30 @@ def test_no_file_is_lost(toy, tmp_path):
         toy.translate_file(tmp_path / "in", tmp_path / "other", num_beams=2, num_return_sequences=2)
 
 
+def test_what_is_refused_leaves_nothing_behind(toy, tmp_path):
+    """The next run begins as if that one had not been, and what an older one left is still there."""
+    (tmp_path / "in").write_text("the cat\n")
+    (tmp_path / "latin").write_bytes("Käse\n".encode("latin-1"))
+    out, part = tmp_path / "out", tmp_path / "out.part"
+    for path, options, message in (
+        ("nowhere", {}, "`path_in` is"),
+        ("latin", {}, "not utf-8 in line 1"),
+        ("in", {"num_beams": 0}, "`num_beams` is 0"),
+        ("in", {"do_sample": True, "temperature": -1.0}, "`temperature`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            toy.translate_file(tmp_path / path, out, progress=False, **options)
+        assert not out.exists() and not part.exists()
+    part.write_text("done\n")
+    for path in ("nowhere", "latin"):
+        with pytest.raises(ValueError, match="`path_in` is"):
+            toy.translate_file(tmp_path / path, out, overwrite=True, progress=False)
+        assert part.read_text() == "done\n"
+    for path in (tmp_path, tmp_path / "nowhere" / "out"):
+        with pytest.raises(ValueError, match=r"`path_out` is '.*', a folder or in none: give the name of a file"):
+            toy.translate_file(tmp_path / "in", path, overwrite=True, progress=False)
+
+
 def test_progress(toy, capsys):
     toy(TEXTS, batch_size=4, max_new_tokens=2)
     assert f"{len(TEXTS)}/{len(TEXTS)}" in capsys.readouterr().err
@@ -444,6 +469,11 @@ def test_progress(toy, capsys):
         (["cat", None], {}, "`texts` has None at 1: give texts"),
         (iter(["cat"] * 70 + [["cat"]]), {"batch_size": 1}, r"`texts` has \['cat'\] at 70: give texts"),
         ("cat", {"batch_size": 0}, "`batch_size` is 0: give at least 1"),
+        ("cat", {"batch_size": 1.5}, "`batch_size` is 1.5: give at least 1"),
+        ("cat", {"num_beams": 0}, "`num_beams` is 0: give at least 1"),
+        ("cat", {"num_return_sequences": 0}, "`num_return_sequences` is 0: give at least 1"),
+        ("cat", {"max_new_tokens": -1}, "`max_new_tokens` is -1: give at least 1"),
+        ("cat", {"max_length": 3}, "`max_length` is 3 and `max_new_tokens` 2: give one of the two"),
         (
             "cat",
             {"num_return_sequences": 3, "num_beams": 2},
@@ -453,7 +483,7 @@ def test_progress(toy, capsys):
 )
 def test_what_cannot_be_translated_is_refused(toy, texts, options, message):
     with pytest.raises(ValueError, match=message):
-        list(toy(texts, max_new_tokens=2, **options))
+        list(toy(texts, **({"max_new_tokens": 2} | options)))
 
 
 def test_models_and_tokenizers_that_do_not_fit_are_refused(toy, tmp_path):
@@ -484,3 +514,9 @@ def test_models_and_tokenizers_that_do_not_fit_are_refused(toy, tmp_path):
         ValueError, match="without `bos_token`, and the configuration of `model` has no `decoder_start"
     ):
         Translator(model, without)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "runs/a/b", Path("nowhere")])
+def test_a_folder_that_is_not_there_is_named(name):
+    with pytest.raises(ValueError, match=r"`model` is '[^']*', where there is no folder"):
+        Translator(name)

@@ -58,7 +58,7 @@ def swapped_pairs(
     """
     found = [tuple(map(script_of, pair)) for pair in zip(sources, targets, strict=True)]
     usual = Counter(pair for pair in found if None not in pair and pair[0] != pair[1]).most_common(1)
-    of_languages = tuple(_SCRIPT_OF.get(_code(language)) for language in (source_lang, target_lang))
+    of_languages = tuple(map(script_of_language, (source_lang, target_lang)))
     expected = of_languages if None not in of_languages else usual[0][0] if usual else ("", "")
     if expected[0] == expected[1]:
         return expected, []
@@ -74,17 +74,17 @@ def script_of(text: str) -> str | None:
     return max(scripts, key=scripts.get) if scripts else None
 
 
+def script_of_language(language: str | None) -> str | None:
+    """The script of a language, "CJK" of "zh_CN" and so on; None if it is not known."""
+    return _SCRIPT_OF.get((language or "").replace("-", "_").split("_")[0].lower())
+
+
 @cache
 def _script(character: str) -> str | None:
     name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "").split(" ")[0].split("-")[0]
     if not character.isalpha() or not name:
         return None
     return "CJK" if name in ("HIRAGANA", "KATAKANA") else name
-
-
-def _code(language: str | None) -> str:
-    """ "zh" of "zh_CN", and so on."""
-    return (language or "").replace("-", "_").split("_")[0].lower()
 
 
 def _readable(script: str) -> str:

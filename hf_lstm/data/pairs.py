@@ -14,13 +14,14 @@ from transformers.utils import logging
 from .files import HELD_OUT, ROW_FILES, extension, files_by_split, read_lines, source_of
 from .pair_checks import slipped_line, swapped_pairs
 from .pair_splits import split_pairs
-from .rows import Rows, rows_of_file, rows_of_hub, say_left_out, text_of
+from .rows import Rows, names_of_columns, rows_of_file, rows_of_hub, say_left_out, splits_of_hub, text_of
 
 
 BUILT_IN = "tatoeba_en_zh.tsv"  # see the file of that name that ends in .md
 _NAMED = 5  # places that a message names
 _SIDES = ("source", "target")
 _COLUMNS = ("source_column", "target_column", "attribution_column")
+_OBJECTS = ("json", "jsonl", "parquet")  # of which a cell may be one, and which have names of columns
 
 logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 
@@ -64,7 +65,7 @@ def read_pairs(
         source_column (`int` or `str`, *optional*):
             Column of the source. In a csv or tsv a number, from 0, or negative from the right, says that its first
             line is a pair and names no columns. By default `"source"`; 0 in a file of another type; and
-            `"translation"` with `source_lang`, where columns have names and rows may be objects.
+            `"translation"` with `source_lang`, where cells may be objects and columns are not called `"source"`.
         target_column (`int` or `str`, *optional*): The same for the target: `"target"`, 1, `"translation"`.
         attribution_column (`int` or `str`, *optional*):
             Column that says whom a pair is from, which many licences want kept. By default `"attribution"` where there
@@ -148,7 +149,8 @@ def load_pairs(
     options = (source_lang, target_lang, separator, encoding, strict)
     form = _Format(source_column, target_column, attribution_column, *options)
     if dataset_name is not None:
-        rows = rows_of_hub(dataset_name, dataset_config_name, _columns(form, "parquet"), _optional(form))
+        names = splits_of_hub(dataset_name, dataset_config_name)["train"].column_names if form.source_lang else ()
+        rows = rows_of_hub(dataset_name, dataset_config_name, _columns(form, "parquet", names), _optional(form))
         splits = {split: _pairs(part, form) for split, part in rows.items()}
     else:
         splits = {split: _read(paths, f"{split}_file", form) for split, paths in files.items()}
@@ -235,7 +237,9 @@ def _read(files: str | os.PathLike | Sequence[str | os.PathLike], argument: str,
         return _pairs(_parallel_rows(paths, argument, form), form)
     if len(paths) != 1:
         raise ValueError(f"`{argument}` has {len(paths)} files: give one, or one of sources and one of targets.")
-    columns = _columns(form, extension(paths[0]))
+    objects = extension(paths[0]) in _OBJECTS and form.source_lang
+    names = names_of_columns(paths[0], argument, form.encoding) if objects else ()
+    columns = _columns(form, extension(paths[0]), names)
     tabs = extension(paths[0]) not in ROW_FILES and not form.separator
     if tabs and "\t" not in next(read_lines(paths[0], argument, form.encoding), ""):
         raise ValueError(
@@ -249,14 +253,18 @@ def _read(files: str | os.PathLike | Sequence[str | os.PathLike], argument: str,
     return _pairs(rows, form)
 
 
-def _columns(form: _Format, kind: str) -> dict[str, int | str]:
-    """The columns of a kind of file by the names of the arguments, those that are None as they usually are."""
+def _columns(form: _Format, kind: str, names: Sequence[str]) -> dict[str, int | str]:
+    """
+    The columns of a kind of file by the names of the arguments, those that are None as they usually are. The `names`
+    are those that the file has, where its cells may be objects.
+    """
     columns = list(form[: len(_COLUMNS)])
-    objects = kind in ("json", "jsonl", "parquet")  # of which a cell may be one, and which have names of columns
+    objects = kind in _OBJECTS
     if not objects:  # a command line has numbers as strings
         columns = [int(name) if re.fullmatch(r"-?\d+", str(name), re.ASCII) else name for name in columns]
     by_number = isinstance(columns[0], int) or (columns[0] is None and kind not in ROW_FILES)
-    side = "translation" if objects and form.source_lang else None
+    plain = "source" in names and "translation" not in names
+    side = "translation" if objects and form.source_lang and not plain else None
     usual = (0, 1, 2) if by_number else (side or "source", side or "target", "attribution")
     columns = [default if column is None else column for column, default in zip(columns, usual, strict=True)]
     if len({type(column) for column in columns}) > 1:

@@ -78,6 +78,15 @@ def rows_of_file(
     return Rows(source, {name: _whole_numbers(column) for name, column in cells.items()}, places, {})
 
 
+def names_of_columns(path: str | os.PathLike, argument: str, encoding: str) -> list[str]:
+    """Those of a json, jsonl or parquet file, as its first row has them."""
+    if extension(path) == "parquet":
+        return read_parquet(path, argument).column_names
+    lines = read_lines(path, argument, encoding, keep_ends=True)
+    _, first = next(_json_rows(lines, source_of(path, argument)), ("", {}))
+    return list(first) if isinstance(first, dict) else []
+
+
 def rows_of_hub(
     dataset_name: str, dataset_config_name: str | None, columns: Mapping[str, str], optional: Collection[str] = ()
 ) -> dict[str, Rows]:
@@ -201,6 +210,9 @@ def _csv_rows(
 ) -> Iterator[tuple[str, list[str | None]]]:
     """A tsv has no quotes: a quotation mark is one of the text."""
     csv.field_size_limit(LONGEST_CELL)
+    separator = {"\\t": "\t"}.get(separator, separator)  # as a command line has it
+    if separator is not None and (len(separator) != 1 or separator in '\r\n"'):
+        raise ValueError(f"`separator` is {separator!r}: give the one character between cells, such as ';'.")
     options = {"quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     reader = csv.reader(lines, delimiter=separator or ("\t" if tabs else ","), **options)
     by_number = all(isinstance(column, int) for column in columns.values())
@@ -208,8 +220,8 @@ def _csv_rows(
         header = first = next(reader, [])
         if by_number:
             header = list(range(len(first)))
-            columns = {name: column + len(first) if column < 0 else column for name, column in columns.items()}
-        _check_columns(columns, header, where, optional)
+            columns = {name: header[n] if n < 0 and -n <= len(header) else n for name, n in columns.items()}
+        _check_columns(columns, header, where, optional, "; or put a line with names before line 1, if that is a row")
         indices = [header.index(column) if column in header else None for column in columns.values()]
         for row in itertools.chain([first] if by_number else [], reader):
             if row and len(row) != len(header):
@@ -267,13 +279,13 @@ def _data_of(argument: str) -> str:
 
 
 def _check_columns(
-    columns: Mapping[str, int | str], found: list[int | str], where: str, optional: Collection[str] = ()
+    columns: Mapping[str, int | str], found: list, where: str, optional: Collection[str] = (), or_else: str = ""
 ) -> None:
     """Refuse a column that is not there, or there twice."""
     for argument, column in columns.items():
         if found.count(column) != 1 and not (argument in optional and column not in found):
             often = " more than once" if column in found else ""
-            raise ValueError(f"`{argument}` is {column!r}, but the {where} has {found}{often}: name one.")
+            raise ValueError(f"`{argument}` is {column!r}, but the {where} has {found}{often}: name one{or_else}.")
 
 
 def _name(value: Any, names: list[str]) -> Any:

@@ -255,7 +255,7 @@ def bleu_tokenizer(language: str) -> str:
     Raises:
         `ValueError`: If it is not such a code.
     """
-    code = re.fullmatch(r"([a-z]{2,3})([-_]\w+)*", language.lower())
+    code = re.fullmatch(r"([a-z]{2,3})([-_]\w+)*", str(language).lower())
     if code is None:
         raise ValueError(
             f"`language` is {language!r}: give the ISO 639 code of the language of the translations, 'de' or 'zh'."
@@ -285,8 +285,8 @@ def _metrics(language: str, tokenize: str | None, lowercase: bool) -> tuple:
 
 def _checked(texts: Sequence[str], argument: str) -> Sequence[str]:
     """The texts, if they are texts."""
-    if isinstance(texts, str):
-        raise ValueError(f"`{argument}` is the text {texts!r}: give a list of texts.")
+    if isinstance(texts, str) or not hasattr(texts, "__len__"):
+        raise ValueError(f"`{argument}` is {texts!r:.60}: give a list of texts.")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(f"`{argument}` has {text!r} at {i}: give texts, decoded where they were token ids.")
@@ -295,18 +295,18 @@ def _checked(texts: Sequence[str], argument: str) -> Sequence[str]:
 
 def _columns(predictions: Sequence[str], references: Sequence, argument: str = "predictions") -> list[list]:
     """References as sacrebleu takes them: the first of each sentence, the second of each, `None` for want of one."""
-    if isinstance(references, str) or len(predictions) != len(references):
-        count = "one text" if isinstance(references, str) else len(references)
+    is_list = hasattr(references, "__len__") and not isinstance(references, str)
+    if not is_list or len(predictions) != len(references):
+        count = len(references) if is_list else f"are {references!r:.60}"
         raise ValueError(
             f"`{argument}` has {len(predictions)} sentences and `references` {count}: give a reference, or a list of "
             "references, for each."
         )
     if not len(predictions):
         raise ValueError(f"`{argument}` is empty: give at least one sentence.")
-    rows = [[row] if isinstance(row, str) else list(row) for row in references]
+    rows = [[row] if isinstance(row, str) else row for row in references]
     for i, row in enumerate(rows):
-        _checked(row, f"references[{i}]")
-        if not row:
+        if not len(_checked(row, f"references[{i}]")):
             raise ValueError(f"`references` has none at {i}: give at least one for each sentence.")
     return [[row[k] if k < len(row) else None for row in rows] for k in range(max(map(len, rows)))]
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ class Translator:
             need that only where it is not installed.
 
     Raises:
-        `ValueError`: For a model without encoder and decoder; if `tokenizer` is missing, has no `eos_token`, or more
+        `ValueError`: For a folder that is not there; a model without encoder and decoder; if `tokenizer` is missing, has no `eos_token`, or more
             tokens than the model; or if nothing says what a translation begins with.
 
     Example:
@@ -104,6 +105,7 @@ class Translator:
     ):
         if isinstance(model, (str, os.PathLike)):
             tokenizer = model if tokenizer is None else tokenizer
+            _check_folder(model)
             config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
             _check_kind(config, model)
             model = AutoModelForSeq2SeqLM.from_pretrained(model, trust_remote_code=trust_remote_code)
@@ -200,8 +202,14 @@ class Translator:
             `ValueError`: If `texts` is empty or holds something else, a text has more tokens than `tokenizer` allows,
                 or `generate` refuses the options.
         """
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` is {batch_size}: give at least 1.")
+        numbers = {"batch_size": batch_size, "num_return_sequences": num_return_sequences}
+        for name, number in (numbers | {"num_beams": num_beams, "max_new_tokens": max_new_tokens}).items():
+            if number is not None and not (isinstance(number, Integral) and number >= 1):
+                raise ValueError(f"`{name}` is {number!r}: give at least 1.")
+        if max_new_tokens is not None and options.get("max_length") is not None:
+            raise ValueError(
+                f"`max_length` is {options['max_length']} and `max_new_tokens` {max_new_tokens}: give one of the two."
+            )
         named = {"num_beams": num_beams, "length_penalty": length_penalty}
         options |= {name: value for name, value in named.items() if value is not None}
         options["num_return_sequences"] = num_return_sequences
@@ -252,8 +260,9 @@ class Translator:
                 f"`num_return_sequences` is {options['num_return_sequences']}, but a line has one translation: leave "
                 "it out, or call the translator on the lines."
             )
+        lines = _Lines(path_in, encoding)  # before anything is written
         with _written(Path(path_out), resume, overwrite) as (file, done):
-            lines = _Lines(path_in, encoding, done)
+            lines.skip(done)
             for found in self(lines, progress=progress, **{"scores": False, **options}):
                 file.write(one_line(line(found)) + "\n")
 
@@ -440,14 +449,17 @@ class _Source(NamedTuple):
 class _Lines:
     """The lines of a file but the first ones; how many there are is known before."""
 
-    def __init__(self, path: str | os.PathLike, encoding: str, done: int):
-        self.read = lambda: read_lines(path, "path_in", encoding)
-        self.done, self.total = done, sum(1 for _ in self.read())
+    def __init__(self, path: str | os.PathLike, encoding: str):
+        self.path, self.read = path, lambda: read_lines(path, "path_in", encoding)
+        self.done, self.total = 0, sum(1 for _ in self.read())
+
+    def skip(self, done: int) -> None:
         if done > self.total:
             raise ValueError(
-                f"`path_in` is {str(path)!r} of {self.total:,} lines, of which {done:,} are translated: another file "
-                "was. Leave out `resume`."
+                f"`path_in` is {str(self.path)!r} of {self.total:,} lines, of which {done:,} are translated: another "
+                "file was. Leave out `resume`."
             )
+        self.done = done
 
     def __len__(self) -> int:
         return self.total - self.done
@@ -460,6 +472,8 @@ class _Lines:
 def _written(path: Path, resume: bool, overwrite: bool) -> Iterator[tuple]:
     """A file of lines that has its name once it is complete; and how many lines it has already."""
     part = path.with_name(f"{path.name}.part")
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"`path_out` is {str(path)!r}, a folder or in none: give the name of a file.")
     if path.exists() and not overwrite:
         raise ValueError(f"`path_out` is {str(path)!r}, which is there: give another name, or `overwrite=True`.")
     if part.exists() and not (resume or overwrite):
@@ -473,8 +487,13 @@ def _written(path: Path, resume: bool, overwrite: bool) -> Iterator[tuple]:
         done = sum(line.endswith(b"\n") for line in lines)
         os.truncate(part, sum(map(len, lines[:done])))  # without a line that has no end
     mode = "a" if done else "w"
-    with part.open(mode, encoding="utf-8", newline="\n", buffering=1) as file:  # each line is written at once
-        yield file, done
+    try:
+        with part.open(mode, encoding="utf-8", newline="\n", buffering=1) as file:  # each line is written at once
+            yield file, done
+    except BaseException:
+        if not part.stat().st_size:
+            part.unlink()
+        raise
     if path.suffix == ".gz":
         packed = path.with_name(f"{path.name}.part.gz")
         with part.open("rb") as plain, gzip.open(packed, "wb") as file:
@@ -483,6 +502,14 @@ def _written(path: Path, resume: bool, overwrite: bool) -> Iterator[tuple]:
         part.unlink()
     else:
         part.replace(path)
+
+
+def _check_folder(model: str | os.PathLike) -> None:
+    """Refuse a path that is none; what could be a name on the Hub is looked for there."""
+    path = os.fspath(model)
+    is_path = isinstance(model, os.PathLike) or path.startswith((".", "~", os.sep)) or path.count("/") > 1
+    if is_path and not os.path.isdir(path):
+        raise ValueError(f"`model` is {path!r}, where there is no folder: give that of a model, or a name on the Hub.")
 
 
 def _check_kind(config: Any, model: Any) -> None:

@@ -22,7 +22,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 import hf_lstm
 
-from .folders import files_and_code, line_of, project, section, usage
+from .folders import files_and_code, line_of, project, section, task_of, usage
 
 
 FAMILIES = {"lstm": "an LSTM", "gru": "a gated recurrent unit network (GRU)", "rnn": "a plain recurrent network"}
@@ -284,9 +284,10 @@ def _saved_config(folder: Path) -> dict:
 
 
 def _task(model: PreTrainedModel) -> str:
-    if getattr(model, "pipeline_task", "feature-extraction") == "feature-extraction":
+    task = task_of(model)
+    if task in (None, "feature-extraction"):
         raise ValueError(f"`task` of a {type(model).__name__} is not known. Give one, such as 'feature-extraction'.")
-    return model.pipeline_task
+    return task
 
 
 def _eval_results(name: str, task: str, data: TrainingData, results: list[Measurement]) -> dict:

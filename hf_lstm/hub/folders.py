@@ -131,7 +131,7 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
     name, kind = (repo_id or folder.resolve().name).split("/")[-1], type(saved).__name__
     own_tags, task = ["hf_lstm", "custom_code"], None
     if isinstance(saved, PreTrainedModel):
-        task = saved.pipeline_task
+        task = task_of(saved)
         own_tags.insert(1, saved.config.model_type)
     header = ModelCardData(
         library_name="transformers", pipeline_tag=task, tags=list(dict.fromkeys([*own_tags, *tags]))
@@ -145,6 +145,12 @@ def plain_card(folder: Path, saved, repo_id: str | None, tags: Iterable[str] = (
         files_and_code(folder),
     )
     return sign(f"---\n{header.to_yaml()}\n---\n\n{text}\n", "save_pretrained")
+
+
+def task_of(model: PreTrainedModel) -> str | None:
+    """The task as on the Hub: what makes a text of an image does not translate."""
+    task = getattr(model, "pipeline_task", None)
+    return "image-to-text" if task == "translation" and model.main_input_name == "pixel_values" else task
 
 
 def project() -> str:
@@ -252,18 +258,23 @@ def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | Non
         lines += [f"{name} = {each}.from_pretrained({_literal(repo_id)}{options})" for name, each in loaded.items()]
     if not trust:
         lines.insert(0, "import hf_lstm  # noqa: F401")
-    lines += reading(task, example) if example is not None else []
+    # 20 is the default of `generate`, which `Seq2SeqTrainer` writes down; of two limits there would be a warning.
+    limited = model.can_generate() and model.generation_config.max_length not in (None, 20)
+    lines += reading(task, example, limited) if example is not None else []
     return "```python\n{}\n```".format("\n".join(lines))
 
 
-def reading(task: str, example: str) -> list[str]:
-    """The lines of a snippet in which a model that is loaded reads an example: by `pipe`, where the task has one."""
+def reading(task: str, example: str, limited: bool = False) -> list[str]:
+    """
+    The lines of a snippet in which a model that is loaded reads an example: by `pipe`, where the task has one. One
+    that is `limited` says itself when to end.
+    """
     if task in get_supported_tasks():
         length = ", max_new_tokens=40" if task == "text-generation" else ""
         return [f"print(pipe({_literal(example)}{length}))"]
     return [
         f'inputs = tokenizer({_literal(example)}, return_tensors="pt")',
-        "output = model.generate(**inputs, max_new_tokens=100)",
+        f"output = model.generate(**inputs{'' if limited else ', max_new_tokens=100'})",
         "print(tokenizer.decode(output[0], skip_special_tokens=True))",
     ]
 

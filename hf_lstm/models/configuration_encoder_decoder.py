@@ -200,6 +200,8 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
     def validate_recurrent(self):
         """The rules between fields; transformers runs it on construction and before saving."""
         self._follow_tying()  # here, since a field may be set later, as by `from_pretrained(..., field=value)`
+        if not self.is_encoder_decoder:
+            raise ValueError("`is_encoder_decoder=False` is of models without an encoder. Leave it out.")
         self._at_least(1, "num_attention_heads", "attention_size")
         self._probabilities("attention_dropout", "label_smoothing")
         self._validate_encoder()
@@ -289,6 +291,11 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
             raise ValueError(
                 "`share_encoder_decoder_embeddings=True` makes one embedding of three, but `decoder` has "
                 "`tie_word_embeddings=False`. Leave one of the two out."
+            )
+        if not self.train_encoder:
+            raise ValueError(
+                "`share_encoder_decoder_embeddings=True` with `train_encoder=False` freezes the decoder's embedding, "
+                "too. Leave one of the two out."
             )
 
 

@@ -28,7 +28,7 @@ from .cache import CACHE_NAME, State, WithCache, one_cache
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .configuration_lstm import LSTMConfig
 from .decoder import DecoderCache
-from .generation import NO_INPUTS, RecurrentGenerationMixin, StopCheck, cache_argument
+from .generation import IMPOSSIBLE, NO_INPUTS, RecurrentGenerationMixin, StopCheck, cache_argument
 
 
 # Processors that look at a row alone: any other may count the rows, and is given all of them to the end.
@@ -113,6 +113,11 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         begins with its start token behind padding gets no other.
         """
         given, mask = model_kwargs.get("decoder_input_ids"), model_kwargs.get("decoder_attention_mask")
+        if given is not None and (given.ndim != 2 or not given.shape[1]):
+            raise ValueError(
+                f"`decoder_input_ids` has shape {tuple(given.shape)}, expected (batch, length) with at least one "
+                "token. Leave it out to begin with the start token."
+            )
         if given is not None and len(given) != batch_size:
             raise ValueError(
                 f"`decoder_input_ids` has {len(given)} rows, but there are {batch_size} sources. Give each its own; "
@@ -210,6 +215,8 @@ class EncoderDecoderGenerationMixin(RecurrentGenerationMixin):
         beams = Beams(len(input_ids) // options.num_beams, options, input_ids.device)
         outputs = self._prefill(input_ids, generation_config, model_kwargs)
         self._search(beams, input_ids, outputs.logits[:, -1], outputs.cache, logits_processor, stop.end_tokens)
+        if not beams.finished[:, 0].all():
+            raise ValueError(IMPOSSIBLE)
         pad, end = generation_config._pad_token_tensor, generation_config._eos_token_tensor
         fill = -1 if end is None else int(pad or end[0])  # as transformers does
         sequences, scores, rows = beams.sequences(input_ids, fill)

@@ -38,6 +38,10 @@ EMPTY_PROMPT = (
     "`input_ids` has no tokens: the prompt is empty text. Begin with `tokenizer.bos_token_id`, or with `eos_token_id` "
     "for a model that was trained on texts with an end each. With `bos_token_id` in its configuration a model does so."
 )
+IMPOSSIBLE = (
+    "The probabilities of the next token are not finite or all 0. Look for NaN in the model's weights, or for a "
+    "logits processor that forbids every token."
+)
 NUCLEUS = 2048  # tokens among which top-p looks before it sorts the vocabulary
 
 
@@ -52,10 +56,7 @@ def draw(probabilities: torch.Tensor) -> torch.Tensor:
     cumulative = probabilities.cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
     if not (total.isfinite() & (total > 0)).all():
-        raise ValueError(
-            "The probabilities of the next token are not finite or all 0. Look for NaN in the model's weights, or for "
-            "a logits processor that forbids every token."
-        )
+        raise ValueError(IMPOSSIBLE)
     # In float64 a number below 1 times the total stays below the total, and what has probability 0 is never drawn.
     return torch.searchsorted(cumulative, torch.rand_like(total) * total, right=True).squeeze(-1)
 
@@ -225,6 +226,19 @@ class RecurrentGenerationMixin(GenerationMixin):
                 f"`attention_mask` covers {mask.shape[1]} tokens, but the prompt has {inputs.shape[1]}, and the state "
                 f"has seen {seen}. Pass the `cache` of the tokens before, or all tokens from the beginning."
             )
+
+    def _prepare_generation_config(self, *args, **kwargs):
+        """As in transformers; numbers that cannot be, which would fail far from here, are refused."""
+        config, kwargs = super()._prepare_generation_config(*args, **kwargs)
+        most = self.get_decoder().config.vocab_size - 1
+        bounds = dict.fromkeys(("num_beams", "num_return_sequences"), (1, float("inf")))
+        bounds |= dict.fromkeys(("pad_token_id", "forced_bos_token_id", "forced_eos_token_id"), (0, most))
+        for name, (least, most) in bounds.items():
+            value = getattr(config, name)
+            for each in value if isinstance(value, list) else [value]:
+                if each is not None and (not hasattr(each, "__index__") or not least <= each <= most):
+                    raise ValueError(f"`{name}` must be a whole number from {least} to {most}, got {value!r}.")
+        return config, kwargs
 
     def _uses_cache(self, kwargs: dict[str, Any]) -> bool:
         config = kwargs.get("generation_config") or self.generation_config

@@ -96,6 +96,11 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
             self._tied_weights_keys |= {"encoder.embed_tokens.weight": "decoder.embed_tokens.weight"}
         self.main_input_name = self.encoder.main_input_name  # `pixel_values` of an encoder of images
         self._encoder_takes = set(inspect.signature(self.encoder.forward).parameters)
+        if "decoder_input_ids" in self._encoder_takes:
+            raise ValueError(
+                f"`encoder` is of the kind {config.encoder.model_type!r}, which `AutoModel` builds with a decoder of "
+                "its own. Give the configuration of an encoder alone."
+            )
         self.post_init()
         self.train()
 
@@ -296,6 +301,8 @@ class RecurrentEncoderDecoderForConditionalGeneration(RecurrentPreTrainedModel, 
         source = self._source(encoder_outputs, attention_mask)
         if labels is not None:
             check_labels(labels, self.config.decoder.vocab_size, "labels", "vocab_size")
+            if labels.ndim != 2:
+                raise ValueError(f"`labels` has shape {tuple(labels.shape)}, expected (batch, length).")
         cache = one_cache(cache, past_key_values)
         use_cache = self._keeps_state(cache, use_cache)
         text = TextInputs(decoder_input_ids, decoder_attention_mask, inputs_embeds=decoder_inputs_embeds)

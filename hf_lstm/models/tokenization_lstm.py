@@ -549,6 +549,12 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             finally:
                 backend.pre_tokenizer = of_text
 
+    def _decode(self, token_ids, *args, **kwargs) -> str:
+        try:
+            return super()._decode(token_ids, *args, **kwargs)
+        except OverflowError:
+            raise ValueError(f"`token_ids` is {token_ids!r:.60}: put `pad_token_id` in place of -100.") from None
+
     def _save_pretrained(self, save_directory, file_names, legacy_format=None, filename_prefix=None):
         files = self._save_without_dropout(save_directory, file_names, legacy_format, filename_prefix)
         if self.encoder_backend is None:

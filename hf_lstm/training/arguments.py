@@ -5,13 +5,15 @@ network that reads it. Each script adds `TrainingArguments`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.hf_argparser import HfArg
 
+from ..data.pair_checks import script_of_language
 from ..data.tag_schemes import infer_scheme
 from ..data.vectors import MatchedVectors, match_vectors, read_vectors
 from ..hub.cards import TrainingData
@@ -419,7 +421,8 @@ class PairArguments(_Source):
     train_file: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Pairs: a json, jsonl, csv, tsv or parquet file, or two parallel ones, sources and targets."
+            "help": "Pairs: a json, jsonl, csv, tsv or parquet file, a txt with tabs, or two parallel files, sources "
+            "and targets."
         },
     )
     validation_file: list[str] | None = field(
@@ -449,6 +452,17 @@ class PairArguments(_Source):
     def source(self) -> str:
         return "1,512 short English sentences of Tatoeba in Chinese" if self.built_in else super().source
 
+    def training_data(self, splits: Mapping[str, Mapping[str, int]]) -> TrainingData:
+        """As of the others, with the licence of the pairs that come along, which want their origin named."""
+        found = super().training_data(splits)
+        if not self.built_in:
+            return found
+        about = (
+            "From [Tatoeba](https://tatoeba.org), under CC BY 2.0 FR; `tatoeba_en_zh.tsv` of hf_lstm names who wrote "
+            "each pair. They are a toy, and no measure of translation."
+        )
+        return replace(found, license="cc-by-2.0", description=about)
+
     @property
     def languages(self) -> list[str]:
         """Those of the pairs, for the card."""
@@ -471,7 +485,7 @@ class TranslatorArguments:
         default=None, help="The most in that of the target, if it is another number."
     )
     share_vocabulary: bool = HfArg(default=False, help="One vocabulary, and one embedding, for both languages.")
-    bpe_dropout: float = HfArg(default=0.0, help="Rate of merges that training leaves out, with bpe on both sides.")
+    bpe_dropout: float = HfArg(default=0.0, help="Rate of merges that training leaves out, of each side of bpe.")
     max_length: int = HfArg(default=100, help="Tokens of a side beyond which a pair is not trained on.")
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     embedding_size: int = HfArg(default=256, help="Size of token embeddings.")
@@ -493,6 +507,15 @@ class TranslatorArguments:
     )
     pictures: int = HfArg(default=3, help="Pictures of the attention to draw of the test data.")
 
+    def __post_init__(self):
+        for name, least in {"num_beams": 1, "pictures": 0}.items():  # what is used only after all the training
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name}` is {getattr(self, name)}: give at least {least}.")
+        if self.pictures and find_spec("matplotlib") is None:  # else it would be told after all the training
+            raise ImportError(
+                f"`pictures` is {self.pictures}, which need matplotlib: `pip install matplotlib`, or set it to 0."
+            )
+
     def kinds(self, languages: Sequence[str | None]) -> list[str]:
         """
         The kinds of both tokenizers.
@@ -501,7 +524,7 @@ class TranslatorArguments:
             languages (`Sequence[str]`): Those of source and target, or `None`.
         """
         given = (self.source_tokenizer, self.target_tokenizer)
-        usual = ["char" if str(language).split("-")[0] in ("zh", "ja") else "bpe" for language in languages]
+        usual = ["char" if script_of_language(language) == "CJK" else "bpe" for language in languages]
         return [by if kind == "auto" else kind for kind, by in zip(given, usual, strict=True)]
 
     def tokenizer(self, pairs: Mapping[str, Sequence[str]], languages: Sequence[str | None]) -> LSTMTokenizer:
@@ -513,7 +536,7 @@ class TranslatorArguments:
             languages (`Sequence[str]`): Those of source and target, or `None`.
 
         Raises:
-            `ValueError`: For a vocabulary that two kinds of tokens are to share.
+            `ValueError`: For a vocabulary that two kinds of tokens, or two sizes, are to share.
         """
         kind, target_kind = self.kinds(languages)
         sources, targets = pairs["source"], pairs["target"]
@@ -526,6 +549,11 @@ class TranslatorArguments:
             raise ValueError(
                 f"`share_vocabulary` is True, but the source has tokens of kind {kind!r} and the target of "
                 f"{target_kind!r}: give both `--source_tokenizer` and `--target_tokenizer` the same."
+            )
+        if self.target_vocab_size not in (None, self.vocab_size):
+            raise ValueError(
+                f"`share_vocabulary` is True, but `target_vocab_size` is {self.target_vocab_size} and `vocab_size` "
+                f"{self.vocab_size}: leave the former out."
             )
         options = {"vocab_size": self.vocab_size, "add_eos_token": True, "show_progress": False}
         return LSTMTokenizer.train_from_iterator([*sources, *targets], kind, **options)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
 from ..distributed import shard_on_cpu
@@ -59,6 +59,7 @@ class CardTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._card_details: dict[str, Any] = {}
+        self._went_on = False  # from a checkpoint: how long it took to get there is not known
         if hasattr(self.model, "check_configuration"):
             self.model.check_configuration()  # else saving would fail, after all the training
         factor = getattr(getattr(self.model, "config", None), "lm_loss_coef", 0)
@@ -70,7 +71,14 @@ class CardTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs) -> TrainOutput:
         """As in `Trainer`, and `resume_from_checkpoint="last"` is the last checkpoint in `output_dir`."""
+        self._went_on = bool(resume_from_checkpoint)
         return super().train(resume_from_checkpoint == "last" or resume_from_checkpoint, *args, **kwargs)
+
+    def evaluation_loop(self, *args, **kwargs) -> EvalLoopOutput:
+        """As in `Trainer`, and `Seq2SeqTrainer` too counts a row once that several processes repeat to be even."""
+        if self.gather_function == self.accelerator.gather:
+            self.gather_function = self.accelerator.gather_for_metrics
+        return super().evaluation_loop(*args, **kwargs)
 
     def create_accelerator_and_postprocess(self) -> None:
         """As in `Trainer`, and FSDP2 works on CPUs too."""
@@ -163,7 +171,7 @@ class CardTrainer(Trainer):
             "tags": _TAGS,
             "base_model": base if base and not Path(base).is_dir() else None,
             "training_args": self.args,
-            "seconds": self._seconds(),
+            "seconds": None if self._went_on else self._seconds(),
             "device": _device(self.args.device, self.args.world_size),
         }
 
