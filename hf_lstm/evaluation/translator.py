@@ -72,8 +72,9 @@ class Translator:
             need that only where it is not installed.
 
     Raises:
-        `ValueError`: For a folder that is not there; a model without encoder and decoder; if `tokenizer` is missing, has no `eos_token`, or more
-            tokens than the model; or if nothing says what a translation begins with.
+        `ValueError`: For a folder that is not there, or a model without encoder and decoder; if `tokenizer` is
+            missing, has no `eos_token`, or more tokens than the model; or if nothing says what a translation begins
+            with.
 
     Example:
 
