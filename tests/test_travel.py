@@ -60,6 +60,7 @@ PARTS = {
     "layers",
     "losses",
     "modeling_recurrent",
+    "ngrams",
     "output_layers",
     "padding",
     "piece_alignment",
@@ -86,9 +87,11 @@ PARTS_OF_PAIRS = {
     "configuration_lstm",
     "configuration_recurrent",
     "configuration_rnn",
+    "configuration_stack",
     "context",
     "decoder",
     "encoder_decoder_generation",
+    "encoder_options",
     "generation",
     "gru",
     "layers",
@@ -98,16 +101,22 @@ PARTS_OF_PAIRS = {
     "modeling_recurrent",
     "output_layers",
     "padding",
+    "piece_alignment",
+    "pieces",
     "pretrained",
     "rnn",
     "saving",
     "stack",
     "text_inputs",
+    "text_reader",
     "tracing",
 }
-# Bytes of code in a folder with a model and its tokenizer, about 7,100 lines. Who loads it has to read it first, or to
+# Bytes of code in a folder with a model and its tokenizer, about 7,800 lines. Who loads it has to read it first, or to
 # trust it: no more than a person reads in a day. What would go beyond belongs elsewhere.
-CEILING, CEILING_OF_PAIRS = 373_000, 385_000
+CEILING, CEILING_OF_PAIRS = 412_000, 415_000
+
+
+CONFIGURATION = {"config_checks.py", "configuration_recurrent.py", "configuration_stack.py", "encoder_options.py"}
 
 
 def code_of(family) -> set[str]:
@@ -479,7 +488,7 @@ def test_shards_travel(tmp_path):
 
 def test_configuration_alone_carries_its_code(tmp_path):
     RNN.config(nonlinearity="relu").save_pretrained(tmp_path)
-    code = {"config_checks.py", "configuration_recurrent.py", "configuration_rnn.py"}
+    code = {*CONFIGURATION, "configuration_rnn.py"}
     assert set(contents(tmp_path)) == {"config.json", *code}
     assert AutoConfig.from_pretrained(tmp_path).nonlinearity == "relu"
 
@@ -672,5 +681,5 @@ def test_pushed_while_saving(journey, hub, tmp_path):
 
 def test_pushed_configuration_carries_its_code(hub):
     LSTM.config().push_to_hub("acme/config")
-    files = {"README.md", "config.json", "config_checks.py", "configuration_lstm.py", "configuration_recurrent.py"}
+    files = {"README.md", "config.json", "configuration_lstm.py", *CONFIGURATION}
     assert set(contents(hub / "acme" / "config")) == files
