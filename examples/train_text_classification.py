@@ -16,7 +16,6 @@ Train a classifier of texts, and its tokenizer, from scratch.
 
 from functools import partial
 
-from torch.utils.data import DataLoader
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -39,6 +38,7 @@ from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.card_trainer import CardTrainer
 from hf_lstm.training.encoder_arguments import EncoderArguments
+from hf_lstm.training.ngram_fitting import fit_ngrams
 from hf_lstm.training.transfer import EncoderTrainer, FineTuningTrainer, GradualUnfreezing
 
 
@@ -89,7 +89,7 @@ def main(command_line: list[str] | None = None) -> None:
     else:
         model = encoder.build(AutoModelForSequenceClassification, config)
     if args.ngram_buckets:
-        model.ngrams.count(DataLoader(inputs["train"], batch_size=64, collate_fn=DataCollatorWithPadding(tokenizer)))
+        fit_ngrams(model, inputs["train"], tokenizer, scale=args.ngram_scale)
     if training_args.process_index == 0:
         print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
 

@@ -134,11 +134,10 @@ class SequenceClassificationOptions(RecurrentStackConfig):
         pooling (`str`, defaults to `"concat"`): How a sequence classifier makes one vector of a sequence: `"last"`,
             `"mean"`, `"max"`, `"concat"` or `"attention"`. See [`SequencePooler`].
         ngram_buckets (`int`, defaults to 0): Above 0, a linear model of the n-grams of a text, which are told apart by
-            so many hashes, adds to the logits. See [`NgramScores`].
+            so many hashes, adds to the logits but in training. See [`NgramScores`].
         ngram_order (`int`, defaults to 2): Tokens of the longest n-grams.
         char_ngram_order (`int`, defaults to 5): Characters of the longest n-grams of a word, where the model reads
             characters; below 3 for none.
-        ngram_dropout (`float`, defaults to 0.0): Rate of n-grams that training hides.
     """
 
     head: ClassVar[str | None] = "ForSequenceClassification"
@@ -147,14 +146,12 @@ class SequenceClassificationOptions(RecurrentStackConfig):
     ngram_buckets: int = 0
     ngram_order: int = 2
     char_ngram_order: int = 5
-    ngram_dropout: float | int = 0.0
 
     def validate_recurrent(self):
         """The rules of the stack, the three kinds of labels, and n-grams."""
         super().validate_recurrent()
         self._at_least(0, "ngram_buckets", "char_ngram_order")
         self._at_least(1, "ngram_order")
-        self._probabilities("ngram_dropout")
         if self.ngram_buckets and self.vocab_size is None:
             raise ValueError(
                 f"`ngram_buckets={self.ngram_buckets!r}` are of tokens, of which there are none with "

@@ -4,12 +4,9 @@ A linear model of the n-grams of a text, beside what recurrent layers make of it
 `modeling_recurrent.py`; K labels, V buckets, N n-grams of a text, C characters of the longest word of a batch.
 """
 
-from collections.abc import Iterable, Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import initialization as init
 
 from .configuration_recurrent import RecurrentConfig
 from .padding import Padding
@@ -22,43 +19,46 @@ _LEAST_CHARACTERS = 3
 
 class NgramScores(nn.Module):
     r"""
-    Scores of labels by the n-grams of a text, a path of its own to the logits: what the recurrent layers add to is
-    then a linear model (Wang & Manning 2012; n-grams by their hashes as in Joulin et al. 2017, section 2.2). A text is
+    Scores of labels by the n-grams of a text, with a path of their own to the logits: what recurrent layers make of
+    the text adds to a linear model (Wang & Manning 2012; n-grams by their hashes as in Joulin et al. 2017, section 2.2).
+    With V buckets, and |.| the Euclidean norm,
 
-        x_b = (1 + ln tf_b) * idf_b / |x|      scores = W x
+        x_b = (1 + ln tf_b) idf_b,   scores = sum over kinds of n-grams of W x / |x|, + c
 
-    with tf_b the n-grams in bucket b, those of 1 to `ngram_order` tokens; and where the model reads characters once
-    more for those of 3 to `char_ngram_order` characters of each word, its edges included. idf_b = ln((1 + D) / (1 +
-    d_b)) + 1, where d_b of D texts have any (Salton & Buckley 1988), by [`~NgramScores.count`].
+    where tf_b of the n-grams are in bucket b. There are two kinds: of 1 to `ngram_order` tokens; and where the model
+    reads characters, of 3 to `char_ngram_order` characters of each word, its edges included. idf_b = ln((1 + D) / (1 +
+    d_b)) + 1, where d_b of D texts have any in bucket b (Salton & Buckley 1988).
+
+    W and c are not trained with the network, whose optimizer would learn the n-grams of the training texts by heart,
+    but found before, by [`~ngram_fitting.fit_ngrams`]; and they take no part in training, where there would be nothing
+    left to learn. So the sum is that of two experts.
 
     Args:
         config ([`RecurrentConfig`]): Configuration, with `ngram_buckets`.
     """
 
-    draws_own_weights = True
-
     def __init__(self, config: RecurrentConfig):
         super().__init__()
-        self.buckets, self.dropout = config.ngram_buckets, config.ngram_dropout
-        self.order, self.char_order = config.ngram_order, config.char_ngram_order
+        self.buckets, self.order, self.char_order = config.ngram_buckets, config.ngram_order, config.char_ngram_order
         self.reads_characters = config.char_vocab_size > 0 and self.char_order >= _LEAST_CHARACTERS
-        self.weight = nn.Parameter(torch.empty(self.buckets, config.num_labels))
         self.register_buffer("idf", torch.ones(self.buckets))
-
-    def init_weights(self) -> None:
-        """N-grams say nothing to begin with, and all count the same."""
-        init.zeros_(self.weight)
-        init.ones_(self.idf)
+        self.register_buffer("weight", torch.zeros(self.buckets, config.num_labels))
+        self.register_buffer("bias", torch.zeros(config.num_labels))
 
     def forward(self, text: TextInputs) -> torch.Tensor:
-        """A batch of texts -> (B, K); zeros for a text without an n-gram."""
-        scores = 0
+        """A batch of texts -> (B, K)."""
+        return self.bias + sum(
+            (F.embedding(buckets, self.weight) * values[..., None]).sum(1) for buckets, values in self.vectors(text)
+        )
+
+    def vectors(self, text: TextInputs) -> list[tuple[torch.LongTensor, torch.Tensor]]:
+        """Of each kind of n-grams x / |x|: the buckets of a text, (B, N), and their values; 0 behind the last."""
+        found = []
         for buckets, values in self.features(text):
             values = values * self.idf[buckets]
-            values = values / values.norm(dim=1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
-            values = F.dropout(values, self.dropout, self.training)
-            scores = scores + (F.embedding(buckets, self.weight) * values[..., None]).sum(1)
-        return scores
+            norms = values.norm(dim=1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
+            found.append((buckets, values / norms))
+        return found
 
     def features(self, text: TextInputs) -> list[tuple[torch.LongTensor, torch.Tensor]]:
         """Of tokens, and of characters: the distinct buckets of a text, (B, N), and 1 + ln tf, 0 behind the last."""
@@ -74,22 +74,6 @@ class NgramScores(nn.Module):
         longest = max(1, int((counts > 0).sum(1).max()))
         counts = counts[:, :longest]
         return buckets[:, :longest], (1 + counts.clamp(min=1).to(self.idf.dtype).log()) * (counts > 0)
-
-    @torch.no_grad()
-    def count(self, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:
-        """
-        Take the inverse document frequencies from texts of training.
-
-        Args:
-            batches (iterable of `dict`): The texts, as a tokenizer gives them in tensors.
-        """
-        having, number = torch.zeros_like(self.idf), 0
-        for batch in batches:
-            text = TextInputs(**{name: batch[name] for name in TextInputs._fields if name in batch})
-            for buckets, values in self.features(text):
-                having.index_add_(0, buckets.flatten(), (values > 0).flatten().to(having.dtype))
-            number += len(text.input_ids)
-        self.idf.copy_(((1 + number) / (1 + having)).log() + 1)
 
     def _codes(self, text: TextInputs) -> list[torch.LongTensor]:
         ids, mask = text.input_ids, text.attention_mask

@@ -72,7 +72,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
     options_class = SequenceClassificationOptions
     pipeline_task = "text-classification"
     metric = "accuracy"
-    head_parts = ("pooler", "score", "ngrams")
+    head_parts = ("pooler", "score")
 
     def __init__(self, config: RecurrentConfig):
         super().__init__(config)
@@ -111,7 +111,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         refuse_unknown(kwargs)
         features, hidden_states, real = self._encode(text, output_hidden_states)
         logits = self.score(self.pooler(features, real))
-        if self.ngrams is not None:
+        if self.ngrams is not None and not self.training:
             logits = logits + self.ngrams(text)
         self._warn_if_head_is_frozen(logits)
         loss = None

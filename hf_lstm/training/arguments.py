@@ -43,7 +43,7 @@ BEST = {"single_label_classification": "accuracy", "multi_label_classification":
 # What a classifier that begins as a language model does not take from it.
 HEAD_FIELDS = ("pooling", "word_dropout", "input_dropout", "output_dropout", "variational_dropout", "problem_type")
 HEAD_FIELDS += ("id2label", "label2id", "unk_token_id")
-NGRAMS = ("ngram_buckets", "ngram_order", "char_ngram_order", "ngram_dropout")
+NGRAMS = ("ngram_buckets", "ngram_order", "char_ngram_order")
 HEAD_FIELDS += NGRAMS
 
 
@@ -378,9 +378,9 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
     word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides.")
     ngram_buckets: int = HfArg(default=0, help="A linear model of n-grams beside the network, with so many hashes.")
+    ngram_scale: float = HfArg(default=3.0, help="What its margins are multiplied by: 0 for the network alone.")
     ngram_order: int = HfArg(default=2, help="Tokens of its longest n-grams.")
     char_ngram_order: int = HfArg(default=5, help="With --characters: characters of those of words; 0: none.")
-    ngram_dropout: float = HfArg(default=0.0, help="Rate of n-grams that training hides.")
     average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
     patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
 
