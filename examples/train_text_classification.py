@@ -35,6 +35,7 @@ from hf_lstm.evaluation import format_report, token_report
 from hf_lstm.evaluation.text_classification import classification_scores, joined
 from hf_lstm.hub.measurements import classification_measurements, this_command
 from hf_lstm.training import arguments
+from hf_lstm.training.adversarial import AdversarialTrainer
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.card_trainer import CardTrainer
 from hf_lstm.training.encoder_arguments import EncoderArguments
@@ -98,10 +99,14 @@ def main(command_line: list[str] | None = None) -> None:
         training_args.metric_for_best_model = arguments.BEST[problem_type]
         training_args.greater_is_better = problem_type != "regression"
     kind = FineTuningTrainer if args.discriminative else EncoderTrainer if encoder.encoder else CardTrainer
+    kind, adversary = (
+        (AdversarialTrainer, {"epsilon": args.epsilon, "kind": args.adversarial}) if args.epsilon else (kind, {})
+    )
     trainer = kind(
         model,
         training_args,
         **({} if args.discriminative else encoder.rates),
+        **adversary,
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=inputs["train"],
         eval_dataset=inputs["validation"],

@@ -381,6 +381,8 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
     ngram_scale: float = HfArg(default=3.0, help="What its margins are multiplied by: 0 for the network alone.")
     ngram_order: int = HfArg(default=2, help="Tokens of its longest n-grams.")
     char_ngram_order: int = HfArg(default=5, help="With --characters: characters of those of words; 0: none.")
+    epsilon: float = HfArg(default=0.0, help="Length of adversarial changes to embeddings; 0: no such training.")
+    adversarial: Literal["adversarial", "virtual"] = HfArg(default="adversarial", help="Which changes.")
     average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
     patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
 
