@@ -20,8 +20,8 @@ _LEAST_CHARACTERS = 3
 class NgramScores(nn.Module):
     r"""
     Scores of labels by the n-grams of a text, with a path of their own to the logits: what recurrent layers make of
-    the text adds to a linear model (Wang & Manning 2012; n-grams by hashes as in Joulin et al. 2017, section 2.2). With
-    V buckets, and |.| the Euclidean norm,
+    the text adds to a linear model (Wang & Manning 2012; n-grams by hashes as in Joulin et al. 2017, section 2.2).
+    With V buckets, and |.| the Euclidean norm,
 
         x_b = (1 + ln tf_b) idf_b,   scores = sum over kinds of n-grams of W x / |x|, + c
 

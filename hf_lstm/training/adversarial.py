@@ -111,7 +111,7 @@ def changed(embeddings: nn.Module, change: torch.Tensor | None = None):
 
 
 def unit(values: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Of each text the direction of values (B, T, E) at its real tokens, (B, T, 1), with length 1; 0 where all are 0."""
+    """Of each text the direction of values (B, T, E) at its real tokens, (B, T, 1), of length 1; 0 where all are 0."""
     values = values.detach() * real
     norms = values.flatten(1).norm(dim=1).clamp(min=torch.finfo(values.dtype).tiny)
     return values / norms[:, None, None]
