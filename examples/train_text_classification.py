@@ -35,12 +35,10 @@ from hf_lstm.evaluation import format_report, token_report
 from hf_lstm.evaluation.text_classification import classification_scores, joined
 from hf_lstm.hub.measurements import classification_measurements, this_command
 from hf_lstm.training import arguments
-from hf_lstm.training.adversarial import AdversarialTrainer
 from hf_lstm.training.averaging import WeightAveraging
-from hf_lstm.training.card_trainer import CardTrainer
 from hf_lstm.training.encoder_arguments import EncoderArguments
 from hf_lstm.training.ngram_fitting import fit_ngrams
-from hf_lstm.training.transfer import EncoderTrainer, FineTuningTrainer, GradualUnfreezing
+from hf_lstm.training.transfer import GradualUnfreezing
 
 
 EXAMPLE = "An element of the tree has a tag, attributes, and children, which are elements too."
@@ -72,8 +70,7 @@ def main(command_line: list[str] | None = None) -> None:
     if args.pretrained_model:
         tokenizer = AutoTokenizer.from_pretrained(args.pretrained_model)
     else:
-        texts, options = splits["train"]["text"], args.tokenizer_options()
-        options |= {"encoder_tokenizer": encoder.tokenizer()}
+        texts, options = splits["train"]["text"], args.tokenizer_options(encoder)
         tokenizer = from_main_process(lambda: LSTMTokenizer.train_from_iterator(texts, **options))
     with training_args.main_process_first(desc="tokenizing"):
         inputs = {split: encode_classified(rows, tokenizer, args.max_length) for split, rows in splits.items()}
@@ -98,15 +95,9 @@ def main(command_line: list[str] | None = None) -> None:
     if training_args.metric_for_best_model == "best":
         training_args.metric_for_best_model = arguments.BEST[problem_type]
         training_args.greater_is_better = problem_type != "regression"
-    kind = FineTuningTrainer if args.discriminative else EncoderTrainer if encoder.encoder else CardTrainer
-    kind, adversary = (
-        (AdversarialTrainer, {"epsilon": args.epsilon, "kind": args.adversarial}) if args.epsilon else (kind, {})
-    )
-    trainer = kind(
+    trainer = args.trainer(encoder)(
         model,
         training_args,
-        **({} if args.discriminative else encoder.rates),
-        **adversary,
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=inputs["train"],
         eval_dataset=inputs["validation"],

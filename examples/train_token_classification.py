@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-Train a tagger from scratch: words, their characters and shapes under a recurrent network and a CRF.
+Train a tagger: words, characters, shapes, and with `--encoder bert-base-cased` a transformer, under a network and CRF.
 
     python examples/train_token_classification.py                            # restores capitals and punctuation
     python examples/train_token_classification.py --train_file train.txt --validation_file dev.txt \
@@ -9,7 +9,6 @@ Train a tagger from scratch: words, their characters and shapes under a recurren
     python examples/train_token_classification.py --dataset_name unimelb-nlp/wikiann --dataset_config_name en \
         --tag_column ner_tags --output_dir runs/wikiann                     # of the Hub, where it is in parquet
     python examples/train_token_classification.py --context_models ./runs/forward_lm ./runs/backward_lm
-    python examples/train_token_classification.py --encoder distilbert-base-cased      # a transformer below
     python examples/train_token_classification.py --resume_from_checkpoint last      # or the folder of a checkpoint
     torchrun --nproc_per_node 2 examples/train_token_classification.py               # processes: docs/scaling.md
 """
@@ -37,7 +36,6 @@ from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.batching import LengthBatchingTrainer, predict_tags
 from hf_lstm.training.encoder_arguments import EncoderArguments
-from hf_lstm.training.transfer import EncoderTrainer
 
 
 TRANSCRIPT = (
@@ -53,10 +51,6 @@ RECIPE = arguments.BEST_EPOCH_RECIPE | {
     "learning_rate": 4e-3,
     "greater_is_better": True,
 }
-
-
-class TaggerTrainer(EncoderTrainer, LengthBatchingTrainer):
-    """Batches by length, and learning rates of an encoder."""
 
 
 def main(command_line: list[str] | None = None) -> None:
@@ -99,10 +93,9 @@ def main(command_line: list[str] | None = None) -> None:
     # 4. Training, until the score on the validation data does not rise any more.
     if training_args.metric_for_best_model == "best":
         training_args.metric_for_best_model = "f1" if scheme else "accuracy"
-    trainer = (TaggerTrainer if encoder.encoder else LengthBatchingTrainer)(
+    trainer = encoder.trainer(LengthBatchingTrainer)(
         model,
         training_args,
-        **encoder.rates,
         max_tokens=args.max_tokens,
         data_collator=DataCollatorForTokenClassification(tokenizer),
         train_dataset=inputs["train"],

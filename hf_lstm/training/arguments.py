@@ -6,6 +6,7 @@ network that reads it. Each script adds `TrainingArguments`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,10 @@ from ..hub.cards import TrainingData
 from ..models.configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from ..models.tokenization_lstm import LSTMTokenizer
 from ..models.tokenization_translation import TranslationTokenizer
+from .adversarial import AdversarialTrainer
+from .card_trainer import CardTrainer
+from .encoder_arguments import EncoderArguments
+from .transfer import FineTuningTrainer
 
 
 # `TrainingArguments` that the examples set in common, and more of them where the best epoch is kept.
@@ -390,9 +395,27 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
         if self.from_scratch and not self.pretrained_model:
             raise ValueError("`from_scratch` is True without a `pretrained_model`, whose network is meant. Give one.")
 
-    def tokenizer_options(self) -> dict:
-        """The arguments of `LSTMTokenizer.train_from_iterator`."""
+    def trainer(self, encoder: EncoderArguments) -> partial:
+        """
+        The trainer that is asked for, with its own arguments.
+
+        Args:
+            encoder ([`~encoder_arguments.EncoderArguments`]): Those of a pretrained encoder.
+        """
+        kinds = [AdversarialTrainer] * bool(self.epsilon) + [FineTuningTrainer] * self.discriminative
+        base = type("ClassifierTrainer", (*kinds, CardTrainer), {}) if kinds else CardTrainer
+        options = {"epsilon": self.epsilon, "kind": self.adversarial} if self.epsilon else {}
+        return partial(partial(base) if self.discriminative else encoder.trainer(base), **options)
+
+    def tokenizer_options(self, encoder: EncoderArguments) -> dict:
+        """
+        The arguments of `LSTMTokenizer.train_from_iterator`.
+
+        Args:
+            encoder ([`~encoder_arguments.EncoderArguments`]): Those of a pretrained encoder.
+        """
         return {
+            "encoder_tokenizer": encoder.tokenizer(),
             "kind": self.tokenizer_kind,
             "vocab_size": self.vocab_size,
             "lowercase": True,

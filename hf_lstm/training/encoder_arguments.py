@@ -2,10 +2,13 @@
 """Options of the command line for models that read a pretrained encoder, as the examples of `examples/` have them."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.hf_argparser import HfArg
+
+from .transfer import EncoderTrainer
 
 
 @dataclass
@@ -46,8 +49,14 @@ class EncoderArguments:
             model.base_model.piece_encoder.remember(10**12 if remembered_tokens is None else remembered_tokens)
         return model
 
-    @property
-    def rates(self) -> dict[str, float]:
-        """The arguments of [`~transfer.EncoderTrainer`]; none without an encoder."""
-        names = ("encoder_learning_rate", "layer_decay")
-        return {name: getattr(self, name) for name in names} if self.encoder else {}
+    def trainer(self, base: type) -> partial:
+        """
+        A trainer with the learning rates of the encoder, if there is one.
+
+        Args:
+            base (`type`): The trainer without them.
+        """
+        if not self.encoder:
+            return partial(base)
+        rates = {name: getattr(self, name) for name in ("encoder_learning_rate", "layer_decay")}
+        return partial(type(base.__name__, (EncoderTrainer, base), {}), **rates)
