@@ -8,7 +8,7 @@ import copy
 
 import pytest
 import torch
-from families import LSTM, PLAIN_TRAINING, assert_close, each_family, first_fast
+from families import GRU, LSTM, PLAIN_TRAINING, assert_close, each_family, first_fast
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModel,
@@ -28,6 +28,7 @@ from transformers import (
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
 from hf_lstm.models.pieces import Windows
 from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.transfer import EncoderTrainer, encoder_parameter_groups, layer_groups
 
 
 SENTENCES = [
@@ -358,3 +359,69 @@ def test_language_models_refuse_an_encoder():
 def test_what_cuts_for_an_encoder_is_a_tokenizer():
     with pytest.raises(ValueError, match="`encoder_tokenizer` is 'bert'"):
         LSTMTokenizer.train_from_iterator(SENTENCES, "word", encoder_tokenizer="bert")
+
+
+@each_encoder
+def test_learning_rates_fall_from_layer_to_layer(kind, folders):
+    tokenizer = words_of(folders / kind)
+    model = build(folders / kind, tokenizer, encoder_layers="mix")
+    groups = encoder_parameter_groups(model, 1.0, 0.1, layer_decay=0.5, weight_decay=0.01)
+    rates = {id(each): group["lr"] for group in groups for each in group["params"]}
+    assert len(rates) == sum(len(group["params"]) for group in groups) == len([*model.parameters()])
+    encoder = model.base_model.piece_encoder.encoder
+    own = {id(each) for each in encoder.parameters()}
+    assert {rates[id(each)] for each in model.parameters() if id(each) not in own} == {1.0}
+    embeddings = encoder.get_input_embeddings().weight
+    assert rates[id(embeddings)] == 0.025
+    layers = next(each for each in encoder.modules() if isinstance(each, torch.nn.ModuleList) and len(each) == 2)
+    for layer, rate in zip(layers, (0.05, 0.1), strict=True):
+        assert {rates[id(each)] for each in layer.parameters()} == {rate}
+    for group in groups:
+        assert group["weight_decay"] in (0.0, 0.01)
+
+
+def test_layers_of_an_encoder_join_one_after_another(folders):
+    tokenizer = words_of(folders / "bert")
+    model = build(folders / "bert", tokenizer)
+    groups = layer_groups(model)
+    kinds = [{name.split(".")[1] if name.startswith("model.") else "head" for name in group} for group in groups]
+    assert kinds[:3] == [{"piece_encoder"}] * 3  # its embeddings and two layers
+    assert kinds[3] == {"char_encoder", "embed_shapes"} and kinds[-1] == {"head"}
+    assert sum(map(len, groups)) == len([*model.parameters()])
+
+
+def test_what_an_encoder_trainer_refuses(folders):
+    tokenizer = words_of(folders / "bert")
+    with pytest.raises(ValueError, match="`layer_decay` is 0"):
+        encoder_parameter_groups(build(folders / "bert", tokenizer), 1.0, 0.1, layer_decay=0)
+    with pytest.raises(ValueError, match="`model` reads no encoder"):
+        encoder_parameter_groups(LSTM.build("ForTokenClassification"), 1.0, 0.1)
+
+
+def test_a_trainer_with_two_rates(folders, tmp_path):
+    model = build(folders / "bert", words_of(folders / "bert"), train_encoder=False)
+    trainer = EncoderTrainer(model, TrainingArguments(tmp_path, **PLAIN_TRAINING), encoder_learning_rate=0.01)
+    assert {group["lr"] for group in trainer.create_optimizer().param_groups} == {0.1}  # a frozen one has none
+    model = build(folders / "bert", words_of(folders / "bert"))
+    trainer = EncoderTrainer(model, TrainingArguments(tmp_path, **PLAIN_TRAINING), encoder_learning_rate=0.01)
+    assert {group["lr"] for group in trainer.create_optimizer().param_groups} == {0.1, 0.01}
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_texts_are_classified_too(kind, folders, tmp_path):
+    tokenizer = words_of(folders / kind, is_split_into_words=None)
+    model = build(folders / kind, tokenizer, GRU, "ForSequenceClassification", bidirectional=True, ngram_buckets=64)
+    texts = [" ".join(words) for words in SENTENCES]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    alone = [model(**tokenizer(text, return_tensors="pt")).logits for text in texts]
+    assert_close(model(**inputs).logits, torch.cat(alone))
+
+
+def test_adapters_of_peft_train_the_encoder(folders):
+    peft = pytest.importorskip("peft")
+    model = build(folders / "bert", words_of(folders / "bert"), use_crf=True)
+    config = peft.LoraConfig(target_modules=["query", "value"], task_type="TOKEN_CLS")
+    adapted = peft.get_peft_model(model, config)
+    trained = {name for name, each in adapted.named_parameters() if each.requires_grad}
+    assert any("lora_A" in name and "piece_encoder" in name for name in trained)
+    assert any("classifier" in name for name in trained) and not any("layers.0.weight_ih" in name for name in trained)
