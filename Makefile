@@ -78,17 +78,14 @@ runs/python_docs_tagger/config.json: | $(STAMP)
 runs/tatoeba_en_zh/config.json: | $(STAMP)
 	$(BIN)/python examples/train_translation.py --output_dir $(@D)
 
-# Tests that share an expensive set-up are one group, and go to one worker.
-PYTEST := -m pytest -q -n $(WORKERS) --dist loadgroup
-
 # One thread a worker, or the workers fight over the cores; offline, because no test may depend on the Hub.
 test test-slow test-lowest test-newest test-clients release: export OMP_NUM_THREADS = 1
 test test-slow test-lowest test-newest test-clients release: export HF_HUB_OFFLINE = 1
 test: $(STAMP) ## Run the quick tests, before a commit: 5 minutes at most (ARGS="-k crf", ARGS=tests/test_crf.py, ...)
-	$(BIN)/python $(PYTEST) -m "not slow" --durations=10 $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" --durations=10 $(ARGS)
 
 test-slow: $(STAMP) ## Run the others: processes, resuming, memory, compilation, all combinations
-	$(BIN)/python $(PYTEST) -m slow --durations=10 $(ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow --durations=10 $(ARGS)
 
 # What a release of another package has changed before, under the lowest versions that pyproject.toml allows and the
 # newest that pip finds. The newest is set up anew each time; the pinned versions are those of `make test`.
@@ -101,7 +98,7 @@ test-versions: ## Run what depends on other packages under their lowest and newe
 		LOWEST_VENV=$(LOWEST_VENV)-$$name NEWEST_VENV=$(NEWEST_VENV)-$$name; done
 
 test-lowest: $(LOWEST_VENV)/.installed
-	$(LOWEST_VENV)/bin/python $(PYTEST) $(VERSIONED) $(ARGS)
+	$(LOWEST_VENV)/bin/python -m pytest -q -n $(WORKERS) $(VERSIONED) $(ARGS)
 
 $(LOWEST_VENV)/.installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv --clear $(LOWEST_VENV)
@@ -111,7 +108,7 @@ $(LOWEST_VENV)/.installed: pyproject.toml constraints-lowest.txt
 test-newest:
 	test -x $(NEWEST_VENV)/bin/python || $(PYTHON) -m venv $(NEWEST_VENV)
 	$(NEWEST_VENV)/bin/python -m pip install --upgrade --upgrade-strategy eager $(PIP_ARGS) -e '.[test]'
-	$(NEWEST_VENV)/bin/python $(PYTEST) $(VERSIONED) $(ARGS)
+	$(NEWEST_VENV)/bin/python -m pytest -q -n $(WORKERS) $(VERSIONED) $(ARGS)
 
 # Other people's programs have many dependencies, and so an environment of their own, with these extras.
 CLIENTS_EXTRAS := test,clients,demo-test,docs

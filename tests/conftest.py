@@ -27,6 +27,21 @@ import transformers  # noqa: E402
 torch.set_num_threads(1)
 transformers.logging.set_verbosity_warning()
 
+TOGETHER = ("test_hub", "test_travel")  # modules whose tests share a set-up that takes long
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Several processes share the tests one by one, but each module of `TOGETHER` is for one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = nodeid.split("::")[0]
+            return module if Path(module).stem in TOGETHER else nodeid
+
+    return Scheduling(config, log)
+
 
 @pytest.fixture(autouse=True)
 def seed():

@@ -82,8 +82,7 @@ LOAD = """
 # A push that is told to break off, and how often the server then sees the weights.
 BREAKS = {"upload dropped": ("upload", DROP), "commit refused": ("commit", 500), "commit dropped": ("commit", DROP)}
 
-# Several processes, which `test_travel.py` does once for all heads.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("hub")]
+pytestmark = pytest.mark.slow  # several processes, which `test_travel.py` does once for all heads
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -40,7 +40,6 @@ PACKAGE = Path(hf_lstm.__file__).parent / "models"
 TRAVELLING = sorted(file.name for file in PACKAGE.glob("*.py") if file.name != "__init__.py")
 MODELS = {f"{family}{head}": (family, auto_class) for family in FAMILIES for auto_class, head in AUTO_CLASSES.items()}
 
-pytestmark = pytest.mark.xdist_group("travel")
 each_model = pytest.mark.parametrize("name", MODELS)
 
 
