@@ -9,6 +9,7 @@ Train a classifier of texts, and its tokenizer, from scratch.
     python examples/train_text_classification.py --dataset_name SetFit/sst2 --output_dir runs/sst2
     python examples/train_text_classification.py --pretrained_model ./runs/python_docs_lm --discriminative \
         --gradual_unfreezing                                                    # fine-tunes a language model
+    python examples/train_text_classification.py --encoder distilbert-base-cased
     python examples/train_text_classification.py --resume_from_checkpoint last  # or the folder of a checkpoint
     torchrun --nproc_per_node 2 examples/train_text_classification.py           # several processes: docs/scaling.md
 """
@@ -35,8 +36,9 @@ from hf_lstm.evaluation.text_classification import classification_scores, joined
 from hf_lstm.hub.measurements import classification_measurements, this_command
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
-from hf_lstm.training.card_trainer import CardTrainer
-from hf_lstm.training.transfer import FineTuningTrainer, GradualUnfreezing
+from hf_lstm.training.encoder_arguments import EncoderArguments
+from hf_lstm.training.ngram_fitting import fit_ngrams
+from hf_lstm.training.transfer import GradualUnfreezing
 
 
 EXAMPLE = "An element of the tree has a tag, attributes, and children, which are elements too."
@@ -53,10 +55,10 @@ RECIPE = arguments.BEST_EPOCH_RECIPE | {
 
 
 def main(command_line: list[str] | None = None) -> None:
-    kinds = (arguments.ClassifiedArguments, arguments.ClassifierArguments, TrainingArguments)
+    kinds = (arguments.ClassifiedArguments, arguments.ClassifierArguments, EncoderArguments, TrainingArguments)
     parser = HfArgumentParser(kinds, usage=__doc__)
     parser.set_defaults(**RECIPE)
-    data_args, args, training_args = parser.parse_args_into_dataclasses(command_line)
+    data_args, args, encoder, training_args = parser.parse_args_into_dataclasses(command_line)
     set_seed(training_args.seed)
 
     # 1. Data: texts and their labels.
@@ -68,7 +70,7 @@ def main(command_line: list[str] | None = None) -> None:
     if args.pretrained_model:
         tokenizer = AutoTokenizer.from_pretrained(args.pretrained_model)
     else:
-        texts, options = splits["train"]["text"], args.tokenizer_options()
+        texts, options = splits["train"]["text"], args.tokenizer_options(encoder)
         tokenizer = from_main_process(lambda: LSTMTokenizer.train_from_iterator(texts, **options))
     with training_args.main_process_first(desc="tokenizing"):
         inputs = {split: encode_classified(rows, tokenizer, args.max_length) for split, rows in splits.items()}
@@ -83,7 +85,9 @@ def main(command_line: list[str] | None = None) -> None:
     if args.pretrained_model and not args.from_scratch:
         model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, config=config)
     else:
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = encoder.build(AutoModelForSequenceClassification, config)
+    if args.ngram_buckets:
+        fit_ngrams(model, inputs["train"], tokenizer, scale=args.ngram_scale)
     if training_args.process_index == 0:
         print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
 
@@ -91,7 +95,7 @@ def main(command_line: list[str] | None = None) -> None:
     if training_args.metric_for_best_model == "best":
         training_args.metric_for_best_model = arguments.BEST[problem_type]
         training_args.greater_is_better = problem_type != "regression"
-    trainer = (FineTuningTrainer if args.discriminative else CardTrainer)(
+    trainer = args.trainer(encoder)(
         model,
         training_args,
         data_collator=DataCollatorWithPadding(tokenizer),

@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-Train a tagger from scratch: words, their characters and shapes under a recurrent network and a CRF.
+Train a tagger: words, characters, shapes, and with `--encoder bert-base-cased` a transformer, under a network and CRF.
 
     python examples/train_token_classification.py                            # restores capitals and punctuation
     python examples/train_token_classification.py --train_file train.txt --validation_file dev.txt \
@@ -35,6 +35,7 @@ from hf_lstm.hub.measurements import tagging_measurements, tagging_reports, this
 from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.batching import LengthBatchingTrainer, predict_tags
+from hf_lstm.training.encoder_arguments import EncoderArguments
 
 
 TRANSCRIPT = (
@@ -53,9 +54,10 @@ RECIPE = arguments.BEST_EPOCH_RECIPE | {
 
 
 def main(command_line: list[str] | None = None) -> None:
-    parser = HfArgumentParser((arguments.TaggedArguments, arguments.TaggerArguments, TrainingArguments), usage=__doc__)
+    kinds = (arguments.TaggedArguments, arguments.TaggerArguments, EncoderArguments, TrainingArguments)
+    parser = HfArgumentParser(kinds, usage=__doc__)
     parser.set_defaults(**RECIPE)
-    data_args, args, training_args = parser.parse_args_into_dataclasses(command_line)
+    data_args, args, encoder, training_args = parser.parse_args_into_dataclasses(command_line)
     set_seed(training_args.seed)
 
     # 1. Data: tagged sentences; tags of entities in BIO, other tags as they are.
@@ -69,7 +71,7 @@ def main(command_line: list[str] | None = None) -> None:
     # 2. Tokenizer, and the ids of words, characters and shapes; it knows all words of pretrained vectors.
     words = [*sentences["train"]["tokens"], *[args.known_words()] * args.min_frequency]
     context = AutoTokenizer.from_pretrained(args.context_models[0]) if args.context_models else None
-    options = args.tokenizer_options() | {"context_tokenizer": context}
+    options = args.tokenizer_options() | {"context_tokenizer": context, "encoder_tokenizer": encoder.tokenizer()}
     tokenizer = from_main_process(lambda: LSTMTokenizer.train_from_iterator(words, **options))
     with training_args.main_process_first(desc="tokenizing"):
         inputs = {split: encode_tagged(rows, tokenizer) for split, rows in sentences.items()}
@@ -78,7 +80,7 @@ def main(command_line: list[str] | None = None) -> None:
     vectors = args.matched_vectors(tokenizer.get_vocab())
     contexts = [AutoModelForCausalLM.from_pretrained(folder) for folder in args.context_models]
     config = AutoConfig.for_model(**args.fields(tokenizer, label_names, bool(scheme), vectors, contexts))
-    model = AutoModelForTokenClassification.from_config(config)
+    model = encoder.build(AutoModelForTokenClassification, config, args.remembered_tokens)
     if vectors:
         model.get_input_embeddings().weight.data.copy_(vectors.matrix)
     if contexts:
@@ -91,7 +93,7 @@ def main(command_line: list[str] | None = None) -> None:
     # 4. Training, until the score on the validation data does not rise any more.
     if training_args.metric_for_best_model == "best":
         training_args.metric_for_best_model = "f1" if scheme else "accuracy"
-    trainer = LengthBatchingTrainer(
+    trainer = encoder.trainer(LengthBatchingTrainer)(
         model,
         training_args,
         max_tokens=args.max_tokens,

@@ -16,7 +16,7 @@ BAD_VALUES = [
     ({"vocab_size": 0}, "vocab_size", "0"),
     ({"hidden_size": -3}, "hidden_size", "-3"),
     ({"num_hidden_layers": 0}, "num_hidden_layers", "0"),
-    ({"embedding_size": 0}, "embedding_size", "0"),
+    ({"embedding_size": -1}, "embedding_size", "-1"),
     ({"embedding_dropout": 1.0}, "embedding_dropout", "1.0"),
     ({"input_dropout": -0.1}, "input_dropout", "-0.1"),
     ({"hidden_dropout": 2}, "hidden_dropout", "2"),
@@ -183,10 +183,10 @@ def test_bidirectional_language_model_is_refused(family):
 
 @pytest.mark.parametrize("field", [{"hidden_dropout": 0.5}, {"residual_connections": True}], ids=str)
 def test_options_without_effect_are_pointed_out(field, monkeypatch):
-    from hf_lstm.models import configuration_recurrent
+    from hf_lstm.models import configuration_stack
 
     messages = []
-    monkeypatch.setattr(configuration_recurrent.logger, "warning_once", messages.append)
+    monkeypatch.setattr(configuration_stack.logger, "warning_once", messages.append)
     LSTM.config_class(num_hidden_layers=1, **field)
     assert messages and all(next(iter(field)) in message for message in messages)
     messages.clear()

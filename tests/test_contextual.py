@@ -154,8 +154,8 @@ def test_what_is_remembered_is_what_is_read(side, tokenizer, characters, monkeyp
     expected = [contextual(model, batch) for batch in batches]
     encoder = model.base_model.context_encoder
     encoder.remember()
-    read, states = [], encoder._states
-    monkeypatch.setattr(encoder, "_states", lambda ids, spans: (read.append(len(ids)), states(ids, spans))[1])
+    read, states = [], encoder.states
+    monkeypatch.setattr(encoder, "states", lambda ids, spans: (read.append(len(ids)), states(ids, spans))[1])
     for batch, wanted in zip(batches, expected, strict=True):
         assert_close(contextual(model, batch), wanted)
     assert read == [3, 1]

@@ -31,7 +31,8 @@ TARGETS = ["猫坐在垫子上。", "一只狗也是！它 坐着；猫跑了。
 PAIRS = list(zip(SOURCES, TARGETS, strict=True))
 NAMES = {"input_ids", "attention_mask"}
 FILES = {"tokenizer.json", "tokenizer_config.json", "target-tokenizer.json", "target-tokenizer_config.json"}
-FILES |= {f"{name}.py" for name in ("tokenization_translation", "tokenization_lstm", "characters", "words", "saving")}
+OWN = ("tokenization_translation", "tokenization_lstm", "characters", "piece_alignment", "words", "saving")
+FILES |= {f"{name}.py" for name in OWN}
 
 
 def train_one(texts, kind="bpe", **options):

@@ -50,21 +50,27 @@ PARTS = {
     "classification",
     "config_checks",
     "configuration_recurrent",
+    "configuration_stack",
     "context",
     "crf",
+    "encoder_options",
     "generation",
     "language_modeling",
     "layers",
     "losses",
     "modeling_recurrent",
+    "ngrams",
     "output_layers",
     "padding",
+    "piece_alignment",
+    "pieces",
     "pretrained",
     "saving",
     "sequence_classification",
     "stack",
     "tag_folding",
     "text_inputs",
+    "text_reader",
     "token_classification",
     "tracing",
 }
@@ -80,9 +86,11 @@ PARTS_OF_PAIRS = {
     "configuration_lstm",
     "configuration_recurrent",
     "configuration_rnn",
+    "configuration_stack",
     "context",
     "decoder",
     "encoder_decoder_generation",
+    "encoder_options",
     "generation",
     "gru",
     "layers",
@@ -92,16 +100,22 @@ PARTS_OF_PAIRS = {
     "modeling_recurrent",
     "output_layers",
     "padding",
+    "piece_alignment",
+    "pieces",
     "pretrained",
     "rnn",
     "saving",
     "stack",
     "text_inputs",
+    "text_reader",
     "tracing",
 }
-# Bytes of code in a folder with a model and its tokenizer, about 7,100 lines. Who loads it has to read it first, or to
+# Bytes of code in a folder with a model and its tokenizer, about 7,800 lines. Who loads it has to read it first, or to
 # trust it: no more than a person reads in a day. What would go beyond belongs elsewhere.
-CEILING, CEILING_OF_PAIRS = 373_000, 385_000
+CEILING, CEILING_OF_PAIRS = 412_000, 415_000
+
+
+CONFIGURATION = {"config_checks.py", "configuration_recurrent.py", "configuration_stack.py", "encoder_options.py"}
 
 
 def code_of(family) -> set[str]:
@@ -218,7 +232,7 @@ def test_transformers_finds_the_files(family):
     found = {Path(file).name for file in get_relative_import_files(PACKAGE / module)}
     assert found | {module} == code_of(family)
     needed = get_relative_import_files(PACKAGE / "tokenization_lstm.py")
-    assert {Path(file).name for file in needed} == {"characters.py", "saving.py", "words.py"}
+    assert {Path(file).name for file in needed} == {"characters.py", "piece_alignment.py", "saving.py", "words.py"}
 
 
 def pairs(tokenizer) -> dict:
@@ -473,7 +487,7 @@ def test_shards_travel(tmp_path):
 
 def test_configuration_alone_carries_its_code(tmp_path):
     RNN.config(nonlinearity="relu").save_pretrained(tmp_path)
-    code = {"config_checks.py", "configuration_recurrent.py", "configuration_rnn.py"}
+    code = {*CONFIGURATION, "configuration_rnn.py"}
     assert set(contents(tmp_path)) == {"config.json", *code}
     assert AutoConfig.from_pretrained(tmp_path).nonlinearity == "relu"
 
@@ -666,5 +680,5 @@ def test_pushed_while_saving(journey, hub, tmp_path):
 
 def test_pushed_configuration_carries_its_code(hub):
     LSTM.config().push_to_hub("acme/config")
-    files = {"README.md", "config.json", "config_checks.py", "configuration_lstm.py", "configuration_recurrent.py"}
+    files = {"README.md", "config.json", "configuration_lstm.py", *CONFIGURATION}
     assert set(contents(hub / "acme" / "config")) == files

@@ -299,7 +299,7 @@ def _snippet_without_text(model: PreTrainedModel, repo_id: str, trust: bool) -> 
 
 def _reader(model: PreTrainedModel) -> PreTrainedConfig:
     """The configuration of what reads the input, which may be a part of the model."""
-    return getattr(model.config, "encoder", model.config)
+    return model.config.encoder if model.config.is_encoder_decoder else model.config
 
 
 def _has_plain_prefixes(labels: Iterable[str]) -> bool:

@@ -14,16 +14,20 @@ from itertools import chain, islice, repeat
 from typing import NamedTuple
 
 import numpy as np
-from tokenizers import Encoding
+from tokenizers import Encoding, Tokenizer
 from transformers import BatchEncoding, TokenizersBackend
 from transformers.utils import PaddingStrategy, to_py_obj
+
+from .piece_alignment import aligned, special_ids
 
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # ids of characters
 SHAPES = ("lower", "upper", "title", "mixed", "digits", "number", "alphanumeric", "punctuation", "other")
 INPUT_NAMES = ("char_ids", "shape_ids")
 CONTEXT_NAMES = ("context_ids", "context_spans")
-FILLERS = {"char_ids": [], "shape_ids": 0, "context_spans": [0, 0]}  # of tokens that are padding
+PIECE_NAMES = ("encoder_ids", "encoder_spans")
+FILLERS = {"char_ids": [], "shape_ids": 0, "context_spans": [0, 0], "encoder_spans": [0, 0]}  # of tokens of padding
+OF_TEXTS = {"context_ids": 0, "encoder_ids": -1}  # what is of a whole text, and its padding
 SOURCES = ("tokenizer_object", "tokenizer_file", "gguf_file", "vocab")  # of which a tokenizer is built
 CACHED_WORDS = 50_000  # about 10 MB with words of at most 20 characters
 
@@ -56,7 +60,15 @@ class CharacterTokenizer(TokenizersBackend):
       the longest text of the batch.
     - `context_spans` (B, T, 2): where in `context_ids` the first and the last character of each token are; 0 for what
       has no place in the text.
+
+    And two for models with a pretrained `encoder`, by whose own tokenizer that text is cut:
+
+    - `encoder_ids` (B, S): the pieces of the whole text, without what stands around it; padding, -1, on the right.
+    - `encoder_spans` (B, T, 2): the first and the last piece, from 1 on, that has a character of each token; 0 for
+      what has no place in the text or no piece.
     """
+
+    encoder_backend: Tokenizer | None = None  # what cuts texts for an encoder
 
     @property
     def char_vocab_size(self) -> int:
@@ -78,6 +90,11 @@ class CharacterTokenizer(TokenizersBackend):
         """The id in `context_ids` of what stands around a text; None if this tokenizer was trained without context."""
         return self.init_kwargs["context_vocab"]["boundary"] if "context_vocab" in self.init_kwargs else None
 
+    @property
+    def encoder_special_ids(self) -> list[list[int]] | None:
+        """What stands before and behind a text that the encoder reads: a field of the configuration of its model."""
+        return None if self.encoder_backend is None else special_ids(self.encoder_backend)
+
     def __init__(self, *args, **kwargs):
         if not any(kwargs.get(name) is not None for name in SOURCES):
             raise ValueError(
@@ -98,9 +115,11 @@ class CharacterTokenizer(TokenizersBackend):
             one = {"padding_strategy": PaddingStrategy.MAX_LENGTH, "max_length": 1, "stride": 0}
             encoded = super()._encode_plus(text, text_pair, **{**kwargs, **one})
         names = [name for name in INPUT_NAMES if name in self.model_input_names]
-        has_context = "context_ids" in self.model_input_names
+        has_context, has_pieces = (name in self.model_input_names for name in OF_TEXTS)
         form = self.init_kwargs.get("unicode_normalizer")
-        if not (names or has_context or form) or encoded.encodings is None:  # chats with `sanitize_control_tokens`
+        if (
+            not (names or has_context or has_pieces or form) or encoded.encodings is None
+        ):  # chats with `sanitize_control_tokens`
             return encoded
         given_apart = kwargs.get("is_split_into_words", False)
         samples, is_batched = _samples(text, text_pair, given_apart)
@@ -129,12 +148,14 @@ class CharacterTokenizer(TokenizersBackend):
         values = {name: _nested(found[name], sizes, like) for name in names}
         if form and "offset_mapping" in encoded:
             values["offset_mapping"] = _nested([span for place, *_ in places for span in place.offsets], sizes, like)
-        if has_context:
-            contexts = [_context_of(*place) for place in places]
-            rows = [self._context_ids(context) for context, _ in contexts]
-            spans = [span for _, spans in contexts for span in spans]
-            values["context_ids"] = _rows(rows, padding == PaddingStrategy.DO_NOT_PAD, like)
-            values["context_spans"] = _nested(spans, sizes, like)
+        if has_context or has_pieces:
+            whole, spans = zip(*(_context_of(*place) for place in places), strict=True)
+            read = {"context_ids": ([self._context_ids(each) for each in whole], spans)} if has_context else {}
+            if has_pieces:
+                read["encoder_ids"] = aligned(self.encoder_backend, whole, spans)
+            for name, (rows, spans) in read.items():
+                values[name] = _rows(rows, padding == PaddingStrategy.DO_NOT_PAD, like, OF_TEXTS[name])
+                values[name.replace("ids", "spans")] = _nested(list(chain.from_iterable(spans)), sizes, like)
         encoded.update({name: value[0] if alone else value for name, value in values.items()})
         return encoded
 
@@ -163,7 +184,7 @@ class CharacterTokenizer(TokenizersBackend):
         rows = ids if len(ids) and (isinstance(ids[0], (list, tuple)) or getattr(ids[0], "ndim", 0)) else [ids]
         if return_tensors is not None and not any(map(len, rows)):
             padding, options = "max_length", (1, *options[1:])
-        known = (*INPUT_NAMES, *CONTEXT_NAMES)
+        known = (*INPUT_NAMES, *CONTEXT_NAMES, *PIECE_NAMES)
         names = [name for name in known if name in self.model_input_names and name in encoded_inputs]
         if not names:
             return super().pad(encoded_inputs, padding, *options)
@@ -178,8 +199,9 @@ class CharacterTokenizer(TokenizersBackend):
         side = padding_side or self.padding_side
         for name in names:
             examples = encoded_inputs[name] if is_batched else [encoded_inputs[name]]
-            if name == "context_ids":
-                value = _rows([list(to_py_obj(row)) for row in examples], no_padding, ids if in_tensors else None)
+            if name in OF_TEXTS:
+                rows = [[i for i in to_py_obj(row) if i >= 0] for row in examples]
+                value = _rows(rows, no_padding, ids if in_tensors else None, OF_TEXTS[name])
                 padded[name] = value if is_batched else value[0]
                 continue
             values = _aligned(examples, sizes, side, FILLERS[name])
@@ -367,11 +389,14 @@ def _squeezed(text: str) -> tuple[str, Sequence[int]]:
     return squeezed, places
 
 
-def _rows(rows: list[list[int]], apart: bool, like=None):
-    """Rows of characters: as they are where padding is not wanted, else of one length, in a tensor if `like` is."""
-    if like is not None:
-        return like.new_tensor(_rectangle(rows, 1)) if hasattr(like, "new_tensor") else _rectangle(rows, 1)
-    return rows if apart else _rectangle(rows, 1).tolist()
+def _rows(rows: list[list[int]], apart: bool, like=None, filler: int = 0):
+    """Rows of symbols: as they are where padding is not wanted, else of one length, in a tensor if `like` is."""
+    if like is None and apart:
+        return rows
+    values = _rectangle(rows, 1, filler)
+    if like is None:
+        return values.tolist()
+    return like.new_tensor(values) if hasattr(like, "new_tensor") else values
 
 
 def _aligned(examples, sizes: list[int], side: str, filler) -> list:
@@ -385,11 +410,11 @@ def _aligned(examples, sizes: list[int], side: str, filler) -> list:
     return values
 
 
-def _rectangle(rows: list[list[int]], width: int) -> np.ndarray:
-    """Rows of different lengths as an array with zeros behind them, at least `width` wide."""
+def _rectangle(rows: list[list[int]], width: int, filler: int = 0) -> np.ndarray:
+    """Rows of different lengths as an array, at least `width` wide, with `filler` behind them."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     width = max(width, lengths.max(initial=0))
-    array = np.zeros((len(rows), width), np.int64)
+    array = np.full((len(rows), width), filler, np.int64)
     array[np.arange(width) < lengths[:, None]] = np.fromiter(chain.from_iterable(rows), np.int64, lengths.sum())
     return array
 

@@ -7,6 +7,7 @@ import torch
 from transformers.utils import logging
 
 from .configuration_recurrent import RecurrentConfig
+from .pieces import ReadsEncoder
 from .pretrained import RecurrentHead
 from .text_inputs import TextInputs
 
@@ -17,7 +18,7 @@ logger = logging.get_logger(f"transformers.{__name__}")  # which follows the ver
 _CLASSIFIERS = ("ForTokenClassification", "ForSequenceClassification")
 
 
-class RecurrentClassifier(RecurrentHead):
+class RecurrentClassifier(ReadsEncoder, RecurrentHead):
     """What the heads that classify share: a backbone whose state nobody asks for, and a head that peft has to keep."""
 
     head_parts: ClassVar[tuple[str, ...]]  # modules beside the backbone

@@ -5,12 +5,13 @@ import copy
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 from .config_checks import CheckedConfig
 from .configuration_gru import GRUConfig
 from .configuration_lstm import LSTMConfig
 from .configuration_rnn import RNNConfig
+from .encoder_options import config_of, fields_of
 
 
 FAMILIES = {config.model_type: config for config in (LSTMConfig, GRUConfig, RNNConfig)}
@@ -29,32 +30,6 @@ _ELSEWHERE = {
     "tie_encoder_decoder": "use `share_encoder_decoder_embeddings`, which shares the embeddings alone",
     "vocab_size": "it is a field of `encoder` and of `decoder`",
 }
-
-
-def config_of(given: PreTrainedConfig | dict, name: str) -> PreTrainedConfig:
-    """
-    The configuration of a part, given as one or as what a file says of it.
-
-    Raises:
-        `ValueError`: If it is neither, or of no kind that is known.
-    """
-    if isinstance(given, PreTrainedConfig):
-        return given
-    kind = given.get("model_type") if isinstance(given, dict) else None
-    if kind is None:
-        raise ValueError(
-            f"`{name}` must be a configuration, or a `dict` of one with its `model_type`, got {given!r:.60}. Use "
-            "`LSTMConfig(...)`, or `AutoConfig.from_pretrained(...)`."
-        )
-    fields = {field: value for field, value in given.items() if field not in ("model_type", "transformers_version")}
-    if kind in FAMILIES:
-        return FAMILIES[kind].from_dict(fields)
-    if kind not in CONFIG_MAPPING:
-        raise ValueError(
-            f"`model_type={kind!r}` of `{name}` is no kind of model that transformers knows. Give a configuration, "
-            "such as `AutoConfig.from_pretrained(...)` returns."
-        )
-    return AutoConfig.for_model(kind, **fields)
 
 
 @strict
@@ -170,10 +145,7 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
         """As in transformers; of the parts, what differs from their defaults."""
         fields = super().to_dict()
         for name in ("encoder", "decoder"):
-            part = getattr(self, name)
-            fields[name] = part.to_diff_dict() | {"model_type": part.model_type}
-            for known in ("_name_or_path", "auto_map", "dtype", "transformers_version"):
-                fields[name].pop(known, None)
+            fields[name] = fields_of(getattr(self, name))
         return fields
 
     def _remove_keys_not_serialized(self, d: dict[str, Any]) -> None:
@@ -183,7 +155,7 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
     def _part(self, name: str, default: PreTrainedConfig, bidirectional: bool) -> PreTrainedConfig:
         """The configuration of a part, with what `bidirectional=None` means there."""
         given = getattr(self, name)
-        config = config_of(default if given is None else given, name)
+        config = config_of(default if given is None else given, name, FAMILIES)
         if getattr(config, "bidirectional", False) is None:
             config = copy.deepcopy(config)
             config.bidirectional = bidirectional
@@ -275,7 +247,7 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
             raise ValueError(
                 "`vocab_size=None` of `decoder` leaves nothing to predict. Set it to the number of tokens."
             )
-        for name in ("char_vocab_size", "shape_vocab_size", "context_models"):
+        for name in ("char_vocab_size", "shape_vocab_size", "context_models", "encoder"):
             if value := getattr(decoder, name):
                 raise ValueError(
                     f"`{name}={value!r:.60}` of `decoder` gives it features of whole words, which tokens that are "

@@ -63,7 +63,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
             )
         if config.vocab_size is None:
             raise ValueError("`vocab_size=None` leaves nothing to predict. Set it to the number of tokens.")
-        for name in ("char_vocab_size", "shape_vocab_size", "context_models"):
+        for name in ("char_vocab_size", "shape_vocab_size", "context_models", "encoder"):
             if value := getattr(config, name):
                 raise ValueError(
                     f"`{name}={value!r:.60}` gives the model features of whole words, which tokens that are being "

@@ -18,12 +18,13 @@ from torch import nn
 from .cache import RecurrentCache
 from .configuration_recurrent import RecurrentConfig
 from .context import ContextEncoder
+from .pieces import PieceEncoder, ReadsEncoder
 from .pretrained import RecurrentPreTrainedModel
 from .stack import RecurrentModelOutput, RecurrentStack
 from .text_inputs import CharacterEncoder, TextInputs, dropped_types, reads_nothing, replace_at_random
 
 
-class RecurrentModel(RecurrentStack):
+class RecurrentModel(ReadsEncoder, RecurrentStack):
     """Embedding of a text, or features of anything else, and a stack of recurrent layers, without a head."""
 
     _auto_class = "AutoModel"
@@ -34,7 +35,12 @@ class RecurrentModel(RecurrentStack):
     def add_inputs(self, config: RecurrentConfig) -> None:
         """The embeddings of tokens, and what else is read of them."""
         super().add_inputs(config)
-        if config.vocab_size is not None:
+        if not config.feature_size:
+            raise ValueError(
+                "`embedding_size=0` leaves nothing to read without `encoder`, characters, shapes or context. Raise "
+                "it, or give one of them."
+            )
+        if config.vocab_size is not None and config.input_size:
             self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size, padding_idx=config.pad_token_id)
         if config.char_vocab_size:
             self.char_encoder = CharacterEncoder(config, self.layer_class)
@@ -42,6 +48,8 @@ class RecurrentModel(RecurrentStack):
             self.embed_shapes = nn.Embedding(config.shape_vocab_size, config.shape_embedding_size, padding_idx=0)
         if config.context_models:
             self.context_encoder = ContextEncoder(config, type(self))
+        if config.encoder is not None:
+            self.piece_encoder = PieceEncoder(config)
 
     @reads_nothing
     def forward(
@@ -60,12 +68,14 @@ class RecurrentModel(RecurrentStack):
         output_raw: bool = False,
         position_ids: torch.LongTensor | None = None,
         past_key_values: RecurrentCache | None = None,
+        encoder_ids: torch.LongTensor | None = None,
+        encoder_spans: torch.LongTensor | None = None,
         **kwargs: Any,
     ) -> RecurrentModelOutput | tuple:
         r"""
         Args:
-            input_ids, attention_mask, char_ids, shape_ids, context_ids, context_spans, inputs_embeds:
-                [`TextInputs`]. With `cache` the mask of all tokens so far is understood too.
+            input_ids, attention_mask, char_ids, shape_ids, context_ids, context_spans, encoder_ids, encoder_spans,
+            inputs_embeds: [`TextInputs`]. With `cache` the mask of all tokens so far is understood too.
             cache ([`RecurrentCache`], *optional*): The state to continue from; it is advanced. `past_key_values` is
                 another name for it.
             use_cache (`bool`, *optional*): Return the final state. Defaults to `config.use_cache`, and to False in
@@ -85,7 +95,8 @@ class RecurrentModel(RecurrentStack):
         Raises:
             `ValueError`: For inputs, a mask or a cache that do not fit the model or each other.
         """
-        text = TextInputs(input_ids, attention_mask, char_ids, shape_ids, context_ids, context_spans, inputs_embeds)
+        others = char_ids, shape_ids, context_ids, context_spans, encoder_ids, encoder_spans
+        text = TextInputs(input_ids, attention_mask, *others, inputs_embeds)
         return self.read(
             self.embed(text),
             attention_mask,
@@ -133,7 +144,7 @@ class RecurrentModel(RecurrentStack):
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
         if input_ids is None:
             return super().embed(text)
-        if table is None:
+        if table is None and self.config.vocab_size is None:
             raise ValueError(
                 "`input_ids` were given to a model without a vocabulary (`vocab_size=None`), which reads features: "
                 f"pass them as `inputs_embeds` of shape (batch, length, {self.embeds_size})."
@@ -144,6 +155,8 @@ class RecurrentModel(RecurrentStack):
             )
         if input_ids.is_floating_point():
             raise ValueError(f"`input_ids` must hold whole numbers (`torch.long`), got {input_ids.dtype}.")
+        if table is None:  # it reads no words, but what is beside them
+            return next(self.parameters()).new_zeros(*input_ids.shape, 0)
         if self.training and (rate := self.config.word_dropout):
             input_ids = replace_at_random(input_ids, self.config.unk_token_id, rate)
         try:
@@ -186,10 +199,15 @@ class RecurrentModel(RecurrentStack):
                     f"`{name}_ids` holds ids from {ids.min()} to {ids.max()}, but `{name}_vocab_size` is "
                     f"{getattr(self.config, f'{name}_vocab_size')}. Use the model's own tokenizer."
                 ) from None
-        if self.context_encoder is not None:
-            features.append(self.context_encoder(text.context_ids, text.context_spans, embeddings.shape[:2]))
-        elif text.context_ids is not None:
-            raise ValueError("`context_ids` were given, but the model has no `context_models`. Leave them out.")
+        for name, field, reader in (
+            ("context", "context_models", self.context_encoder),
+            ("encoder", "encoder", self.piece_encoder),
+        ):
+            ids, spans = getattr(text, f"{name}_ids"), getattr(text, f"{name}_spans")
+            if reader is not None:
+                features.append(reader(ids, spans, embeddings.shape[:2]))
+            elif ids is not None:
+                raise ValueError(f"`{name}_ids` were given, but the model has no `{field}`. Leave them out.")
         return torch.cat(features, dim=-1) if len(features) > 1 else embeddings
 
     def load_context_models(self, forward: RecurrentPreTrainedModel, backward: RecurrentPreTrainedModel) -> None:

@@ -16,7 +16,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from .cache import CACHE_NAMES
-from .configuration_recurrent import RecurrentConfig, RecurrentStackConfig
+from .configuration_recurrent import RecurrentConfig
+from .configuration_stack import RecurrentStackConfig
 from .layers import RecurrentLayer
 from .padding import Padding
 from .saving import SavingMixin

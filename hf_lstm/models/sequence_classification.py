@@ -12,6 +12,7 @@ from transformers.utils import can_return_tuple
 from .classification import RecurrentClassifier
 from .configuration_recurrent import RecurrentConfig, SequenceClassificationOptions
 from .losses import check_labels, divisor
+from .ngrams import NgramScores
 from .pretrained import refuse_unknown
 from .text_inputs import TextInputs, reads_nothing, takes_text
 from .tracing import is_captured, is_exported
@@ -78,6 +79,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         self.loss_type = "ForSequenceClassification"  # whatever the name of a subclass
         self.pooler = SequencePooler(self.config)
         self.score = nn.Linear(self.pooler.output_size, config.num_labels)
+        self.ngrams = NgramScores(self.config) if config.ngram_buckets else None
         self.post_init()
 
     @can_return_tuple
@@ -109,6 +111,8 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         refuse_unknown(kwargs)
         features, hidden_states, real = self._encode(text, output_hidden_states)
         logits = self.score(self.pooler(features, real))
+        if self.ngrams is not None and not self.training:
+            logits = logits + self.ngrams(text)
         self._warn_if_head_is_frozen(logits)
         loss = None
         if labels is not None:

@@ -14,7 +14,7 @@ from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from .cache import RecurrentCache, State, WithCache, check_cache_kind, one_cache
-from .configuration_recurrent import RecurrentStackConfig
+from .configuration_stack import RecurrentStackConfig
 from .layers import RecurrentLayer, SequenceDropout, bare_layer, run_layer
 from .padding import Documents, Padding
 from .pretrained import RecurrentPreTrainedModel, refuse_unknown
@@ -79,7 +79,7 @@ class RecurrentStack(RecurrentPreTrainedModel):
 
     def add_inputs(self, config: RecurrentStackConfig) -> None:
         """Register what stands beneath the layers and makes features of inputs; here nothing."""
-        self.embed_tokens = self.char_encoder = self.embed_shapes = self.context_encoder = None
+        self.embed_tokens = self.char_encoder = self.embed_shapes = self.context_encoder = self.piece_encoder = None
 
     def walk(
         self,

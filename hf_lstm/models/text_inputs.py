@@ -39,6 +39,10 @@ class TextInputs(NamedTuple):
             with `context_models`.
         context_spans (`torch.LongTensor` of shape `(B, T, 2)`): The places of the first and the last character of each
             token in `context_ids`, counted from the first that is no padding; 0 for a token without any.
+        encoder_ids (`torch.LongTensor` of shape `(B, S)`): The pieces of the whole text, -1 at padding; for a model
+            with `encoder`.
+        encoder_spans (`torch.LongTensor` of shape `(B, T, 2)`): The places of the first and the last piece of each
+            token in `encoder_ids`, from 1 on over those that are no padding; 0 for a token without any.
         inputs_embeds (`torch.Tensor` of shape `(B, T, E)`): Embeddings, or features of anything else, in place of
             `input_ids`.
     """
@@ -49,6 +53,8 @@ class TextInputs(NamedTuple):
     shape_ids: torch.LongTensor | None = None
     context_ids: torch.LongTensor | None = None
     context_spans: torch.LongTensor | None = None
+    encoder_ids: torch.LongTensor | None = None
+    encoder_spans: torch.LongTensor | None = None
     inputs_embeds: torch.Tensor | None = None
 
 
@@ -111,9 +117,9 @@ def reads_nothing(forward: Callable) -> Callable:
 
 def _one_step(name: str, values: torch.Tensor) -> torch.Tensor:
     """Values of no step, (B, 0, .), as those of one that is padding; a list without numbers may be one of floats."""
-    if values.ndim < 2 or values.shape[1] or name == "context_ids":
+    if values.ndim < 2 or values.shape[1] or name in ("context_ids", "encoder_ids"):
         return values
-    sizes = {"char_ids": (1,), "context_spans": (2,)}.get(name, values.shape[2:])
+    sizes = {"char_ids": (1,), "context_spans": (2,), "encoder_spans": (2,)}.get(name, values.shape[2:])
     dtype = torch.long if name.endswith(("ids", "spans", "labels")) else values.dtype
     return torch.full((len(values), 1, *sizes), -100 if "labels" in name else 0, dtype=dtype, device=values.device)
 

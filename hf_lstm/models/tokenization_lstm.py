@@ -19,7 +19,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import TokenizersBackend
 from transformers.utils import logging
 
-from .characters import CONTEXT_NAMES, INPUT_NAMES, CharacterTokenizer, counted, known_characters
+from .characters import CONTEXT_NAMES, INPUT_NAMES, PIECE_NAMES, CharacterTokenizer, counted, known_characters
+from .piece_alignment import backend_of
 from .saving import SavingMixin
 from .words import MARKS, word_pattern, words_of
 
@@ -44,13 +45,15 @@ _ENCODING = threading.RLock()  # held where the words of a call are cut in anoth
 INPUT_OPTIONS = ("char_min_frequency", "max_word_length", "context_vocab", "model_input_names")
 INPUT_OPTIONS += ("unicode_normalizer", "whole_words")
 
+_ENCODER_FILE = {"encoder_tokenizer_file": "encoder-tokenizer.json"}
+
 FORMS = ("nfc", "nfd", "nfkc", "nfkd")  # of Unicode
 
 # Options on which the ids depend, ours and those of other tokenizers: `from_pretrained` cannot change them.
 TRAINING_OPTIONS = (
     *("kind", "vocab_size", "min_frequency", "lowercase", "fold_digits", "unicode_normalizer", "split_punctuation"),
     *("is_split_into_words", "whole_words"),
-    *("keep_newlines", "characters", "char_min_frequency", "word_shapes", "context_tokenizer"),
+    *("keep_newlines", "characters", "char_min_frequency", "word_shapes", "context_tokenizer", "encoder_tokenizer"),
     *("do_lower_case", "do_basic_tokenize", "never_split", "strip_accents", "tokenize_chinese_chars"),
     *("add_dummy_prefix", "byte_fallback", "dropout", "sp_model_kwargs", "trim_offsets"),
 )
@@ -107,6 +110,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
     # rest of tokenizer.json. `kind` and `min_frequency` travel in `init_kwargs`, that is in tokenizer_config.json.
 
     model_input_names = ["input_ids", "attention_mask"]
+    vocab_files_names = CharacterTokenizer.vocab_files_names | _ENCODER_FILE
     _auto_class = "AutoTokenizer"  # `save_pretrained` copies this file beside tokenizer.json
 
     @classmethod
@@ -158,6 +162,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         max_word_length: int | None = None,
         word_shapes: bool = False,
         context_tokenizer: TokenizersBackend | None = None,
+        encoder_tokenizer: TokenizersBackend | None = None,
         length: int | None = None,
         show_progress: bool = True,
     ):
@@ -206,6 +211,9 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
                 The tokenizer, of `kind="char"`, of two language models that a tagger reads. Encoding then gives
                 `context_ids` and `context_spans`, see [`CharacterTokenizer`]. A text is put between two newlines where
                 that tokenizer knows them, else between two of its `eos_token`.
+            encoder_tokenizer ([`~transformers.TokenizersBackend`], *optional*):
+                The tokenizer of a pretrained encoder that a model reads. Encoding then gives `encoder_ids` and
+                `encoder_spans`, see [`CharacterTokenizer`]; it is saved in the same folder (`encoder-tokenizer.json`).
             length (`int`, *optional*): The number of texts, for the progress bar.
             show_progress (`bool`, *optional*, defaults to `True`): Whether to show progress bars.
 
@@ -215,7 +223,8 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         Raises:
             `ValueError`: If `kind` is unknown, an option is not for that kind, the corpus is empty or not made of
                 strings, `vocab_size` is too small for the special tokens and the alphabet, or an option of
-                `characters` is out of range or given without it, or `context_tokenizer` does not read characters.
+                `characters` is out of range or given without it, `context_tokenizer` does not read characters, or
+                `encoder_tokenizer` is no tokenizer with a backend of the `tokenizers` library.
         """
         _check_options(
             kind,
@@ -234,6 +243,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         extra = _check_special_tokens(named, extra_special_tokens)
         form = _form(unicode_normalizer)
         inputs = _input_options(cls, characters, char_min_frequency, max_word_length, word_shapes, context_tokenizer)
+        backend = None if encoder_tokenizer is None else backend_of(encoder_tokenizer)
 
         pre_tokenizer = _pre_tokenizer(kind, split_punctuation is not False, bool(add_prefix_space))
         return cls._train(
@@ -255,7 +265,7 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             truncation_side=cls.truncation_side,
             **({"unicode_normalizer": form} if form else {}),
             **inputs,
-        )
+        )._with_encoder(backend)
 
     def train_new_from_iterator(
         self,
@@ -322,7 +332,15 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
             model_max_length=self.model_max_length,
             chat_template=self.chat_template,
             **{name: self.init_kwargs[name] for name in INPUT_OPTIONS if name in self.init_kwargs},
-        )
+        )._with_encoder(self.encoder_backend)
+
+    def _with_encoder(self, backend: Tokenizer | None):
+        """The same tokenizer, which cuts texts for an encoder, too."""
+        if backend is not None:
+            self.encoder_backend = backend
+            names = [name for name in self.model_input_names if name not in PIECE_NAMES]
+            self.model_input_names = self.init_kwargs["model_input_names"] = [*names, *PIECE_NAMES]
+        return self
 
     @classmethod
     def _train(
@@ -412,8 +430,11 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         return tokenizer
 
     @classmethod
-    def _from_pretrained(cls, *args, **kwargs):
-        tokenizer = super()._from_pretrained(*args, **kwargs)
+    def _from_pretrained(cls, resolved_vocab_files, *args, **kwargs):
+        of_encoder = resolved_vocab_files.pop(*_ENCODER_FILE, None)
+        tokenizer = super()._from_pretrained(resolved_vocab_files, *args, **kwargs)
+        if of_encoder is not None:
+            tokenizer.encoder_backend = Tokenizer.from_file(of_encoder)
         for name in ("is_local", "local_files_only"):  # how it was loaded, which is not read again, is not saved
             tokenizer.init_kwargs.pop(name, None)
         return tokenizer
@@ -534,7 +555,16 @@ class LSTMTokenizer(SavingMixin, CharacterTokenizer):
         except OverflowError:
             raise ValueError(f"`token_ids` is {token_ids!r:.60}: put `pad_token_id` in place of -100.") from None
 
-    def _save_pretrained(self, *args, **kwargs):
+    def _save_pretrained(self, save_directory, file_names, legacy_format=None, filename_prefix=None):
+        files = self._save_without_dropout(save_directory, file_names, legacy_format, filename_prefix)
+        if self.encoder_backend is None:
+            return files
+        name = "-".join(filter(None, [filename_prefix, *_ENCODER_FILE.values()]))
+        path = os.path.join(save_directory, name)
+        self.encoder_backend.save(path)
+        return (*files, path)
+
+    def _save_without_dropout(self, *args, **kwargs):
         # Padding and truncation belong to the last call; saved, they would come back as defaults of the loaded one.
         self.backend_tokenizer.no_padding()
         self.backend_tokenizer.no_truncation()

@@ -6,6 +6,7 @@ network that reads it. Each script adds `TrainingArguments`.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,10 @@ from ..hub.cards import TrainingData
 from ..models.configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from ..models.tokenization_lstm import LSTMTokenizer
 from ..models.tokenization_translation import TranslationTokenizer
+from .adversarial import AdversarialTrainer
+from .card_trainer import CardTrainer
+from .encoder_arguments import EncoderArguments
+from .transfer import FineTuningTrainer
 
 
 # `TrainingArguments` that the examples set in common, and more of them where the best epoch is kept.
@@ -43,6 +48,8 @@ BEST = {"single_label_classification": "accuracy", "multi_label_classification":
 # What a classifier that begins as a language model does not take from it.
 HEAD_FIELDS = ("pooling", "word_dropout", "input_dropout", "output_dropout", "variational_dropout", "problem_type")
 HEAD_FIELDS += ("id2label", "label2id", "unk_token_id")
+NGRAMS = ("ngram_buckets", "ngram_order", "char_ngram_order")
+HEAD_FIELDS += NGRAMS
 
 
 class _Source:
@@ -375,6 +382,12 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
     num_hidden_layers: int = HfArg(default=1, help="Layers.")
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
     word_dropout: float = HfArg(default=0.1, help="Rate of words that training hides.")
+    ngram_buckets: int = HfArg(default=0, help="A linear model of n-grams beside the network, with so many hashes.")
+    ngram_scale: float = HfArg(default=3.0, help="What its margins are multiplied by: 0 for the network alone.")
+    ngram_order: int = HfArg(default=2, help="Tokens of its longest n-grams.")
+    char_ngram_order: int = HfArg(default=5, help="With --characters: characters of those of words; 0: none.")
+    epsilon: float = HfArg(default=0.0, help="Length of adversarial changes to embeddings; 0: no such training.")
+    adversarial: Literal["adversarial", "virtual"] = HfArg(default="adversarial", help="Which changes.")
     average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
     patience: int = HfArg(default=5, help="Epochs without a better score after which training ends.")
 
@@ -382,9 +395,27 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
         if self.from_scratch and not self.pretrained_model:
             raise ValueError("`from_scratch` is True without a `pretrained_model`, whose network is meant. Give one.")
 
-    def tokenizer_options(self) -> dict:
-        """The arguments of `LSTMTokenizer.train_from_iterator`."""
+    def trainer(self, encoder: EncoderArguments) -> partial:
+        """
+        The trainer that is asked for, with its own arguments.
+
+        Args:
+            encoder ([`~encoder_arguments.EncoderArguments`]): Those of a pretrained encoder.
+        """
+        kinds = [AdversarialTrainer] * bool(self.epsilon) + [FineTuningTrainer] * self.discriminative
+        base = type("ClassifierTrainer", (*kinds, CardTrainer), {}) if kinds else CardTrainer
+        options = {"epsilon": self.epsilon, "kind": self.adversarial} if self.epsilon else {}
+        return partial(partial(base) if self.discriminative else encoder.trainer(base), **options)
+
+    def tokenizer_options(self, encoder: EncoderArguments) -> dict:
+        """
+        The arguments of `LSTMTokenizer.train_from_iterator`.
+
+        Args:
+            encoder ([`~encoder_arguments.EncoderArguments`]): Those of a pretrained encoder.
+        """
         return {
+            "encoder_tokenizer": encoder.tokenizer(),
             "kind": self.tokenizer_kind,
             "vocab_size": self.vocab_size,
             "lowercase": True,
@@ -403,7 +434,8 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
             label_names (`list[str]`): Names of the K labels, in the order of their ids.
             problem_type (`str`): What a label is, as in the configuration.
         """
-        own = {"bidirectional": True, "pooling": self.pooling, "problem_type": problem_type}
+        own = {"bidirectional": True, "problem_type": problem_type}
+        own |= {name: getattr(self, name) for name in ("pooling", *NGRAMS)}
         return self._fields(tokenizer, label_names) | own
 
 

@@ -23,9 +23,9 @@ from .card_trainer import CardTrainer
 
 def layer_groups(model: PreTrainedModel) -> list[dict[str, nn.Parameter]]:
     """
-    The parameters of a recurrent model by layer, from the bottom to the top: the embeddings of whatever kind, each
-    recurrent layer with its normalisation, the head. A tied output embedding is in the first group, and a group
-    without parameters is left out.
+    The parameters of a recurrent model by layer, from the bottom to the top: of a pretrained encoder the embeddings
+    and each layer; the embeddings of whatever kind; each recurrent layer with its normalisation; the head. A tied
+    output embedding is among the embeddings, and a group without parameters is left out.
 
     Args:
         model ([`~transformers.PreTrainedModel`]): A backbone of this package, or a model with a head.
@@ -48,14 +48,34 @@ def layer_groups(model: PreTrainedModel) -> list[dict[str, nn.Parameter]]:
     ```
     """
     backbone = recurrent_model(model).base_model
-    number = len(backbone.layers)
-    levels = dict.fromkeys(backbone.parameters(), 0)
-    for modules in (backbone.layers, backbone.norms):
-        levels |= {parameter: i for i, module in enumerate(modules, 1) for parameter in module.parameters()}
-    groups = [{} for _ in range(number + 2)]
+    encoder = encoder_layers(model)
+    embeddings, top = len(encoder), len(encoder) + len(backbone.layers) + 1
+    levels = dict.fromkeys(backbone.parameters(), embeddings)
+    for modules, first in ((encoder, 0), (backbone.layers, embeddings + 1), (backbone.norms, embeddings + 1)):
+        levels |= {each: i for i, module in enumerate(modules, first) for each in module.parameters()}
+    groups = [{} for _ in range(top + 1)]
     for name, parameter in model.named_parameters():
-        groups[levels.get(parameter, number + 1)][name] = parameter
+        groups[levels.get(parameter, top)][name] = parameter
     return [group for group in groups if group]
+
+
+def encoder_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """
+    The pretrained encoder that a recurrent model reads, in parts from the bottom to the top: all that is in no layer,
+    such as the embeddings, then each layer.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]): A backbone of this package, or a model with a head.
+
+    Returns:
+        `list[torch.nn.Module]`: The parts; none without an encoder.
+    """
+    reader = recurrent_model(model).base_model.piece_encoder
+    if reader is None:
+        return []
+    number = reader.encoder.config.num_hidden_layers
+    lists = [each for each in reader.encoder.modules() if isinstance(each, nn.ModuleList) and len(each) == number]
+    return [reader.encoder, *(lists[0] if lists else [])]
 
 
 def parameter_groups(
@@ -103,6 +123,47 @@ def parameter_groups(
             if parameters:
                 groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
     return groups
+
+
+def encoder_parameter_groups(
+    model: PreTrainedModel,
+    learning_rate: float,
+    encoder_learning_rate: float,
+    layer_decay: float = 1.0,
+    weight_decay: float = 0.0,
+) -> list[dict]:
+    """
+    Learning rates of a model that reads a pretrained encoder: one for all that begins at random, a lower one for the
+    encoder, and still lower ones for its lower layers (Howard & Ruder 2018, section 3.2).
+
+    Args:
+        model ([`~transformers.PreTrainedModel`]): The model. Parameters that are frozen now are left out.
+        learning_rate (`float`): Rate of all but the encoder.
+        encoder_learning_rate (`float`): Rate of the encoder's last layer.
+        layer_decay (`float`, *optional*, defaults to 1.0): What the rate is multiplied by from layer to layer below.
+        weight_decay (`float`, *optional*, defaults to 0.0): For all but biases and normalisations.
+
+    Returns:
+        `list[dict]`: The groups for an optimizer of torch, with `params`, `lr` and `weight_decay`.
+
+    Raises:
+        `ValueError`: If `layer_decay` is not above 0 and at most 1, or `model` reads no encoder.
+    """
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"`layer_decay` is {layer_decay}: give a factor above 0, and 1 for equal rates.")
+    parts = encoder_layers(model)
+    if not parts:
+        raise ValueError("`model` reads no encoder: use a trainer without `encoder_learning_rate`.")
+    rates = {}
+    for depth, part in enumerate([*reversed(parts[1:]), parts[0]]):
+        for parameter in part.parameters():
+            rates.setdefault(parameter, encoder_learning_rate * layer_decay**depth)
+    groups = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = 0.0 if re.search("bias|norm", name, re.IGNORECASE) else weight_decay
+            groups.setdefault((rates.get(parameter, learning_rate), decay), []).append(parameter)
+    return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
 
 def slanted_triangular(step: int, num_training_steps: int, cut_frac: float = 0.1, ratio: float = 32) -> float:
@@ -192,6 +253,32 @@ class FineTuningTrainer(CardTrainer):
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, partial(slanted_triangular, **options))
             self._created_lr_scheduler = True  # by which `Trainer` makes a new one for the next training
         return self.lr_scheduler
+
+
+class EncoderTrainer(CardTrainer):
+    """
+    A `Trainer` with the learning rates of [`encoder_parameter_groups`]; the optimizer and the schedule are those of
+    the arguments. A frozen encoder has none. It joins with other trainers: `class Mine(EncoderTrainer,
+    LengthBatchingTrainer)`.
+
+    Args:
+        encoder_learning_rate (`float`, *optional*, defaults to 1e-4): Highest rate of the encoder's last layer.
+        layer_decay (`float`, *optional*, defaults to 1.0): See [`encoder_parameter_groups`].
+        kwargs: The arguments of `Trainer`, in their order or by name.
+    """
+
+    def __init__(self, *args, encoder_learning_rate: float = 1e-4, layer_decay: float = 1.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.encoder_learning_rate, self.layer_decay = encoder_learning_rate, layer_decay
+
+    def create_optimizer(self, model: PreTrainedModel | None = None) -> torch.optim.Optimizer:
+        """The optimizer of the arguments over [`encoder_parameter_groups`], unless one was given."""
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, model)
+            rates = self.args.learning_rate, self.encoder_learning_rate, self.layer_decay
+            self.optimizer = kind(encoder_parameter_groups(model, *rates, self.args.weight_decay), **options)
+        return self.optimizer
 
 
 class GradualUnfreezing(TrainerCallback):

@@ -1,0 +1,62 @@
+# Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
+"""Options of the command line for models that read a pretrained encoder, as the examples of `examples/` have them."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.hf_argparser import HfArg
+
+from .transfer import EncoderTrainer
+
+
+@dataclass
+class EncoderArguments:
+    """The pretrained encoder that words are read with, if there is one."""
+
+    encoder: str | None = HfArg(default=None, help="A pretrained encoder, as BERT: its name on the Hub, or a folder.")
+    train_encoder: bool = HfArg(default=True, help="False: it is frozen, and reads each text once.")
+    encoder_learning_rate: float = HfArg(default=1e-4, help="Highest learning rate of the encoder.")
+    layer_decay: float = HfArg(default=1.0, help="Factor of that rate from each layer of it to the one below.")
+    encoder_pooling: Literal["first", "last", "mean"] = HfArg(
+        default="first", help="What a word of several pieces is."
+    )
+    encoder_layers: Literal["last", "mix"] = HfArg(default="last", help="Its output, or a learned mean of its layers.")
+    encoder_dropout: float = HfArg(default=0.0, help="Dropout rate on what it gives.")
+
+    def tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer of the encoder, the option `encoder_tokenizer` of ours."""
+        return AutoTokenizer.from_pretrained(self.encoder) if self.encoder else None
+
+    def build(
+        self, auto_class: type, config: PreTrainedConfig, remembered_tokens: int | None = None
+    ) -> PreTrainedModel:
+        """
+        A model of random weights, above the encoder if there is one.
+
+        Args:
+            auto_class (`type`): An Auto class, such as `AutoModelForTokenClassification`.
+            config (`PreTrainedConfig`): The configuration without the encoder.
+            remembered_tokens (`int`, *optional*): Of how many tokens is kept what a frozen encoder says; None: all.
+        """
+        if not self.encoder:
+            return auto_class.from_config(config)
+        for name in ("train_encoder", "encoder_pooling", "encoder_layers", "encoder_dropout"):
+            setattr(config, name, getattr(self, name))
+        model = auto_class._model_mapping[type(config)].from_encoder_pretrained(self.encoder, config)
+        if not self.train_encoder:
+            model.base_model.piece_encoder.remember(10**12 if remembered_tokens is None else remembered_tokens)
+        return model
+
+    def trainer(self, base: type) -> partial:
+        """
+        A trainer with the learning rates of the encoder, if there is one.
+
+        Args:
+            base (`type`): The trainer without them.
+        """
+        if not self.encoder:
+            return partial(base)
+        rates = {name: getattr(self, name) for name in ("encoder_learning_rate", "layer_decay")}
+        return partial(type(base.__name__, (EncoderTrainer, base), {}), **rates)
