@@ -157,10 +157,16 @@ OUTSIDE = {
     "wnut17": "Outside data: 11,925 word vectors of 25 numbers, trained on Twitter (GloVe, Pennington et al. 2014; "
     "the common English words of `glove.twitter.27B.25d.txt`). Nothing else was used.",
 }
-SCRIPTS = {"token": "train_token_classification.py", "text": "train_text_classification.py"}
-SCRIPTS["translation"] = "train_translation.py"
-MODELS = {"token": AutoModelForTokenClassification, "text": AutoModelForSequenceClassification}
-MODELS["translation"] = AutoModelForSeq2SeqLM
+SCRIPTS = {
+    "token": "train_token_classification.py",
+    "text": "train_text_classification.py",
+    "translation": "train_translation.py",
+}
+MODELS = {
+    "token": AutoModelForTokenClassification,
+    "text": AutoModelForSequenceClassification,
+    "translation": AutoModelForSeq2SeqLM,
+}
 SCORES = {  # key in the results of a run: id and name of the metric
     "overall_f1": ("f1", "F1 of entities (lenient, conlleval)"),
     "strict_f1": ("f1", "F1 of entities (strict)"),

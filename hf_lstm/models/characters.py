@@ -117,9 +117,8 @@ class CharacterTokenizer(TokenizersBackend):
         names = [name for name in INPUT_NAMES if name in self.model_input_names]
         has_context, has_pieces = (name in self.model_input_names for name in OF_TEXTS)
         form = self.init_kwargs.get("unicode_normalizer")
-        if (
-            not (names or has_context or has_pieces or form) or encoded.encodings is None
-        ):  # chats with `sanitize_control_tokens`
+        is_plain = not (names or has_context or has_pieces or form)
+        if is_plain or encoded.encodings is None:  # chats with `sanitize_control_tokens`
             return encoded
         given_apart = kwargs.get("is_split_into_words", False)
         samples, is_batched = _samples(text, text_pair, given_apart)

@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 from .config_checks import CheckedConfig
 from .configuration_gru import GRUConfig
 from .configuration_lstm import LSTMConfig
+from .configuration_recurrent import FEATURES_OF_WORDS
 from .configuration_rnn import RNNConfig
 from .encoder_options import config_of, fields_of
 
@@ -247,7 +248,7 @@ class RecurrentEncoderDecoderConfig(CheckedConfig):
             raise ValueError(
                 "`vocab_size=None` of `decoder` leaves nothing to predict. Set it to the number of tokens."
             )
-        for name in ("char_vocab_size", "shape_vocab_size", "context_models", "encoder"):
+        for name in FEATURES_OF_WORDS:
             if value := getattr(decoder, name):
                 raise ValueError(
                     f"`{name}={value!r:.60}` of `decoder` gives it features of whole words, which tokens that are "

@@ -22,6 +22,8 @@ logger = logging.get_logger(f"transformers.{__name__}")  # which follows the ver
 _MOST_LABELS_OF_CRF = 5000
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+# What is read of whole words, which tokens that are being generated do not have.
+FEATURES_OF_WORDS = ("char_vocab_size", "shape_vocab_size", "context_models", "encoder")
 _OF_NO_HEAD = ("head", "tie_word_embeddings")  # declared by the options of a head, and no option of that head alone
 
 

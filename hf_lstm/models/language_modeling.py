@@ -13,7 +13,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import can_return_tuple
 
 from .cache import CACHE_NAME, RecurrentCache, State, WithCache, one_cache
-from .configuration_recurrent import CausalLMOptions, RecurrentConfig
+from .configuration_recurrent import FEATURES_OF_WORDS, CausalLMOptions, RecurrentConfig
 from .generation import RecurrentGenerationMixin
 from .layers import RecurrentLayer, computes_as, refuse_adapter
 from .losses import check_labels, divisor
@@ -63,7 +63,7 @@ class RecurrentForCausalLM(RecurrentHead, RecurrentGenerationMixin):
             )
         if config.vocab_size is None:
             raise ValueError("`vocab_size=None` leaves nothing to predict. Set it to the number of tokens.")
-        for name in ("char_vocab_size", "shape_vocab_size", "context_models", "encoder"):
+        for name in FEATURES_OF_WORDS:
             if value := getattr(config, name):
                 raise ValueError(
                     f"`{name}={value!r:.60}` gives the model features of whole words, which tokens that are being "

@@ -15,6 +15,7 @@ from .text_inputs import HASH_BASE, TextInputs, distinct_rows
 
 _EDGE = -1  # in place of a character, where a word begins and ends
 _LEAST_CHARACTERS = 3
+_NONE = torch.iinfo(torch.long).min  # of no n-gram
 
 
 class NgramScores(nn.Module):
@@ -53,12 +54,12 @@ class NgramScores(nn.Module):
 
     def vectors(self, text: TextInputs) -> list[tuple[torch.LongTensor, torch.Tensor]]:
         """Of each kind of n-grams x / |x|: the buckets of a text, (B, N), and their values; 0 behind the last."""
-        found = []
-        for buckets, values in self.features(text):
-            values = values * self.idf[buckets]
-            norms = values.norm(dim=1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
-            found.append((buckets, values / norms))
-        return found
+        return [self.weighed(*each) for each in self.features(text)]
+
+    def weighed(self, buckets: torch.LongTensor, values: torch.Tensor) -> tuple[torch.LongTensor, torch.Tensor]:
+        """Those of one kind, with 1 + ln tf, as x / |x|."""
+        values = values * self.idf[buckets]
+        return buckets, values / values.norm(dim=1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
 
     def features(self, text: TextInputs) -> list[tuple[torch.LongTensor, torch.Tensor]]:
         """Of tokens, and of characters: the distinct buckets of a text, (B, N), and 1 + ln tf, 0 behind the last."""
@@ -90,9 +91,6 @@ class NgramScores(nn.Module):
             found = of_words[index].view(*ids.shape, -1)
             parts.append(found.masked_fill(~padding.mask[..., None], _NONE).flatten(1))
         return parts
-
-
-_NONE = torch.iinfo(torch.long).min  # of no n-gram
 
 
 def _of_rows(symbols: torch.LongTensor, lengths: torch.LongTensor, orders: range) -> list[torch.LongTensor]:

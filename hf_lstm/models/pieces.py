@@ -140,7 +140,7 @@ class PieceEncoder(TextReader):
         that are no padding, 0 for none -> (B, T, F). `shape` is (B, T).
         """
         states = self.recalled(ids, spans, shape)
-        return self.dropout(states if self.mix is None else self.mix(states) * (spans[..., 1:] != 0))
+        return self.dropout(states if self.mix is None else self.mix(states))
 
     def states(self, ids: torch.LongTensor, spans: torch.LongTensor) -> torch.Tensor:
         """Of the encoder, (B, T, F); with `mix` of all its layers, (B, T, N * F)."""

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Options of the command line for models that read a pretrained encoder, as the examples of `examples/` have them."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -30,7 +31,7 @@ class EncoderArguments:
         return AutoTokenizer.from_pretrained(self.encoder) if self.encoder else None
 
     def build(
-        self, auto_class: type, config: PreTrainedConfig, remembered_tokens: int | None = None
+        self, auto_class: type, config: PreTrainedConfig, remembered_tokens: float = math.inf
     ) -> PreTrainedModel:
         """
         A model of random weights, above the encoder if there is one.
@@ -38,7 +39,8 @@ class EncoderArguments:
         Args:
             auto_class (`type`): An Auto class, such as `AutoModelForTokenClassification`.
             config (`PreTrainedConfig`): The configuration without the encoder.
-            remembered_tokens (`int`, *optional*): Of how many tokens is kept what a frozen encoder says; None: all.
+            remembered_tokens (`int`, *optional*): Of how many tokens is kept what a frozen encoder says; by default
+                of all.
         """
         if not self.encoder:
             return auto_class.from_config(config)
@@ -46,7 +48,7 @@ class EncoderArguments:
             setattr(config, name, getattr(self, name))
         model = auto_class._model_mapping[type(config)].from_encoder_pretrained(self.encoder, config)
         if not self.train_encoder:
-            model.base_model.piece_encoder.remember(10**12 if remembered_tokens is None else remembered_tokens)
+            model.base_model.piece_encoder.remember(remembered_tokens)
         return model
 
     def trainer(self, base: type) -> partial:

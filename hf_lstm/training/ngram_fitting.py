@@ -1,7 +1,8 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """The linear model of n-grams that stands beside a classifier, found by scikit-learn: `pip install scikit-learn`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 import torch
@@ -9,7 +10,11 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..models.ngrams import NgramScores
 from ..models.text_inputs import TextInputs
+
+
+Features = list[tuple[torch.LongTensor, torch.Tensor]]  # of a batch, see `NgramScores.features`
 
 
 def fit_ngrams(
@@ -55,8 +60,9 @@ def fit_ngrams(
     inputs = dataset.remove_columns([name for name in ("label", "labels") if name in dataset.column_names])
     batches = DataLoader(inputs, batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer))
     with torch.no_grad():
-        _count(scores, batches)
-        rows, columns, values = (np.concatenate(each) for each in zip(*_entries(scores, batches), strict=True))
+        found = [scores.features(_text_of(batch)) for batch in batches]
+        scores.idf.copy_(_inverse_frequencies(found, len(dataset), scores.idf))
+        rows, columns, values = (np.concatenate(each) for each in zip(*_entries(scores, found), strict=True))
     matrix = csr_matrix((values, (rows, columns)), (len(dataset), scores.buckets))
     labels = np.array(dataset["labels" if "labels" in dataset.column_names else "label"])
     wanted = labels if labels.ndim == 2 else labels[:, None] == np.arange(config.num_labels)
@@ -68,29 +74,26 @@ def fit_ngrams(
             scores.bias[k] = float(scale * machine.intercept_[0])
 
 
-def _texts(batches: DataLoader) -> Iterator[TextInputs]:
-    for batch in batches:
-        yield TextInputs(**{name: batch[name] for name in TextInputs._fields if name in batch})
+def _text_of(batch: Mapping[str, torch.Tensor]) -> TextInputs:
+    return TextInputs(**{name: batch[name] for name in TextInputs._fields if name in batch})
 
 
-def _count(scores, batches: DataLoader) -> None:
-    """Set the inverse document frequencies."""
-    having, number = torch.zeros_like(scores.idf), 0
-    for text in _texts(batches):
-        for buckets, values in scores.features(text):
-            having.index_add_(0, buckets.flatten(), (values > 0).flatten().to(having.dtype))
-        number += len(text.input_ids)
-    scores.idf.copy_(((1 + number) / (1 + having)).log() + 1)
+def _inverse_frequencies(found: list[Features], number: int, like: torch.Tensor) -> torch.Tensor:
+    """Those of each bucket, (V,), in so many texts."""
+    having = torch.zeros_like(like)
+    for buckets, values in chain.from_iterable(found):
+        having.index_add_(0, buckets.flatten(), (values > 0).flatten().to(having.dtype))
+    return ((1 + number) / (1 + having)).log() + 1
 
 
-def _entries(scores, batches: DataLoader) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _entries(scores: NgramScores, found: list[Features]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The entries of the matrix of all texts and buckets: rows, columns, values."""
     first = 0
-    for text in _texts(batches):
-        for buckets, values in scores.vectors(text):
+    for features in found:
+        for buckets, values in (scores.weighed(*each) for each in features):
             rows, places = values.nonzero(as_tuple=True)
             yield (first + rows).numpy(), buckets[rows, places].numpy(), values[rows, places].numpy()
-        first += len(text.input_ids)
+        first += len(features[0][0])
 
 
 __all__ = ["fit_ngrams"]

@@ -117,12 +117,17 @@ def parameter_groups(
         decayed, others = [], []
         for name, parameter in layer.items():
             if parameter.requires_grad:
-                (others if re.search("bias|norm", name) else decayed).append(parameter)
+                (decayed if _is_decayed(name) else others).append(parameter)
         rate = learning_rate / factor**depth
         for parameters, decay in ((decayed, weight_decay), (others, 0.0)):
             if parameters:
                 groups.append({"params": parameters, "lr": rate, "weight_decay": decay})
     return groups
+
+
+def _is_decayed(name: str) -> bool:
+    """Whether weight decay is for a parameter of this name: for all but biases and normalisations."""
+    return not re.search("bias|norm", name, re.IGNORECASE)  # an encoder's may be called LayerNorm
 
 
 def encoder_parameter_groups(
@@ -161,7 +166,7 @@ def encoder_parameter_groups(
     groups = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decay = 0.0 if re.search("bias|norm", name, re.IGNORECASE) else weight_decay
+            decay = weight_decay if _is_decayed(name) else 0.0
             groups.setdefault((rates.get(parameter, learning_rate), decay), []).append(parameter)
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
