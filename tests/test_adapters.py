@@ -576,6 +576,30 @@ def test_the_configuration():
         lora_config(torch.nn.Linear(2, 2))
 
 
+@pytest.mark.parametrize("checkpointing", [None, {"use_reentrant": False}, {"use_reentrant": True}], ids=str)
+@each_family
+def test_a_recurrent_layer_may_be_trained_as_a_whole(family, checkpointing, tmp_path):
+    """As those that begin at random above a pretrained encoder, which has LoRA."""
+    base, ids = tagger(family).eval(), random_ids(3)
+    twin, before = copy.deepcopy(base), answer(base, ids).logits
+    named = {"target_modules": ["embed_tokens"], "modules_to_save": ["model.layers.0", "model.layers.1"]}
+    model = peft.get_peft_model(base.requires_grad_(True), peft.LoraConfig(r=2, task_type="TOKEN_CLS", **named))
+    assert_close(model(ids).logits, before)
+    if checkpointing:
+        model.gradient_checkpointing_enable(checkpointing)
+    inputs = {"input_ids": ids, "labels": ids % 5}
+    train(model, inputs, 3)
+    model.eval().gradient_checkpointing_disable()
+    after = model(ids).logits
+    assert not torch.allclose(after, before, atol=1e-2)
+    with model.disable_adapter():
+        assert_close(model(ids).logits, before)
+    model.save_pretrained(tmp_path)
+    loaded = peft.PeftModel.from_pretrained(twin, tmp_path).eval()
+    assert_close(loaded(ids).logits, after)
+    assert_close(loaded.merge_and_unload()(ids).logits, after)
+
+
 def test_without_peft(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ImportError, match=r"Adapters need peft: `pip install peft`"):
