@@ -7,8 +7,7 @@ Train a classifier of texts, and its tokenizer, from scratch.
     python examples/train_text_classification.py --train_file train_5500.label --test_file TREC_10.label \
         --encoding latin-1 --label_end : --output_dir runs/trec                 # a label before each text
     python examples/train_text_classification.py --dataset_name SetFit/sst2 --output_dir runs/sst2
-    python examples/train_text_classification.py --pretrained_model ./runs/python_docs_lm --discriminative \
-        --gradual_unfreezing                                                    # fine-tunes a language model
+    python examples/train_text_classification.py --pretrained_model ./runs/python_docs_lm --discriminative
     python examples/train_text_classification.py --encoder distilbert-base-cased
     python examples/train_text_classification.py --resume_from_checkpoint last  # or the folder of a checkpoint
     torchrun --nproc_per_node 2 examples/train_text_classification.py           # several processes: docs/scaling.md
@@ -17,7 +16,6 @@ Train a classifier of texts, and its tokenizer, from scratch.
 from functools import partial
 
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
@@ -38,6 +36,7 @@ from hf_lstm.training import arguments
 from hf_lstm.training.averaging import WeightAveraging
 from hf_lstm.training.encoder_arguments import EncoderArguments
 from hf_lstm.training.ngram_fitting import fit_ngrams
+from hf_lstm.training.pretraining import pretrain
 from hf_lstm.training.transfer import GradualUnfreezing
 
 
@@ -70,26 +69,28 @@ def main(command_line: list[str] | None = None) -> None:
     if args.pretrained_model:
         tokenizer = AutoTokenizer.from_pretrained(args.pretrained_model)
     else:
-        texts, options = splits["train"]["text"], args.tokenizer_options(encoder)
+        texts, options = [*splits["train"]["text"], " ".join(args.known_words())], args.tokenizer_options(encoder)
         tokenizer = from_main_process(lambda: LSTMTokenizer.train_from_iterator(texts, **options))
     with training_args.main_process_first(desc="tokenizing"):
         inputs = {split: encode_classified(rows, tokenizer, args.max_length) for split, rows in splits.items()}
 
-    # 3. Model: a network of random weights, or a language model under a new head.
-    fields = args.fields(tokenizer, label_names, problem_type)
-    if args.pretrained_model:
-        kept = {name: fields[name] for name in arguments.HEAD_FIELDS}
-        config = AutoConfig.from_pretrained(args.pretrained_model, **kept)
-    else:
-        config = AutoConfig.for_model(**fields)
+    # 3. Model: a network of random weights, on word vectors if there are any, or a language model under a new head.
+    vectors = args.matched_vectors(tokenizer.get_vocab())
+    config = args.config(tokenizer, label_names, problem_type, vectors)
     if args.pretrained_model and not args.from_scratch:
         model = AutoModelForSequenceClassification.from_pretrained(args.pretrained_model, config=config)
     else:
         model = encoder.build(AutoModelForSequenceClassification, config)
+    if vectors:
+        model.get_input_embeddings().weight.data.copy_(vectors.matrix)
     if args.ngram_buckets:
         fit_ngrams(model, inputs["train"], tokenizer, scale=args.ngram_scale)
     if training_args.process_index == 0:
+        print(f"{vectors.coverage}\n" if vectors else "", end="")
         print(f"{model.num_parameters():,} parameters, {len(inputs['train']):,} texts to train on")
+
+    if args.pretraining_epochs and not training_args.resume_from_checkpoint:
+        pretrain(model, inputs["train"], tokenizer, training_args, args.pretraining_epochs)
 
     # 4. Training, until the score on the validation data does not improve any more.
     if training_args.metric_for_best_model == "best":

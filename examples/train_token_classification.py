@@ -69,7 +69,7 @@ def main(command_line: list[str] | None = None) -> None:
     label_names = sentences["train"].features["tags"].feature.names
 
     # 2. Tokenizer, and the ids of words, characters and shapes; it knows all words of pretrained vectors.
-    words = [*sentences["train"]["tokens"], *[args.known_words()] * args.min_frequency]
+    words = [*sentences["train"]["tokens"], args.known_words()]
     context = AutoTokenizer.from_pretrained(args.context_models[0]) if args.context_models else None
     options = args.tokenizer_options() | {"context_tokenizer": context, "encoder_tokenizer": encoder.tokenizer()}
     tokenizer = from_main_process(lambda: LSTMTokenizer.train_from_iterator(words, **options))
@@ -80,12 +80,12 @@ def main(command_line: list[str] | None = None) -> None:
     vectors = args.matched_vectors(tokenizer.get_vocab())
     contexts = [AutoModelForCausalLM.from_pretrained(folder) for folder in args.context_models]
     config = AutoConfig.for_model(**args.fields(tokenizer, label_names, bool(scheme), vectors, contexts))
-    model = encoder.build(AutoModelForTokenClassification, config, args.remembered_tokens)
+    model = encoder.build(AutoModelForTokenClassification, config)
     if vectors:
         model.get_input_embeddings().weight.data.copy_(vectors.matrix)
     if contexts:
         model.model.load_context_models(*contexts)
-        model.model.context_encoder.remember(args.remembered_tokens)
+        encoder.remember(model.model.context_encoder)
     if training_args.process_index == 0:
         print(f"{vectors.coverage}\n" if vectors else "", end="")
         print(f"{model.num_parameters():,} parameters, {sum(map(len, tags['train'])):,} tokens to train on")

@@ -260,6 +260,33 @@ def test_frozen_encoders_are_remembered(folders):
         build(folders / "roberta", tokenizer).base_model.piece_encoder.remember()
 
 
+@pytest.mark.parametrize("layers", ["last", "mix"])
+def test_what_is_remembered_may_lie_on_disk(layers, folders, tmp_path):
+    tokenizer = words_of(folders / "bert")
+    model = build(folders / "bert", tokenizer, train_encoder=False, encoder_layers=layers)
+    sentences = [*SENTENCES, ["\u200b"]]  # and one without any piece
+    reader, inputs, calls = model.base_model.piece_encoder, encode(tokenizer, sentences), []
+    expected = read(model, inputs)
+    reader.encoder.register_forward_hook(lambda *given: calls.append(len(given[2].last_hidden_state)))
+    with pytest.raises(ValueError, match="`folder` is '.*nowhere', which is no folder"):
+        reader.remember(folder=tmp_path / "nowhere")
+    reader.remember(folder=tmp_path)
+    for order in ([0, 1, 2, 3, 4], [3, 0, 4, 2, 1], [1, 1, 2, 0, 4]):
+        again = encode(tokenizer, [sentences[i] for i in order])
+        for row, i in zip(read(model, again), order, strict=True):
+            assert_close(row[: len(sentences[i])], expected[i][: len(sentences[i])])
+    assert calls == [len(sentences)]
+    assert all(isinstance(kept, tuple) for kept in reader.memory.texts.values())  # places, no numbers
+    copied = copy.deepcopy(model).base_model.piece_encoder  # which has a file of its own
+    assert copied.memory.texts == {} and copied.memory.file is not reader.memory.file
+    with torch.no_grad():
+        reader.encoder.get_input_embeddings().weight.mul_(2)
+    changed = read(model, inputs)
+    assert not torch.allclose(changed, expected) and len(calls) == 2
+    reader.remember(0)
+    assert_close(read(model, inputs), changed)
+
+
 def test_capitals_of_an_uncased_encoder_are_seen(folders):
     tokenizer = words_of(folders / "bert")
     low, high = tokenizer(["new-york"]), tokenizer(["New-York"])
@@ -336,6 +363,7 @@ WRONG = {
         {"encoder": {"model_type": "bert"}, "encoder_max_length": 9, "encoder_stride": 9},
         "`encoder_stride=9`",
     ),
+    "neighbours": (BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1}, "which it has seen with `encoder="),
     "special": (BERT | {"encoder_special_ids": [[1]]}, "must be two lists"),
 }
 

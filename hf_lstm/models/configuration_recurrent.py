@@ -24,6 +24,8 @@ _MOST_LABELS_OF_CRF = 5000
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 # What is read of whole words, which tokens that are being generated do not have.
 FEATURES_OF_WORDS = ("char_vocab_size", "shape_vocab_size", "context_models", "encoder")
+# With what else an output has seen the token that its direction reads next.
+READ_ALONE = {"num_hidden_layers": 1, "layer_norm": False, "context_models": None, "encoder": None}
 _OF_NO_HEAD = ("head", "tie_word_embeddings")  # declared by the options of a head, and no option of that head alone
 
 
@@ -118,8 +120,7 @@ class TokenClassificationOptions(RecurrentStackConfig):
                 f"them, got `num_labels={self.num_labels}`. Look at the labels, or set `use_crf=False`."
             )
         self._finite("lm_loss_coef", or_zero=True)
-        mixing = {"num_hidden_layers": 1, "layer_norm": False, "context_models": None}
-        for name, value in mixing.items() if self.lm_loss_coef else ():
+        for name, value in READ_ALONE.items() if self.lm_loss_coef else ():
             if (given := getattr(self, name)) != value:
                 raise ValueError(
                     f"`lm_loss_coef={self.lm_loss_coef!r}` asks each direction for the token that it reads next, "

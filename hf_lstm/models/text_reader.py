@@ -4,9 +4,14 @@ What models that read the whole text around a token have in common, whether they
 pieces of words (`pieces.py`). Dimensions as in `modeling_recurrent.py`; C symbols of the longest text of a batch.
 """
 
+import hashlib
+import os
+import sys
+import tempfile
 from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -57,22 +62,28 @@ class TextReader(nn.Module):
             self.reads_with.requires_grad_(False).eval()  # `from_pretrained` makes new parameters, that can be trained
         return self
 
-    def remember(self, max_tokens: int = 300_000) -> None:
+    def remember(self, max_tokens: int | None = None, folder: str | os.PathLike | None = None) -> None:
         """
         Keep what the frozen models say of each text, so that an epoch but the first does not ask them again. It takes
-        one number for each feature of each token, is no part of what is saved, and is forgotten when the weights
-        change.
+        one number for each feature of each token, is no part of what is saved or copied, and is forgotten when the
+        weights change.
 
         Args:
-            max_tokens (`int`, *optional*, defaults to 300,000): Of how many tokens; later texts are not kept. 0 ends
-                it, and frees the memory.
+            max_tokens (`int`, *optional*): Of how many tokens; later texts are not kept. 0 ends it, and frees the
+                memory. By default of 300,000, and in a `folder` of all.
+            folder (`str` or `os.PathLike`, *optional*): Keep them there, in a file that goes when the process ends,
+                instead of in memory.
 
         Raises:
-            `ValueError`: If the models are trained, too.
+            `ValueError`: If the models are trained, too, or `folder` is none.
         """
         if not self.frozen:
             raise ValueError(f"`{self.trained_by}` is True: what models say changes while they are trained.")
-        self.memory = _Memory(max_tokens, self.padding_id) if max_tokens > 0 else None
+        if folder is not None and not os.path.isdir(folder):
+            raise ValueError(f"`folder` is {str(folder)!r}, which is no folder. Make it, or name another.")
+        if max_tokens is None:
+            max_tokens = 300_000 if folder is None else sys.maxsize
+        self.memory = _Memory(max_tokens, self.padding_id, folder) if max_tokens > 0 else None
 
     def recalled(self, ids: torch.LongTensor, spans: torch.LongTensor, shape: torch.Size) -> torch.Tensor:
         """
@@ -122,31 +133,55 @@ class TextReader(nn.Module):
 class _Memory:
     """The states of texts that were read before, by their symbols and the places of their tokens."""
 
-    def __init__(self, max_tokens: int, padding_id: int):
+    def __init__(self, max_tokens: int, padding_id: int, folder: str | os.PathLike | None):
+        self.options = max_tokens, padding_id, folder
         self.room, self.texts, self.weights, self.padding_id = max_tokens, {}, None, padding_id
+        self.file = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (it lives on)
+
+    def __reduce__(self) -> tuple:
+        return _Memory, self.options  # a copy of the model has a memory of its own
 
     def recall(self, ids: torch.Tensor, spans: torch.Tensor, read: Callable, models: nn.Module) -> torch.Tensor:
         """What `read(ids, spans)` returns, (B, T, F), called with the rows of texts that are new."""
         weights = [(each._version, each.dtype, each.device) for each in models.parameters()]
         if weights != self.weights:
-            self.room += sum(map(len, self.texts.values()))
-            self.texts, self.weights = {}, weights
+            self.room, self.texts, self.weights = self.options[0], {}, weights
+            if self.file is not None:
+                self.file.truncate(0)
         has_symbols = spans[..., 1] != 0  # (B, T)
         host = [each.cpu().numpy() for each in (ids, spans, has_symbols)]
-        keys = [
-            (row[row != self.padding_id].tobytes(), places[some].tobytes())
-            for row, places, some in zip(*host, strict=True)
-        ]
+        keys = [_digest(row[row != self.padding_id], places[some]) for row, places, some in zip(*host, strict=True)]
         new = [i for i, key in enumerate(keys) if key not in self.texts]
         found = {}
         if new:
             states = read(ids[new], spans[new])
             found = {keys[i]: row[has_symbols[i]] for i, row in zip(new, states, strict=True)}
-        rows = torch.cat([self.texts[key] if key in self.texts else found[key] for key in keys])
+        rows = torch.cat([found[key] if key in found else self._kept(key) for key in keys])
         for key, row in found.items():
             if len(row) <= self.room:
-                self.texts[key] = row
+                self._keep(key, row)
                 self.room -= len(row)
         result = rows.new_zeros(*has_symbols.shape, rows.shape[-1])
         result[has_symbols] = rows
         return result
+
+    def _keep(self, key: bytes, row: torch.Tensor) -> None:
+        if self.file is None:
+            self.texts[key] = row
+            return
+        self.texts[key] = self.file.seek(0, os.SEEK_END), row.shape, row.dtype, row.device
+        self.file.write(row.cpu().contiguous().view(torch.uint8).numpy())
+
+    def _kept(self, key: bytes) -> torch.Tensor:
+        if self.file is None:
+            return self.texts[key]
+        place, shape, dtype, device = self.texts[key]
+        row = torch.empty(shape, dtype=dtype)
+        self.file.seek(place)
+        self.file.readinto(row.view(torch.uint8).numpy())
+        return row.to(device)
+
+
+def _digest(symbols: np.ndarray, places: np.ndarray) -> bytes:
+    """Names a text: no two are known to have the same."""
+    return hashlib.blake2b(symbols.tobytes() + b"|" + places.tobytes(), digest_size=16).digest()

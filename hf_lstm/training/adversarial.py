@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import get_device_states, set_device_states
 
 from .card_trainer import CardTrainer
 
@@ -66,7 +67,7 @@ class AdversarialTrainer(CardTrainer):
         if not model.training:
             return super().compute_loss(model, inputs, return_outputs, **kwargs)
         embeddings = self.accelerator.unwrap_model(model).get_input_embeddings()
-        dropout = torch.random.get_rng_state()
+        masks = torch.get_rng_state(), get_device_states(inputs)  # of dropout
         with changed(embeddings) as given:
             loss, outputs = self._plain_loss(model, inputs, **kwargs)
         (clean,) = given
@@ -74,7 +75,8 @@ class AdversarialTrainer(CardTrainer):
 
         def run(change: torch.Tensor):
             """The loss and the outputs with changed embeddings."""
-            torch.random.set_rng_state(dropout)
+            torch.set_rng_state(masks[0])
+            set_device_states(*masks[1])
             with changed(embeddings, change):
                 return self._plain_loss(model, inputs, **kwargs)
 

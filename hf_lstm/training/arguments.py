@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.hf_argparser import HfArg
 
 from ..data.pair_checks import script_of_language
@@ -46,10 +46,10 @@ PROMPTS = ["This module provides", "Return a list of"]
 # The score that chooses the epoch of a classifier, by what a label is.
 BEST = {"single_label_classification": "accuracy", "multi_label_classification": "f1", "regression": "loss"}
 # What a classifier that begins as a language model does not take from it.
-HEAD_FIELDS = ("pooling", "word_dropout", "input_dropout", "output_dropout", "variational_dropout", "problem_type")
-HEAD_FIELDS += ("id2label", "label2id", "unk_token_id")
-NGRAMS = ("ngram_buckets", "ngram_order", "char_ngram_order")
-HEAD_FIELDS += NGRAMS
+_HEAD_FIELDS = ("pooling", "word_dropout", "input_dropout", "output_dropout", "variational_dropout", "problem_type")
+_HEAD_FIELDS += ("id2label", "label2id", "unk_token_id")
+_NGRAMS = ("ngram_buckets", "ngram_order", "char_ngram_order")
+_HEAD_FIELDS += _NGRAMS
 
 
 class _Source:
@@ -216,7 +216,23 @@ class LanguageModelArguments:
 class _LabellingArguments:
     """What the networks of taggers and classifiers have in common: words, under one dropout rate, get labels."""
 
-    def _fields(self, tokenizer: PreTrainedTokenizerBase, label_names: list[str]) -> dict:
+    def known_words(self) -> list[str]:
+        """The words of the pretrained vectors, as often as a tokenizer has to meet a word to know it."""
+        words = read_vectors(self.vectors, skip_bad_lines=self.skip_bad_lines).words if self.vectors else []
+        return words * self.min_frequency
+
+    def matched_vectors(self, vocab: Mapping[str, int]) -> MatchedVectors | None:
+        """
+        The pretrained vectors of a vocabulary.
+
+        Args:
+            vocab (`Mapping[str, int]`): Ids of words, as `tokenizer.get_vocab()` returns them.
+        """
+        return match_vectors(vocab, self.vectors, skip_bad_lines=self.skip_bad_lines) if self.vectors else None
+
+    def _fields(
+        self, tokenizer: PreTrainedTokenizerBase, label_names: list[str], vectors: MatchedVectors | None
+    ) -> dict:
         same = ("model_type", "embedding_size", "hidden_size", "num_hidden_layers", "word_dropout")
         sizes = {name: getattr(tokenizer, name) for name in ("char_vocab_size", "shape_vocab_size")}
         return {
@@ -231,6 +247,7 @@ class _LabellingArguments:
             "variational_dropout": True,
             "id2label": dict(enumerate(label_names)),
             "label2id": {name: i for i, name in enumerate(label_names)},
+            **({"embedding_size": vectors.matrix.shape[1]} if vectors else {}),
         }
 
 
@@ -265,7 +282,6 @@ class TaggerArguments(_LabellingArguments, _CardArguments):
     context_models: list[str] = field(
         default_factory=list, metadata={"help": "Two language models of characters: of texts, and of reversed texts."}
     )
-    remembered_tokens: int = HfArg(default=300_000, help="Tokens whose context is kept for later epochs; 0: none.")
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     embedding_size: int = HfArg(default=100, help="Size of word embeddings; pretrained ones bring theirs.")
     hidden_size: int = HfArg(default=192, help="Units of a layer, in each direction.")
@@ -294,19 +310,6 @@ class TaggerArguments(_LabellingArguments, _CardArguments):
         if self.data_scheme is None:
             return infer_scheme(sentences)
         return None if self.data_scheme == "none" else self.data_scheme
-
-    def known_words(self) -> list[str]:
-        """The words of the pretrained vectors."""
-        return read_vectors(self.vectors, skip_bad_lines=self.skip_bad_lines).words if self.vectors else []
-
-    def matched_vectors(self, vocab: Mapping[str, int]) -> MatchedVectors | None:
-        """
-        The pretrained vectors of a vocabulary.
-
-        Args:
-            vocab (`Mapping[str, int]`): Ids of words, as `tokenizer.get_vocab()` returns them.
-        """
-        return match_vectors(vocab, self.vectors, skip_bad_lines=self.skip_bad_lines) if self.vectors else None
 
     def tokenizer_options(self) -> dict:
         """The arguments of `LSTMTokenizer.train_from_iterator`: words as they are in the data, with all they show."""
@@ -339,10 +342,10 @@ class TaggerArguments(_LabellingArguments, _CardArguments):
             contexts (`Sequence[PreTrainedModel]`, *optional*): The language models of `context_models`.
         """
         same = ("char_encoder", "char_dropout", "lm_loss_coef", "recurrent_weight_dropout", "use_crf")
-        fields = self._fields(tokenizer, label_names) | {name: getattr(self, name) for name in same}
+        fields = self._fields(tokenizer, label_names, vectors) | {name: getattr(self, name) for name in same}
         fields["tag_scheme"] = self.tag_scheme if of_entities else "none"
         fields["context_models"] = [language_model.config.to_dict() for language_model in contexts] or None
-        return fields | ({"embedding_size": vectors.matrix.shape[1]} if vectors else {})
+        return fields
 
 
 @dataclass
@@ -373,11 +376,13 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
     tokenizer_kind: Literal["word", "char", "bpe", "unigram", "wordpiece"] = HfArg(default="word", help="Its tokens.")
     vocab_size: int = HfArg(default=10_000, help="The most tokens in the vocabulary.")
     min_frequency: int = HfArg(default=2, help="Rarer words are unknown.")
+    vectors: str | None = HfArg(default=None, help="Pretrained word vectors: GloVe, word2vec or fastText.")
+    skip_bad_lines: bool = HfArg(default=False, help="Leave out damaged lines of the vectors, and count them.")
     characters: bool = HfArg(default=False, help="Read the characters of words and their shapes too.")
     max_length: int = HfArg(default=256, help="Tokens of a text that are read.")
     model_type: Literal["lstm", "gru", "rnn"] = HfArg(default="lstm", help="Kind of recurrent network.")
     pooling: Literal["last", "mean", "max", "concat", "attention"] = HfArg(default="concat", help="A text's vector.")
-    embedding_size: int = HfArg(default=100, help="Size of word embeddings.")
+    embedding_size: int = HfArg(default=100, help="Size of word embeddings; pretrained ones bring theirs.")
     hidden_size: int = HfArg(default=100, help="Units of a layer, in each direction.")
     num_hidden_layers: int = HfArg(default=1, help="Layers.")
     dropout: float = HfArg(default=0.5, help="Dropout rate on embeddings, between layers and on the output.")
@@ -386,6 +391,7 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
     ngram_scale: float = HfArg(default=3.0, help="What its margins are multiplied by: 0 for the network alone.")
     ngram_order: int = HfArg(default=2, help="Tokens of its longest n-grams.")
     char_ngram_order: int = HfArg(default=5, help="With --characters: characters of those of words; 0: none.")
+    pretraining_epochs: float = HfArg(default=0.0, help="How often the texts are read before, without their labels.")
     epsilon: float = HfArg(default=0.0, help="Length of adversarial changes to embeddings; 0: no such training.")
     adversarial: Literal["adversarial", "virtual"] = HfArg(default="adversarial", help="Which changes.")
     average: float = HfArg(default=0.0, help="Decay of the average of weights that is evaluated and kept; 0: none.")
@@ -394,6 +400,11 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
     def __post_init__(self):
         if self.from_scratch and not self.pretrained_model:
             raise ValueError("`from_scratch` is True without a `pretrained_model`, whose network is meant. Give one.")
+        if self.vectors and (self.pretrained_model or self.tokenizer_kind != "word"):
+            other = "pretrained_model" if self.pretrained_model else "tokenizer_kind"
+            raise ValueError(
+                f"`vectors` are of words, which do not go with `{other}={getattr(self, other)!r}`. Leave out one."
+            )
 
     def trainer(self, encoder: EncoderArguments) -> partial:
         """
@@ -425,18 +436,28 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
             **({"min_frequency": self.min_frequency} if self.tokenizer_kind != "unigram" else {}),
         }
 
-    def fields(self, tokenizer: PreTrainedTokenizerBase, label_names: list[str], problem_type: str) -> dict:
+    def config(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        label_names: list[str],
+        problem_type: str,
+        vectors: MatchedVectors | None = None,
+    ) -> PreTrainedConfig:
         """
-        The arguments of `AutoConfig.for_model`.
+        The configuration of a new network, or that of `pretrained_model` under a new head.
 
         Args:
             tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
             label_names (`list[str]`): Names of the K labels, in the order of their ids.
             problem_type (`str`): What a label is, as in the configuration.
+            vectors ([`~vectors.MatchedVectors`], *optional*): Pretrained vectors of words.
         """
         own = {"bidirectional": True, "problem_type": problem_type}
-        own |= {name: getattr(self, name) for name in ("pooling", *NGRAMS)}
-        return self._fields(tokenizer, label_names) | own
+        own |= {name: getattr(self, name) for name in ("pooling", *_NGRAMS)}
+        fields = self._fields(tokenizer, label_names, vectors) | own
+        if not self.pretrained_model:
+            return AutoConfig.for_model(**fields)
+        return AutoConfig.from_pretrained(self.pretrained_model, **{name: fields[name] for name in _HEAD_FIELDS})
 
 
 @dataclass

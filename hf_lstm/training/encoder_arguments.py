@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Options of the command line for models that read a pretrained encoder, as the examples of `examples/` have them."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -9,6 +8,7 @@ from typing import Literal
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.hf_argparser import HfArg
 
+from ..models.text_reader import TextReader
 from .transfer import EncoderTrainer
 
 
@@ -25,22 +25,22 @@ class EncoderArguments:
     )
     encoder_layers: Literal["last", "mix"] = HfArg(default="last", help="Its output, or a learned mean of its layers.")
     encoder_dropout: float = HfArg(default=0.0, help="Dropout rate on what it gives.")
+    remembered_tokens: int | None = HfArg(
+        default=None, help="Tokens of which is kept what frozen models say; else 300,000, or all on disk; 0: none."
+    )
+    remember_in: str | None = HfArg(default=None, help="A folder on disk to keep it in, instead of in memory.")
 
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
         """The tokenizer of the encoder, the option `encoder_tokenizer` of ours."""
         return AutoTokenizer.from_pretrained(self.encoder) if self.encoder else None
 
-    def build(
-        self, auto_class: type, config: PreTrainedConfig, remembered_tokens: float = math.inf
-    ) -> PreTrainedModel:
+    def build(self, auto_class: type, config: PreTrainedConfig) -> PreTrainedModel:
         """
         A model of random weights, above the encoder if there is one.
 
         Args:
             auto_class (`type`): An Auto class, such as `AutoModelForTokenClassification`.
             config (`PreTrainedConfig`): The configuration without the encoder.
-            remembered_tokens (`int`, *optional*): Of how many tokens is kept what a frozen encoder says; by default
-                of all.
         """
         if not self.encoder:
             return auto_class.from_config(config)
@@ -48,8 +48,17 @@ class EncoderArguments:
             setattr(config, name, getattr(self, name))
         model = auto_class._model_mapping[type(config)].from_encoder_pretrained(self.encoder, config)
         if not self.train_encoder:
-            model.base_model.piece_encoder.remember(remembered_tokens)
+            self.remember(model.base_model.piece_encoder)
         return model
+
+    def remember(self, reader: TextReader) -> None:
+        """
+        Let frozen models remember what they said.
+
+        Args:
+            reader ([`~text_reader.TextReader`]): What reads with them.
+        """
+        reader.remember(self.remembered_tokens, self.remember_in)
 
     def trainer(self, base: type) -> partial:
         """
