@@ -9,18 +9,12 @@ import copy
 import pytest
 import torch
 from families import GRU, LSTM, PLAIN_TRAINING, assert_close, each_family, first_fast
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tiny_encoders import KINDS, save_encoder
 from transformers import (
     AutoModel,
     AutoModelForTokenClassification,
     AutoTokenizer,
-    BertConfig,
     DataCollatorForTokenClassification,
-    DebertaV2Config,
-    ElectraConfig,
-    ModernBertConfig,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
     TrainingArguments,
     pipeline,
 )
@@ -37,53 +31,15 @@ SENTENCES = [
     ["a", "cat", "and", "a", "dog", ",", "unseen", "日本", "\u200b"],  # a word without a piece in some
     ["McDonald's", "!"],
 ]
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-KINDS = {  # configuration of a tiny one, and whether its pieces are bytes
-    "bert": (BertConfig, False),
-    "roberta": (RobertaConfig, True),
-    "deberta": (DebertaV2Config, True),
-    "electra": (ElectraConfig, False),
-    "modernbert": (ModernBertConfig, True),
-}
 each_encoder = first_fast("kind", {name: name for name in KINDS}, {"bert", "roberta"})
-
-
-def tokenizer_of(of_bytes: bool) -> PreTrainedTokenizerFast:
-    """An uncased one of words and what follows in them, or one of bytes, in which <s> has the id 0 and <pad> 1."""
-    texts, special = [" ".join(words) for words in SENTENCES], [*SPECIAL.values()]
-    if of_bytes:
-        special = [special[2], special[0], special[1], special[3]]
-        backend = Tokenizer(models.BPE())
-        backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
-            vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-        )
-    else:
-        backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=60, special_tokens=special, show_progress=False)
-    backend.train_from_iterator(texts, trainer)
-    around = [(token, backend.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
-    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=around)
-    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=40, **SPECIAL)
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Encoders with their tokenizers."""
     root = tmp_path_factory.mktemp("encoders")
-    for name, (config_class, of_bytes) in KINDS.items():
-        torch.manual_seed(0)
-        tokenizer = tokenizer_of(of_bytes)
-        ids = {f"{each}_token_id": getattr(tokenizer, f"{each}_token_id") for each in ("pad", "cls", "sep")}
-        longest = {"max_position_embeddings": 42} if name == "roberta" else {"max_position_embeddings": 40}
-        embedding = {"embedding_size": 12} if name == "electra" else {}
-        config = config_class(vocab_size=len(tokenizer), initializer_range=0.3, **SIZES, **ids, **longest, **embedding)
-        AutoModel.from_config(config).save_pretrained(root / name)
-        tokenizer.save_pretrained(root / name)
+    for name in KINDS:
+        save_encoder(root / name, name, [" ".join(words) for words in SENTENCES])
     return root
 
 
