@@ -6,6 +6,7 @@ installed; what is pushed to the Hub is that folder. The other process, `without
 
 import ast
 import importlib.util
+import itertools
 import json
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from families import FAMILIES, GRU, LSTM, RNN, SPECIAL, each_family, encoder_dec
 from huggingface_hub import HfApi, RepoUrl
 from processes import environment
 from safetensors.torch import load_file
+from tiny_encoders import save_encoder
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -30,7 +32,7 @@ from transformers import (
     BertConfig,
 )
 from transformers.dynamic_module_utils import get_relative_import_files, get_relative_imports
-from without_package import PROMPT, TEXTS, answers, recorded_warnings, save_all, write_text
+from without_package import LONG, PROMPT, TEXTS, answers, labels_of, recorded_warnings, save_all, write_text
 
 import hf_lstm
 
@@ -254,6 +256,40 @@ def pairs(tokenizer) -> dict:
     }
 
 
+# Models that label what a pretrained encoder reads, if one is named, and one with n-grams beside it.
+TAGGER, CLASSIFIER = "token-classification", "text-classification"
+LABELLING = {
+    "BERTtagger": (LSTM, TAGGER, "bert"),
+    "RoBERTatagger": (GRU, TAGGER, "roberta"),
+    "BERTclassifier": (RNN, CLASSIFIER, "bert"),
+    "RoBERTaclassifier": (LSTM, CLASSIFIER, "roberta"),
+    "NgramClassifier": (GRU, CLASSIFIER, None),
+}
+each_labelling = pytest.mark.parametrize("name", LABELLING)
+
+
+def labelling(name: str, encoders: Path):
+    """A model of `LABELLING` and its tokenizer; the encoder is saved in `encoders`."""
+    family, task, kind = LABELLING[name]
+    words, fields = {"characters": True, "word_shapes": True, "show_progress": False}, {"ngram_buckets": 50}
+    if kind:
+        encoder = save_encoder(encoders / name, kind, TEXTS)
+        words["encoder_tokenizer"] = AutoTokenizer.from_pretrained(encoder)
+        fields = {"embedding_size": 0, "encoder_layers": "mix", "encoder_pooling": "mean", "encoder_stride": 6}
+    if task == TAGGER:
+        fields |= {"use_crf": True, "id2label": {0: "O", 1: "B-X", 2: "I-X"}}
+    tokenizer = hf_lstm.LSTMTokenizer.train_from_iterator(TEXTS, "word", **words)
+    sizes = {size: getattr(tokenizer, size) for size in ("char_vocab_size", "shape_vocab_size")}
+    config = family.config(vocab_size=len(tokenizer), **sizes, **fields)
+    head = family.head("ForTokenClassification" if task == TAGGER else "ForSequenceClassification")
+    if kind:
+        return head.from_encoder_pretrained(encoder, config).eval(), tokenizer
+    model = head(config).eval()
+    for values in (model.ngrams.weight, model.ngrams.idf):
+        values.uniform_(0.5, 2)
+    return model, tokenizer
+
+
 PAIRS = ("LSTMtoGRU", "BERTtoRNN")
 each_of_two_parts = pytest.mark.parametrize("name", PAIRS)
 
@@ -278,6 +314,8 @@ class Journey:
             save_all(root / "saved" / name, model, self.tokenizer)
             self.expected[name] = answers(model, self.tokenizer)
             put_into_hub_cache(root / "saved" / name, root / "home" / "hub", f"acme/{name}")
+        for name in LABELLING:
+            save_all(root / "saved" / name, *labelling(name, root / "encoders"))
         save_own(root / "own", "head", self.tokenizer)
         self.reports = self.send()
 
@@ -287,6 +325,7 @@ class Journey:
             "folders": {name: auto_class for name, (_, auto_class) in MODELS.items()}
             | dict.fromkeys(PAIRS, "AutoModelForSeq2SeqLM"),
             "auto_classes": list(AUTO_CLASSES),
+            "labelling": {name: task for name, (_, task, _) in LABELLING.items()},
             "num_threads": torch.get_num_threads(),
         }
         (self.root / "plan.json").write_text(json.dumps(plan))
@@ -409,14 +448,37 @@ def test_a_folder_of_two_parts_loads_here_again(journey, name):
             assert_equal(answers(model, journey.tokenizer), journey.expected[name])
 
 
+@each_labelling
+def test_what_reads_an_encoder_or_has_ngrams_says_the_same_there(journey, name):
+    """Of a text in windows, too, and with the offsets of words."""
+    folder = journey.root / "saved" / name
+    said, report, _ = labels_of(folder, LABELLING[name][1])
+    assert_equal(journey.result(name, "there"), said)
+    assert journey.report(name) == report and report["warnings"] == [] and len(report["found"]) == len(TEXTS) + 1
+
+
+@each_labelling
+def test_a_folder_holds_an_encoder_and_what_cuts_texts_for_it(journey, name):
+    family, _, kind = LABELLING[name]
+    files = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    files |= {"tokenization_lstm.py", "characters.py", "words.py"} | ({"encoder-tokenizer.json"} if kind else set())
+    folder = journey.root / "saved" / name
+    assert set(contents(folder)) == files | code_of(family)
+    if kind:
+        longest = AutoConfig.from_pretrained(folder).encoder_max_length
+        assert len(AutoTokenizer.from_pretrained(folder)(LONG)["encoder_ids"]) > longest  # else there are no windows
+
+
 @each_model
 def test_foreign_code_needs_consent(journey, name):
     assert "trust_remote_code=True" in journey.report(name)["refusal"]
 
 
-@pytest.mark.parametrize("name", [*MODELS, *PAIRS])
-@pytest.mark.parametrize("origin", ["again", "from_hub"])
-def test_saving_from_there_changes_no_byte(journey, name, origin):
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [*itertools.product(("again", "from_hub"), (*MODELS, *PAIRS)), *(("again", name) for name in LABELLING)],
+)
+def test_saving_from_there_changes_no_byte(journey, origin, name):
     journey.report(name)
     before, after = contents(journey.root / "saved" / name), contents(journey.root / origin / name)
     del before["README.md"]  # which is written at home

@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM, pipeline
+from transformers import AutoConfig, AutoModelForCausalLM, Pipeline, pipeline
 
 
 TEXTS = ["the cat sat", "a dog", "the dog sat on the log"]
 PROMPT = "the cat"
+LONG = " ".join(TEXTS * 9)  # a tiny encoder has no places for all of it at once
 
 
 def answers(model, tokenizer) -> dict[str, torch.Tensor]:
@@ -33,6 +34,17 @@ def answers(model, tokenizer) -> dict[str, torch.Tensor]:
         found["greedy"] = model.generate(**inputs, max_new_tokens=6, do_sample=False)
         found["beams"] = model.generate(**inputs, max_new_tokens=6, do_sample=False, num_beams=3)
     return flatten("", found)
+
+
+def labels_of(folder: Path, task: str, **kwargs) -> tuple[dict[str, torch.Tensor], dict, Pipeline]:
+    """What a model in a folder says of a batch in which one text is long, and what its pipeline finds and warns of."""
+    with recorded_warnings() as warnings:
+        find = pipeline(task, str(folder), **kwargs)
+        inputs = find.tokenizer([*TEXTS, LONG], padding=True, return_tensors="pt")
+        with torch.no_grad():
+            said = flatten("", dict(find.model(**inputs)))
+        found = find([*TEXTS, LONG])
+    return said, {"found": json.loads(json.dumps(found, default=float)), "warnings": warnings}, find
 
 
 def flatten(name: str, value) -> dict[str, torch.Tensor]:
@@ -133,6 +145,13 @@ def main(root: Path) -> None:
         try:
             of_family = own_auto_class in plan["auto_classes"]  # a model of several parts has one Auto class alone
             reports[name] = visit(root, name, own_auto_class, plan["auto_classes"] if of_family else [own_auto_class])
+        except Exception:
+            reports[name] = {"error": traceback.format_exc()}
+    for name, task in plan["labelling"].items():
+        try:
+            said, reports[name], find = labels_of(root / "saved" / name, task, trust_remote_code=True)
+            save_file(said, root / "results" / f"{name}.there.safetensors")
+            save_all(root / "again" / name, find.model, find.tokenizer)
         except Exception:
             reports[name] = {"error": traceback.format_exc()}
     try:
