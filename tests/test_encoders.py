@@ -156,6 +156,15 @@ def test_long_texts_are_read_in_windows(kind, folders):
             assert_close(found[place], wanted[0, len(before) + place - a])
 
 
+def test_windows_of_an_encoder_with_little_room(folders):
+    """As of one for sentences, whose tokenizer says 128: no field has to be set."""
+    config = LSTM.config(vocab_size=31, embedding_size=0)
+    reader = LSTM.head("ForTokenClassification").from_encoder_pretrained(folders / "bert", config).model.piece_encoder
+    assert (reader.room, reader.stride) == (38, 19)
+    config = LSTM.config(encoder={"model_type": "bert"}, encoder_special_ids=[[1], [2]])
+    assert (config.encoder_window, config.encoder_overlap) == (510, 128)
+
+
 def test_windows_of_one_text_do_not_depend_on_another():
     ids, lengths = torch.arange(40).view(2, 20), torch.tensor([20, 5])
     both = Windows.of(ids, lengths, 8, 2)
@@ -313,7 +322,7 @@ BERT = {"encoder": {"model_type": "bert"}}
 WRONG = {
     "no kind": ({"encoder": {"hidden_size": 4}}, "`encoder` must be a configuration"),
     "unknown kind": ({"encoder": {"model_type": "nothing"}}, "`model_type='nothing'` of `encoder`"),
-    "no text": ({"encoder": {"model_type": "vit"}}, "reads no text"),
+    "no text": ({"encoder": {"model_type": "vit"}}, "no encoder of text"),
     "a decoder of its own": ({"encoder": {"model_type": "bart"}}, "no encoder"),
     "stride": (
         {"encoder": {"model_type": "bert"}, "encoder_max_length": 9, "encoder_stride": 9},

@@ -68,8 +68,8 @@ class EncoderOptions(RecurrentStackConfig):
         encoder_dropout (`float`, defaults to 0.0): Dropout rate on what the encoder gives.
         encoder_max_length (`int`, *optional*): The most pieces that the encoder reads at once, those that stand
             around a text included. Longer texts are read in windows. `None` means as many as it has positions for.
-        encoder_stride (`int`, defaults to 128): How many pieces two windows share. Each piece is taken from the
-            window in which it has more around it.
+        encoder_stride (`int`, *optional*): How many pieces two windows share. Each piece is taken from the window in
+            which it has more around it. `None` means 128, or half of a window with room for no more.
         encoder_special_ids (`list` of two `list[int]`, *optional*): The ids that stand before and behind each text
             that the encoder reads: `tokenizer.encoder_special_ids`. `None` for none.
         train_encoder (`bool`, defaults to `True`): False for an encoder that is frozen and read without dropout.
@@ -80,7 +80,7 @@ class EncoderOptions(RecurrentStackConfig):
     encoder_pooling: Literal["first", "last", "mean"] = "first"
     encoder_dropout: float | int = 0.0
     encoder_max_length: int | None = None
-    encoder_stride: int = 128
+    encoder_stride: int | None = None
     encoder_special_ids: list[list[int]] | None = None
     train_encoder: bool = True
 
@@ -99,6 +99,13 @@ class EncoderOptions(RecurrentStackConfig):
         """The most pieces that the encoder reads at once, without those that stand around a text."""
         longest = self.encoder_max_length or positions_of(self.encoder)
         return longest - sum(map(len, self.encoder_special_ids or ()))
+
+    @property
+    def encoder_overlap(self) -> int:
+        """How many pieces two windows share."""
+        if self.encoder_stride is not None:
+            return self.encoder_stride
+        return 128 if self.encoder_window > 128 else self.encoder_window // 2
 
     def to_dict(self) -> dict[str, Any]:
         """As in transformers; of the encoder, what differs from its defaults."""
@@ -121,14 +128,11 @@ class EncoderOptions(RecurrentStackConfig):
                 f"`encoder` is of the kind {kind!r}, whose code is not in transformers, and would not travel in the "
                 "folder of this model. Give an encoder of transformers."
             )
-        if self.encoder.is_encoder_decoder or getattr(self.encoder, "hidden_size", None) is None:
+        missing = [name for name in ("hidden_size", "vocab_size") if getattr(self.encoder, name, None) is None]
+        if self.encoder.is_encoder_decoder or missing:
             raise ValueError(
-                f"`encoder` is of the kind {kind!r}, which is no encoder with a `hidden_size`. Give the configuration "
-                "of one, such as BERT."
-            )
-        if getattr(self.encoder, "vocab_size", None) is None:
-            raise ValueError(
-                f"`encoder` is of the kind {kind!r}, which reads no text. Give one that has a vocabulary."
+                f"`encoder` is of the kind {kind!r}, which is no encoder of text with a `hidden_size` and a "
+                "`vocab_size`. Give the configuration of one, such as BERT."
             )
         around = self.encoder_special_ids
         if around is not None and len(around) != 2:
@@ -136,7 +140,7 @@ class EncoderOptions(RecurrentStackConfig):
                 f"`encoder_special_ids` must be two lists, of the ids before and behind a text, got {around!r:.60}. "
                 "Use `tokenizer.encoder_special_ids`."
             )
-        if self.encoder_window <= self.encoder_stride:
+        if self.encoder_window <= self.encoder_overlap:
             raise ValueError(
                 f"`encoder_stride={self.encoder_stride!r}` of windows with room for {self.encoder_window} pieces "
                 "leaves nothing to read anew. Make it smaller, or `encoder_max_length` larger."

@@ -423,7 +423,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
 def bare_layer(layer: nn.Module) -> RecurrentLayer:
     """The layer within the wrappers that peft puts around it, which hide its attributes."""
     while not hasattr(type(layer), "cell_function"):  # a copy of the class in a saved folder is another class
-        # What an adapter changes; or the copy that it trains as a whole, whose attributes its wrapper has.
+        # What an adapter changes, or the copy that it trains as a whole.
         layer = layer.base_layer if hasattr(layer, "base_layer") else layer.cell_function.__self__
     return layer
 

@@ -110,7 +110,7 @@ class PieceEncoder(TextReader):
     control characters that the encoder's tokenizer drops, have zeros.
 
     A text of more pieces than the encoder reads at once is read in windows of R pieces that share
-    `config.encoder_stride` of them, and each piece is taken from the window in which it is farther from an end. How a
+    `config.encoder_overlap` of them, and each piece is taken from the window in which it is farther from an end. How a
     text is cut depends on it alone, not on what it is batched with.
 
     Args:
@@ -124,7 +124,7 @@ class PieceEncoder(TextReader):
         self.encoder = build_encoder(config.encoder)
         self.vocab_size, self.pooling = config.encoder.vocab_size, config.encoder_pooling
         self.before, self.behind = config.encoder_special_ids or ([], [])
-        self.room, self.stride = config.encoder_window, config.encoder_stride
+        self.room, self.stride = config.encoder_window, config.encoder_overlap
         self.mix = LayerMix(config.encoder.num_hidden_layers + 1) if config.encoder_layers == "mix" else None
         self.dropout = SequenceDropout(config.encoder_dropout, config.variational_dropout)
         self.train()
@@ -184,15 +184,7 @@ class Windows(NamedTuple):
 
     @classmethod
     def of(cls, ids: torch.LongTensor, lengths: torch.LongTensor, room: int, stride: int) -> "Windows":
-        """
-        Cut texts.
-
-        Args:
-            ids (`torch.LongTensor` of shape `(B, S)`): Pieces, with padding behind them.
-            lengths (`torch.LongTensor` of shape `(B,)`): How many are in each text.
-            room (`int`): The most in a window, R.
-            stride (`int`): How many two windows share.
-        """
+        """Texts (B, S) of so many pieces (B,), cut into windows of at most `room`, of which two share `stride`."""
         step, device = room - stride, ids.device
         numbers = 1 + (lengths - room).clamp(min=0).add(step - 1).div(step, rounding_mode="floor")  # windows of a text
         rows = torch.arange(len(ids), device=device).repeat_interleave(numbers)  # (W,)
@@ -216,16 +208,8 @@ class Windows(NamedTuple):
 
 def pooled(states: torch.Tensor, spans: torch.LongTensor, pooling: str) -> torch.Tensor:
     """
-    Features of tokens from those of their pieces.
-
-    Args:
-        states (`torch.Tensor` of shape `(B, S, F)`): Of pieces.
-        spans (`torch.LongTensor` of shape `(B, T, 2)`): The first and the last piece of each token, from 1 on; 0 for
-            a token without one.
-        pooling (`str`): `"first"`, `"last"` or `"mean"`.
-
-    Returns:
-        `torch.Tensor` of shape `(B, T, F)`: Zeros for tokens without a piece.
+    Features of tokens, (B, T, F), from those of pieces, (B, S, F); zeros for none. `spans` (B, T, 2) are the first and
+    the last piece of each token, from 1 on.
     """
     first, last = spans[..., 0], spans[..., 1]
     if pooling != "mean":

@@ -105,15 +105,14 @@ class TextReader(nn.Module):
                 f"`{missing}` are missing, but the model has `{self.field}`. Build the tokenizer with "
                 f"`{self.name}_tokenizer`, an option of `LSTMTokenizer.train_from_iterator`."
             )
-        for name, value, expected in (("ids", ids, (shape[0], None)), ("spans", spans, (*shape, 2))):
-            fits = len(value.shape) == len(expected) and all(
-                size is None or size == found for size, found in zip(expected, value.shape, strict=True)
-            )
+        for name, value, fits, wanted in (
+            ("ids", ids, ids.ndim == 2 and len(ids) == shape[0], (shape[0], self.symbols)),
+            ("spans", spans, spans.shape == (*shape, 2), (*shape, 2)),
+        ):
             if not fits or value.is_floating_point():
-                wanted = ", ".join(self.symbols if size is None else str(size) for size in expected)
                 raise ValueError(
                     f"`{self.name}_{name}` has shape {tuple(value.shape)} and type {value.dtype}, expected whole "
-                    f"numbers of shape ({wanted})."
+                    f"numbers of shape ({', '.join(map(str, wanted))})."
                 )
         if ids.device.type != "cpu" or is_exported():
             return
