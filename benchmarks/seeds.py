@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from cards import DATA_SETS, check_in, training_data
 from language_models import run
+from linear_report import LinearReport, baselines
 from machine import machine
 from transformers import (
     AutoModelForSeq2SeqLM,
@@ -46,9 +47,9 @@ FINE_TUNED = (
 )
 TREC = ("trec/train_5500.label", None, "trec/TREC_10.label")
 MULTI30K = "--share_vocabulary --vocab_size 8000 --hidden_size 384 --bpe_dropout 0.1 --average 0.999 --bf16 --use_cpu "
-MULTI30K += "--num_train_epochs 18 --length_penalties 0.6 0.8 1.0 1.2 "
+MULTI30K += "--num_train_epochs 18 "
 TATOEBA = tuple(f"runs/tatoeba/{split}.jsonl" for split in ("train", "validation", "test"))
-IN_CHINESE = "--average 0.999 --bf16 --use_cpu --num_train_epochs 16 --length_penalties 0.6 0.8 1.0 1.2 "
+IN_CHINESE = "--average 0.999 --bf16 --use_cpu --num_train_epochs 16 "
 CONLL2003 = ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz")
 
 
@@ -195,7 +196,7 @@ def results_of(name: str, seed: int) -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def collect(name: str, busy: bool = False) -> dict:
+def collect(name: str, data: str, busy: bool = False) -> dict:
     """The scores of all runs of a data set that there are, saved; with `busy` without their times."""
     runs = {seed: results for seed in range(100) if (results := results_of(name, seed))}
     scores = {key: [results[key] for results in runs.values()] for key in SCORES if key in next(iter(runs.values()))}
@@ -210,6 +211,8 @@ def collect(name: str, busy: bool = False) -> dict:
         "mean": {key: statistics.mean(values) for key, values in scores.items()},
         "standard deviation": {key: statistics.stdev(values) for key, values in scores.items() if len(values) > 1},
     }
+    if SETS[name][1] == "text":
+        summary["linear models of the same data"] = LinearReport(command(name, min(runs), data)[2:]).scores()
     share = [results["not_most_probable"] for results in runs.values() if "not_most_probable" in results]
     if share:
         summary["tokens where the best path has not the most probable label"] = share
@@ -255,6 +258,7 @@ def write_card(name: str, summary: dict, data: str) -> None:
         tables = report.tables() if facts.license.startswith("cc-by-2.0") else {}  # others may not be shown
     else:
         results, tables = measurements(summary, {}), reports_of(name, seeds[0])
+        results += baselines(summary.get("linear models of the same data", {}))
     card = write_model_card(
         folder,
         model=model,
@@ -291,7 +295,7 @@ def main() -> None:
         for seed in args.seeds:
             if results_of(name, seed) is None:
                 run([*command(name, seed, args.data), "--disable_tqdm", "True", "--report_to", "none"])
-        summary = collect(name, args.busy)
+        summary = collect(name, args.data, args.busy)
         write_card(name, summary, args.data)
         print(name, summary["seeds"], summary["mean"], summary["standard deviation"])
 
