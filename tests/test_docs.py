@@ -18,6 +18,7 @@ import pytest
 import torch
 from hub_client import Client
 from hub_server import TOKEN, Hub
+from tiny_encoders import save_encoder
 from transformers import PreTrainedConfig
 
 import hf_lstm
@@ -68,6 +69,7 @@ def assumed(tmp_path_factory):
             lines = (f"{text[:-1]} {name} {i}.\n" for i in range(9) for text in texts)
             (folder / f"{name}.{language}").write_text("".join(lines), encoding="utf-8")
     shutil.copy(folder / "test.de", folder / "predictions.de")
+    save_encoder(folder / "encoder", "bert", [re.sub(r" \S+\n", " ", TAGGED), LABELLED])
     (folder / "vectors.txt").write_text("Ada 0.1 0.2 0.3\nsang 0.2 0.1 0.0\nnew 0.5 0.1 0.2\n")
     tokenizer = LSTMTokenizer.train_from_iterator(TEXT, vocab_size=300, show_progress=False)
     model = LSTMForCausalLM(LSTMConfig(vocab_size=len(tokenizer), hidden_size=8, pad_token_id=0, eos_token_id=3))
@@ -76,8 +78,12 @@ def assumed(tmp_path_factory):
     return folder
 
 
-# What of a training is made short: `make test` has no minutes.
-SHORTER = {"README.md": (("max_steps=500", "max_steps=2"),)}
+# What of a training is made short, `make test` has no minutes, and what would be downloaded.
+SHORTER = {
+    "README.md": (("max_steps=500", "max_steps=2"),),
+    "encoders.md": (("num_train_epochs=3", "max_steps=2"), ("bert-base-cased", "./encoder")),
+    "text_classification.md": (("bert-base-cased", "./encoder"),),
+}
 
 
 def snippets(page: Path) -> list[tuple[str, str]]:
@@ -94,9 +100,9 @@ def test_snippets(page, assumed, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     namespace = {"__name__": "__main__"}
     for language, code in snippets(page):
+        for long, short in SHORTER.get(page.name, ()):
+            code = code.replace(long, short)
         if language == "python":
-            for long, short in SHORTER.get(page.name, ()):
-                code = code.replace(long, short)
             apart = page.name == "README.md" and "ForTokenClassification" in code  # its names stay there
             names = {} if apart else namespace
             exec(compile(code, page.name, "exec"), names)
