@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from above_encoders import encoder, ngrams
 from against_flair import flair
 from generation import gpt2, greedy, sampling
 from layers import bf16, bf16_kernel, decoding, forward, gru, masked
@@ -54,6 +55,8 @@ CASES = {
         crf,
         tagger,
         flair,
+        encoder,
+        ngrams,
     )
 }
 QUICK = 90  # seconds, after which no row begins: a row may take 20

@@ -103,22 +103,22 @@ def tagger(settings: Settings) -> Iterator[Comparison]:
         **sizes, char_vocab_size=80, char_hidden_size=50, use_crf=True, id2label=dict(enumerate(LABELS))
     )
     ours, theirs = LSTMForTokenClassification(config), _PlainTagger(**sizes)
-    batches, large_batches = (list(_batches(settings, sizes["vocab_size"], rows)) for rows in (ROWS, 4 * ROWS))
+    small_batches, large_batches = (list(batches(settings, sizes["vocab_size"], rows)) for rows in (ROWS, 4 * ROWS))
     tokens, more_tokens = (
-        sum(int(batch["attention_mask"].sum()) for batch in each) for each in (batches, large_batches)
+        sum(int(batch["attention_mask"].sum()) for batch in each) for each in (small_batches, large_batches)
     )
     ours.to(settings.device), theirs.to(settings.device)
 
     our_optimizer, their_optimizer = (torch.optim.AdamW(model.parameters(), fused=True) for model in (ours, theirs))
 
     def train():
-        for batch in batches:
+        for batch in small_batches:
             our_optimizer.zero_grad()
             ours.train()(**batch).loss.backward()
             our_optimizer.step()
 
     def train_plain():
-        for batch in batches:
+        for batch in small_batches:
             their_optimizer.zero_grad()
             scores = theirs.train()(batch["input_ids"])
             nn.functional.cross_entropy(scores.flatten(0, 1), batch["labels"].flatten()).backward()
@@ -141,9 +141,9 @@ def tagger(settings: Settings) -> Iterator[Comparison]:
     yield Comparison(f"{name}, tagging", "<= 2", against, tag, tag_plain, unit, (more_tokens,) * 2, judged=False)
 
 
-def _batches(settings: Settings, vocab_size: int, rows: int) -> Iterator[dict[str, torch.Tensor]]:
+def batches(settings: Settings, vocab_size: int, rows: int, sentences: int = 512) -> Iterator[dict[str, torch.Tensor]]:
     """Sentences in batches by length, about so many rows in one; words by Zipf's law, with 1 to 12 characters."""
-    lengths = sentence_lengths(settings.size(512), settings.size(113))
+    lengths = sentence_lengths(settings.size(sentences), settings.size(113))
     frequencies = 1 / torch.arange(1, vocab_size)
     characters = torch.randint(2, 80, (vocab_size, 12)) * (torch.arange(12) < torch.randint(1, 13, (vocab_size, 1)))
     budget = max(int(lengths.max()), rows * int(lengths.float().mean()))

@@ -36,6 +36,8 @@ CASES = [
     "crf",
     "tagger",
     "flair",
+    "encoder",
+    "ngrams",
 ]
 
 
