@@ -233,7 +233,7 @@ def test_what_is_remembered_may_lie_on_disk(layers, folders, tmp_path):
     reader, inputs, calls = model.base_model.piece_encoder, encode(tokenizer, sentences), []
     expected = read(model, inputs)
     reader.encoder.register_forward_hook(lambda *given: calls.append(len(given[2].last_hidden_state)))
-    with pytest.raises(ValueError, match="`folder` is '.*nowhere', which is no folder"):
+    with pytest.raises(ValueError, match=r"`folder` is .*nowhere., which is no folder"):
         reader.remember(folder=tmp_path / "nowhere")
     reader.remember(folder=tmp_path)
     for order in ([0, 1, 2, 3, 4], [3, 0, 4, 2, 1], [1, 1, 2, 0, 4]):

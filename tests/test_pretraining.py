@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""Pretraining of classifiers: its loss is that of a loop over single predictions, and it changes the backbone alone."""
+"""Pretraining of classifiers: its loss is that of single predictions, and it changes the backbone alone."""
 
 import copy
 
@@ -51,7 +51,9 @@ def test_the_loss_is_that_of_single_predictions(family, bidirectional, side):
             for t in range(len(ids) - 1):
                 seen, next_one = (t, t + 1) if direction == 0 else (t + 1, t)
                 losses.append(-(table @ dense(states[seen]).tanh()).log_softmax(-1)[ids[next_one]])
-    assert len(losses) == (2 if bidirectional else 1) * sum(len(tokenizer(text)["input_ids"]) - 1 for text in TEXTS[:4])
+    assert len(losses) == (2 if bidirectional else 1) * sum(
+        len(tokenizer(text)["input_ids"]) - 1 for text in TEXTS[:4]
+    )
     assert_close(wrapped(**inputs)["loss"], torch.stack(losses).mean())
 
 
