@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from cards import DATA_SETS, check_in, training_data
+from encoders import ENCODER, put_encoder
 from language_models import run
 from linear_report import LinearReport, baselines
 from machine import machine
@@ -39,6 +40,11 @@ NER = (
 SMALL_NER = (  # little data: what keeps a larger network from learning them by heart
     "--min_frequency 1 --model_type gru --num_hidden_layers 1 --learning_rate 3e-3 --weight_decay 0 "
     "--num_train_epochs 12 --patience 20 --max_grad_norm 5 "
+)
+ON_ENCODER = f"--encoder {ENCODER} --embedding_size 0 "  # which reads the words
+NER_ON_ENCODER = ON_ENCODER + (
+    "--min_frequency 1 --num_hidden_layers 1 --hidden_size 200 --max_tokens 300 --learning_rate 2e-3 "
+    "--weight_decay 0 --max_grad_norm 5 --patience 20 "
 )
 TEXT = "--patience 10 --num_train_epochs 15"
 FINE_TUNED = (
@@ -72,6 +78,18 @@ SETS = {
         "token",
         CONLL2003,
         NER + " --context_models runs/context_forward runs/context_backward",
+    ),
+    "conll2003_encoder": (
+        "CoNLL-2003 English NER",
+        "token",
+        CONLL2003,
+        NER_ON_ENCODER + "--num_train_epochs 4 --encoder_learning_rate 1e-4",
+    ),
+    "conll2003_encoder_frozen": (
+        "CoNLL-2003 English NER",
+        "token",
+        CONLL2003,
+        NER_ON_ENCODER + "--num_train_epochs 12 --train_encoder False --encoder_layers mix",
     ),
     "wnut17": (
         "WNUT-17 emerging entities",
@@ -292,6 +310,8 @@ def main() -> None:
     parser.add_argument("--busy", action="store_true", help="leave out training times: the machine had other work")
     args = parser.parse_args()
     for name in args.names:
+        if ENCODER in SETS[name][3]:
+            put_encoder()
         for seed in args.seeds:
             if results_of(name, seed) is None:
                 run([*command(name, seed, args.data), "--disable_tqdm", "True", "--report_to", "none"])
