@@ -164,8 +164,9 @@ class PieceEncoder(TextReader):
         places = torch.arange(ids.shape[1], device=ids.device)
         end = before.shape[1] + lengths  # of the pieces
         ids = ids.scatter(1, end + torch.arange(behind.shape[1], device=ids.device), behind)
-        mask = places < (end + behind.shape[1]).clamp(min=1)  # nothing at all is read as one piece of padding
-        return ids.where(mask, 0 if pad is None else pad), mask.long()
+        real = places < end + behind.shape[1]
+        ids = ids.where(real, 0 if pad is None else pad)
+        return ids, (real | (places == 0)).long()  # nothing at all is read as one piece of padding
 
 
 class Windows(NamedTuple):
