@@ -51,8 +51,8 @@ def windows(g: Graph, reader: PieceEncoder, text: Packing, width: str) -> tuple[
     from (B * S,), counted over all that the encoder gives.
     """
     step, room = reader.room - reader.stride, g.Min(width, reader.room)  # R
-    over = g.Max(g.Sub(text.lengths, reader.room), 0)
-    numbers = g.Add(g.Div(g.Add(over, step - 1), step), 1)  # windows of a text, (B,)
+    over = g.Max(g.Sub(text.lengths, reader.room - step + 1), 0)
+    numbers = g.Add(g.Div(over, step), 1)  # windows of a text, (B,)
     several = g.Range(0, g.ReduceMax(numbers, keepdims=0), 1)
     of_row, of_text = g.Split(g.NonZero(g.Less(several, g.Unsqueeze(numbers, [1]))), axis=0, outputs=2)
     of_row, starts = g.Reshape(of_row, [-1, 1]), g.Mul(g.Reshape(of_text, [-1, 1]), step)  # (W, 1)
