@@ -8,10 +8,10 @@ import sys
 import onnx
 import pytest
 import torch
-from families import GRU, LSTM, RNN, assert_close, first_fast
+from families import GRU, LSTM, MASKS, RNN, assert_close, first_fast
 from processes import environment
 from test_encoders import KINDS, SENTENCES, build, encode, folders, words_of  # noqa: F401 (the fixture)
-from test_export import WITHOUT_TORCH, open_session, run
+from test_export import WITHOUT_TORCH, batch_of, open_session, run
 from transformers import AlbertConfig, DebertaV2Config, DistilBertConfig, FNetConfig, LongformerConfig
 
 from hf_lstm.interop.onnx import export_onnx, quantize_onnx
@@ -147,6 +147,17 @@ def test_ngrams(fields, tmp_path):
             characters = torch.randint(1, 9, (rows, length, width), generator=random)
             batch["char_ids"] = characters * (torch.arange(width) < lengths)
         compare(model, session, batch)
+
+
+def test_ngrams_quantized(tmp_path):
+    model = LSTM.build("ForSequenceClassification", char_vocab_size=9, ngram_buckets=1 << 14, num_labels=3)
+    model.ngrams.weight.normal_()
+    path = export_onnx(model, tmp_path / "model.onnx")
+    quantized = quantize_onnx(path)
+    assert quantized.stat().st_size < 0.5 * path.stat().st_size
+    batch = batch_of(model, torch.tensor(MASKS["holes"]))
+    exact, close = (run(open_session(each), batch)["logits"] for each in (path, quantized))
+    assert 0 < (exact - close).abs().max() < 0.05 * exact.abs().max()
 
 
 def test_what_cannot_be_exported(folders, tmp_path, monkeypatch):  # noqa: F811

@@ -21,6 +21,7 @@ OPSET, IR_VERSION = 17, 8  # of 2022, which every onnxruntime since 1.12 runs
 INT64, INT32, FLOAT, DOUBLE = TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT, TensorProto.DOUBLE
 LOWEST = float(np.finfo(np.float32).min)
 BATCH, LENGTH = "batch_size", "sequence_length"  # names of dynamic dimensions
+ENCODER = "encoder/"  # how names begin within a pretrained encoder
 
 
 class Graph:

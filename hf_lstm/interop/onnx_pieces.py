@@ -12,7 +12,7 @@ from onnx import compose, load_from_string
 from torch import nn
 
 from ..models.pieces import PieceEncoder
-from .onnx_operators import INT64, OPSET, Graph, Packing, helper
+from .onnx_operators import ENCODER, INT64, OPSET, Graph, Packing, helper
 
 
 LARGEST = 2**31 - 2**20  # bytes of a protobuf, with room for all but the encoder
@@ -112,7 +112,7 @@ def encoded(g: Graph, reader: PieceEncoder, ids: str, mask_of_windows: str) -> s
             "that an ONNX file holds. Export a model with a smaller one."
         )
     module, mask = _Recorded(reader).eval(), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
-    attention, prefix = reader.encoder.config._attn_implementation, "encoder/"
+    attention = reader.encoder.config._attn_implementation
     reader.encoder.set_attn_implementation("eager")
     try:
         with torch.no_grad():
@@ -120,11 +120,11 @@ def encoded(g: Graph, reader: PieceEncoder, ids: str, mask_of_windows: str) -> s
             recorded = _record(module, mask)
     finally:
         reader.encoder.set_attn_implementation(attention)
-    graph = compose.add_prefix(load_from_string(recorded), prefix).graph
+    graph = compose.add_prefix(load_from_string(recorded), ENCODER).graph
     for given, value in zip((ids, mask_of_windows), graph.input, strict=True):
         g.nodes.append(helper.make_node("Identity", [given], [value.name], name=value.name))
     g.nodes.extend(graph.node)
-    g.constants |= {(prefix, each.name): each for each in graph.initializer}
+    g.constants |= {(ENCODER, each.name): each for each in graph.initializer}
     return graph.output[0].name
 
 
