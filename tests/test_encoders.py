@@ -128,6 +128,19 @@ def test_batch_mates_and_padding_change_nothing(kind, side, folders):
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_text_without_a_piece_and_without_special_ids(kind, folders):
+    tokenizer = words_of(folders / kind)
+    model = build(folders / kind, tokenizer, encoder_special_ids=[[], []])
+    texts = [[], ["Ada"]]
+    for sentences in (texts, texts[:1]):
+        inputs = encode(tokenizer, sentences)
+        assert not inputs["encoder_spans"][0].any()
+        assert not read(model, inputs)[0].any()
+    alone = read(model, encode(tokenizer, texts[1:]))
+    assert_close(read(model, encode(tokenizer, texts))[1], alone[0])
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_long_texts_are_read_in_windows(kind, folders):
     """Each piece is taken from the window in which it is farther from an end, found here piece by piece."""
     tokenizer = words_of(folders / kind)

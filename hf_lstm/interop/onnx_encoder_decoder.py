@@ -5,7 +5,6 @@ of the decoder, which a loop runs for each token. Dimensions as in `attention.py
 """
 
 import torch
-from onnx import ModelProto
 
 from ..models.attention import Attention
 from ..models.decoder import RecurrentDecoder
@@ -20,6 +19,7 @@ from .onnx_graph import (
     STATE_NAMES,
     Graph,
     ModelGraph,
+    ModelProto,
     Packing,
     array,
     ends,

@@ -9,9 +9,6 @@ on these packed tensors, (T, B, ...); and the results are brought back at the en
 Dimensions as in `modeling_recurrent.py`; C characters of a word, F features, K labels.
 """
 
-import itertools
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import nn
@@ -24,151 +21,28 @@ from ..models.pretrained import RecurrentPreTrainedModel
 from ..models.stack import RecurrentStack
 from ..models.tag_folding import TagFolding
 from ..models.text_inputs import CharacterEncoder
+from .onnx_ngrams import ngram_scores
+from .onnx_operators import (
+    BATCH,
+    DOUBLE,
+    FLOAT,
+    INT32,
+    INT64,
+    LENGTH,
+    LOWEST,
+    Graph,
+    ModelProto,
+    Packing,
+    array,
+    linear,
+)
+from .onnx_pieces import pieces
 
 
-try:
-    from onnx import ModelProto, TensorProto, helper, numpy_helper
-except ImportError as error:
-    raise ImportError("The export to ONNX needs onnx: `pip install onnx`.") from error
-
-
-OPSET, IR_VERSION = 17, 8  # of 2022, which every onnxruntime since 1.12 runs
-INT64, INT32, FLOAT, DOUBLE = TensorProto.INT64, TensorProto.INT32, TensorProto.FLOAT, TensorProto.DOUBLE
-LOWEST = float(np.finfo(np.float32).min)
 FORBIDDEN = -1e30  # score of what the CRF forbids; with minus infinity differences would be no numbers
 # Blocks of the rows of torch's weights, in the order of ONNX: i f g o -> i o f c, r z n -> z r h.
 GATES = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
 STATE_NAMES = {"lstm": ("h", "c"), "gru": ("h",), "rnn": ("h",)}
-BATCH, LENGTH = "batch_size", "sequence_length"  # names of dynamic dimensions
-
-
-class Graph:
-    """
-    Nodes, appended by calls: `graph.Add(a, b)` is a node of the operator "Add", and returns the name of its output. An
-    operand is such a name; an array or a number, which becomes a constant, equal ones the same; or None for none.
-    """
-
-    def __init__(self, parent: "Graph | None" = None):
-        self.nodes = []
-        self._root = parent._root if parent else self
-        if parent is None:
-            self.constants: dict[tuple, TensorProto] = {}
-            self._numbers = itertools.count()
-
-    def __getattr__(self, operator: str) -> Callable:
-        if not operator[0].isupper():
-            raise AttributeError(operator)
-
-        def append(*operands, outputs: int = 1, **attributes) -> str | list[str]:
-            name = self.fresh(operator)
-            names = [name] if outputs == 1 else [f"{name}.{i}" for i in range(outputs)]
-            inputs = ["" if operand is None else self._named(operand) for operand in operands]
-            self.nodes.append(helper.make_node(operator, inputs, names, name=name, **attributes))
-            return name if outputs == 1 else names
-
-        return append
-
-    def fresh(self, name: str) -> str:
-        """A name that nothing else has."""
-        return f"{name}_{next(self._root._numbers)}"
-
-    def _named(self, operand) -> str:
-        if isinstance(operand, str):
-            return operand
-        array = np.asarray(operand, np.float32 if type(operand) is float else None)
-        key = array.dtype.str, array.shape, array.tobytes()
-        constants = self._root.constants
-        if key not in constants:
-            constants[key] = numpy_helper.from_array(array, f"constant_{len(constants)}")
-        return constants[key].name
-
-    def scan(self, step: Callable, state: str, inputs: str, kind: int, reverse: bool = False) -> str:
-        """
-        Call `step(graph, state, input) -> (state, output)` for each of `inputs` along their first dimension, from the
-        last to the first with `reverse`. Returns the outputs, in the order of the inputs.
-        """
-        body = Graph(self)
-        names = [self.fresh(name) for name in ("state", "input")]
-        results = [body.Identity(result) for result in step(body, *names)]
-        types = [helper.make_tensor_value_info(name, kind, None) for name in names + results]
-        graph = helper.make_graph(body.nodes, self.fresh("step"), types[:2], types[2:])
-        way = [int(reverse)]
-        options = {"num_scan_inputs": 1, "scan_input_directions": way, "scan_output_directions": way}
-        return self.Scan(state, inputs, outputs=2, body=graph, **options)[1]
-
-    def model(self, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> ModelProto:
-        """The graph as a model: of each input by its name type and shape, of each output the value, too."""
-        named = [helper.make_node("Identity", [value], [name]) for name, (value, _, _) in outputs.items()]
-        graph = helper.make_graph(
-            self.nodes + named,
-            "hf_lstm",
-            [helper.make_tensor_value_info(name, *each) for name, each in inputs.items()],
-            [helper.make_tensor_value_info(name, *each[1:]) for name, each in outputs.items()],
-            list(self.constants.values()),
-        )
-        return helper.make_model(
-            graph, producer_name="hf_lstm", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
-        )
-
-
-class Packing:
-    """Where the real positions of a mask (B, T) are, and how to bring them to the front, time first, and back."""
-
-    def __init__(self, graph: Graph, mask: str):
-        self.graph, g = graph, graph
-        self.mask = g.Cast(mask, to=TensorProto.BOOL)
-        ones = g.Cast(self.mask, to=INT64)
-        self.lengths = g.ReduceSum(ones, [1], keepdims=0)  # (B,)
-        self.lengths32 = g.Cast(self.lengths, to=INT32)
-        shape = g.Shape(mask)
-        self.batch_size, length = (g.Squeeze(g.Gather(shape, [i]), [0]) for i in (0, 1))
-        times, self.rows = g.Range(0, length, 1), g.Range(0, self.batch_size, 1)
-        # Real positions come first, in their order, then padding.
-        count = g.CumSum(ones, 1)
-        behind = g.Sub(g.Add(times, g.Unsqueeze(self.lengths, [1])), count)
-        rank = g.Where(self.mask, g.Sub(count, 1), behind)  # (B, T)
-        order = g.ScatterElements(g.Mul(ones, 0), rank, g.Expand(times, shape), axis=1)
-        self._order = g.Add(g.Transpose(order, perm=[1, 0]), g.Mul(self.rows, length))  # (T, B), indices into B * T
-        self._rank = g.Add(g.Mul(rank, self.batch_size), g.Unsqueeze(self.rows, [1]))  # (B, T), indices into T * B
-        self.real = g.Unsqueeze(g.Less(g.Unsqueeze(times, [1]), self.lengths), [2])  # (T, B, 1)
-
-    def pack(self, values: str) -> str:
-        """(B, T, ...) -> (T, B, ...)"""
-        return self.graph.Gather(self._flat(values), self._order)
-
-    def unpack(self, values: str) -> str:
-        """(T, B, ...) -> (B, T, ...)"""
-        return self.graph.Gather(self._flat(values), self._rank)
-
-    def last(self, values: str) -> str:
-        """The last real one of each row, the first of a row without any: (T, B, ...) -> (B, ...)"""
-        g = self.graph
-        step = g.Max(g.Sub(self.lengths, 1), 0)
-        return g.Gather(self._flat(values), g.Add(g.Mul(step, self.batch_size), self.rows))
-
-    def clear(self, values: str, value: float = 0.0) -> str:
-        """`value` at padding: (T, B, F) -> (T, B, F)"""
-        return self.graph.Where(self.real, values, value)
-
-    def some(self, values: str) -> str:
-        """Zeros for rows without real positions: (B, F) -> (B, F)"""
-        return self.graph.Where(self.graph.Unsqueeze(self.graph.Greater(self.lengths, 0), [1]), values, 0.0)
-
-    def _flat(self, values: str) -> str:
-        g = self.graph
-        return g.Reshape(values, g.Concat([-1], g.Shape(values, start=2), axis=0))
-
-
-def array(tensor: torch.Tensor) -> np.ndarray:
-    """A parameter as a constant."""
-    return tensor.detach().float().cpu().numpy()
-
-
-def linear(g: Graph, values: str, weight: torch.Tensor, bias: torch.Tensor | None) -> str:
-    """(A, B, I) -> (A, B, O), by a product with the weight as it is, which an embedding may share."""
-    flat = g.Reshape(values, [-1, weight.shape[1]])
-    product = g.Gemm(flat, array(weight), *([] if bias is None else [array(bias)]), transB=1)
-    return g.Reshape(product, g.Concat(g.Shape(values, end=-1), [len(weight)], axis=0))
 
 
 def recurrent(
@@ -252,16 +126,19 @@ def characters(g: Graph, encoder: CharacterEncoder, kind: str, ids: str) -> str:
 
 def features(g: Graph, model: RecurrentModel, packing: Packing) -> str:
     """What the first layer reads, (T, B, F), of the inputs of the graph."""
-    if model.embed_tokens is None:
-        parts = [packing.clear(packing.pack("inputs_embeds"))]
-    else:
-        parts = [g.Gather(array(model.embed_tokens.weight), packing.pack("input_ids"))]
+    parts = []
+    if model.config.vocab_size is None:
+        parts.append(packing.clear(packing.pack("inputs_embeds")))
+    elif model.embed_tokens is not None:
+        parts.append(g.Gather(array(model.embed_tokens.weight), packing.pack("input_ids")))
     if model.char_encoder is not None:
         parts.append(characters(g, model.char_encoder, model.config.model_type, packing.pack("char_ids")))
     if model.embed_shapes is not None:
         parts.append(g.Gather(array(model.embed_shapes.weight), packing.pack("shape_ids")))
     if model.context_encoder is not None:
         parts.append(contexts(g, model, packing))
+    if model.piece_encoder is not None:
+        parts.append(pieces(g, model.piece_encoder, packing))
     return g.Concat(*parts, axis=-1) if len(parts) > 1 else parts[0]
 
 
@@ -455,6 +332,10 @@ class ModelGraph(Graph):
         """Logarithms of probabilities of a decoder's labels -> of those of the user: (T, B, M) -> (T, B, K)."""
         return folded(self, logits, folding)
 
+    def ngram_scores(self, scores: nn.Module, packing: Packing) -> str:
+        """What a [`NgramScores`] says of the texts: (B, K)."""
+        return ngram_scores(self, scores, packing)
+
     def decoded(
         self, scores: str, crf: LinearChainCRF, packing: Packing, folding: TagFolding | None
     ) -> tuple[str, str]:
@@ -488,14 +369,17 @@ def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
 
 def input_types(backbone: RecurrentModel) -> dict[str, tuple]:
     """The inputs of a model with their types and shapes, but for its state."""
+    reads_ids = backbone.config.vocab_size is not None
     known = {
-        "input_ids": (BATCH, LENGTH) if backbone.embed_tokens else None,
-        "inputs_embeds": None if backbone.embed_tokens else (BATCH, LENGTH, backbone.embeds_size),
+        "input_ids": (BATCH, LENGTH) if reads_ids else None,
+        "inputs_embeds": None if reads_ids else (BATCH, LENGTH, backbone.embeds_size),
         "attention_mask": (BATCH, LENGTH),
         "char_ids": (BATCH, LENGTH, "word_length") if backbone.char_encoder else None,
         "shape_ids": (BATCH, LENGTH) if backbone.embed_shapes else None,
         "context_ids": (BATCH, "text_length") if backbone.context_encoder else None,
         "context_spans": (BATCH, LENGTH, 2) if backbone.context_encoder else None,
+        "encoder_ids": (BATCH, "pieces") if backbone.piece_encoder else None,
+        "encoder_spans": (BATCH, LENGTH, 2) if backbone.piece_encoder else None,
     }
     kinds = {name: FLOAT if name == "inputs_embeds" else INT64 for name in known}
     return {name: (kinds[name], shape) for name, shape in known.items() if shape}

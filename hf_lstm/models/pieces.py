@@ -160,12 +160,13 @@ class PieceEncoder(TextReader):
         ids, lengths = windows.ids, windows.lengths[:, None]
         before, behind = (ids.new_tensor(each).expand(len(ids), -1) for each in (self.before, self.behind))
         pad = self.encoder.config.pad_token_id
-        ids = torch.cat([before, ids, torch.full_like(behind, -1)], 1)
+        ids = torch.cat([before, ids, behind], 1)
         places = torch.arange(ids.shape[1], device=ids.device)
         end = before.shape[1] + lengths  # of the pieces
         ids = ids.scatter(1, end + torch.arange(behind.shape[1], device=ids.device), behind)
-        mask = places < (end + behind.shape[1]).clamp(min=1)  # nothing at all is read as one piece of padding
-        return ids.where(mask, 0 if pad is None else pad), mask.long()
+        real = places < end + behind.shape[1]
+        ids = ids.where(real, 0 if pad is None else pad)
+        return ids, (real | (places == 0)).long()  # nothing at all is read as one piece of padding
 
 
 class Windows(NamedTuple):
@@ -186,7 +187,7 @@ class Windows(NamedTuple):
     def of(cls, ids: torch.LongTensor, lengths: torch.LongTensor, room: int, stride: int) -> "Windows":
         """Texts (B, S) of so many pieces (B,), cut into windows of at most `room`, of which two share `stride`."""
         step, device = room - stride, ids.device
-        numbers = 1 + (lengths - room).clamp(min=0).add(step - 1).div(step, rounding_mode="floor")  # windows of a text
+        numbers = 1 + (lengths - room + step - 1).clamp(min=0) // step  # windows of a text
         rows = torch.arange(len(ids), device=device).repeat_interleave(numbers)  # (W,)
         first = numbers.cumsum(0) - numbers  # the first window of each text, (B,)
         starts = (torch.arange(len(rows), device=device) - first[rows]) * step
@@ -194,16 +195,13 @@ class Windows(NamedTuple):
         columns = starts[:, None] + torch.arange(width, device=device)
         cut = ids[rows[:, None], columns.clamp(max=ids.shape[1] - 1)]
         places = torch.arange(ids.shape[1], device=device)
-        window = (
-            (places - (stride + 1) // 2).clamp(min=0).div(step, rounding_mode="floor").minimum(numbers[:, None] - 1)
-        )
+        window = ((places - (stride + 1) // 2).clamp(min=0) // step).minimum(numbers[:, None] - 1)
         within = (places - window * step).clamp(max=width - 1)
         return cls(cut, (lengths[rows] - starts).clamp(max=room), (first[:, None] + window) * width + within)
 
     def joined(self, states: torch.Tensor) -> torch.Tensor:
         """What was read of the windows, (W, R or more, F), for each piece of the texts: (B, S, F)."""
-        states = states[:, : self.ids.shape[1]].flatten(0, 1)
-        return states[self.places]
+        return states[:, : self.ids.shape[1]].flatten(0, 1)[self.places]
 
 
 def pooled(states: torch.Tensor, spans: torch.LongTensor, pooling: str) -> torch.Tensor:

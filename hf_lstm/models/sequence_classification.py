@@ -164,5 +164,7 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         return labels
 
     def onnx_outputs(self, graph, hidden_states, packing):
-        pooled = graph.pooled(hidden_states, self.pooler, packing)
-        return {"logits": graph.output(graph.linear(pooled, self.score), "B", self.num_labels)}
+        logits = graph.linear(graph.pooled(hidden_states, self.pooler, packing), self.score)
+        if self.ngrams is not None:
+            logits = graph.Add(logits, graph.ngram_scores(self.ngrams, packing))
+        return {"logits": graph.output(logits, "B", self.num_labels)}
