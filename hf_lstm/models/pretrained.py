@@ -94,7 +94,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
         Args:
             graph ([`~onnx_graph.ModelGraph`]): Where operators are called.
             hidden_states (`str`): Name of the outputs of the backbone, time first: (T, B, D * P), zero at padding.
-            packing ([`~onnx_graph.Packing`]): Where the real positions are.
+            packing ([`~onnx_operators.Packing`]): Where the real positions are.
 
         Returns:
             `dict`: outputs of `forward` by their names, of the same shapes, each as `graph.output` describes it.
