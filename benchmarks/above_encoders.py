@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 
 import torch
+from models import labelling, training
 from tagging import LABELS, batches
 from timing import Comparison, Settings
 from transformers import BertConfig, BertForTokenClassification
@@ -12,7 +13,7 @@ from hf_lstm import LSTMConfig, LSTMForSequenceClassification, LSTMForTokenClass
 
 
 SPECIAL = [[101], [102]]
-SENTENCES = 96
+SENTENCES, RATE = 96, 1e-5
 
 
 def encoder(settings: Settings) -> Iterator[Comparison]:
@@ -43,7 +44,7 @@ def encoder(settings: Settings) -> Iterator[Comparison]:
     for model in (ours, frozen, theirs):
         model.to(settings.device)
     train, train_linear, train_frozen = (
-        training(model, [{name: value.to(settings.device) for name, value in batch.items()} for batch in data])
+        training(model, [{name: value.to(settings.device) for name, value in batch.items()} for batch in data], RATE)
         for model, data in ((ours, words), (theirs, pieces), (frozen, words))
     )
     tokens = sum(int(batch["attention_mask"].sum()) for batch in words)
@@ -74,35 +75,11 @@ def ngrams(settings: Settings) -> Iterator[Comparison]:
         texts.append({name: batch[name] for name in ("input_ids", "attention_mask")} | {"labels": labels})
     tokens = sum(int(batch["attention_mask"].sum()) for batch in texts)
     unit, work, against = "tokens a second", (tokens, tokens), "the classifier alone"
-    train, train_alone = training(ours, texts), training(theirs, texts)
-
-    @torch.no_grad()
-    def classify():
-        for batch in texts:
-            ours.eval()(**batch)
-
-    @torch.no_grad()
-    def classify_alone():
-        for batch in texts:
-            theirs.eval()(**batch)
-
+    train, train_alone = (training(model, texts, RATE) for model in (ours, theirs))
+    classify, classify_alone = (labelling(model, texts) for model in (ours, theirs))
     name = "BiLSTM 100 and n-grams of words"
     yield Comparison(f"{name}, training", "<= 1.1", against, train, train_alone, unit, work)
     yield Comparison(f"{name}, classifying", "<= 1.1", against, classify, classify_alone, unit, work, judged=False)
-
-
-def training(model, data: list[dict]):
-    """An epoch of it."""
-    trained = [each for each in model.parameters() if each.requires_grad]
-    optimizer = torch.optim.AdamW(trained, 1e-5, fused=True)
-
-    def epoch():
-        for batch in data:
-            optimizer.zero_grad()
-            model.train()(**batch).loss.backward()
-            optimizer.step()
-
-    return epoch
 
 
 def with_pieces(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """The models that several cases measure."""
 
+from collections.abc import Callable
+
 import torch
 from timing import Settings
 from torch import nn
@@ -48,6 +50,32 @@ def gpt2_of_size(parameters: int, vocab_size: int, length: int):
     width, layers = min(shapes, key=lambda shape: abs(count(*shape) - parameters))
     sizes = {"n_embd": width, "n_layer": layers, "n_head": width // 64, "n_positions": length}
     return GPT2LMHeadModel(GPT2Config(vocab_size=vocab_size, bos_token_id=1, eos_token_id=None, **sizes)).eval()
+
+
+def training(model, data: list[dict], learning_rate: float = 1e-3) -> Callable[[], None]:
+    """An epoch over batches with labels, with the step of AdamW; what is frozen stays."""
+    trained = [each for each in model.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(trained, learning_rate, fused=True)
+
+    def epoch():
+        for batch in data:
+            optimizer.zero_grad()
+            model.train()(**batch).loss.backward()
+            optimizer.step()
+
+    return epoch
+
+
+def labelling(model, data: list[dict]) -> Callable[[], None]:
+    """What a model says of batches, whose labels it does not see."""
+    inputs = [{name: value for name, value in batch.items() if name != "labels"} for batch in data]
+
+    @torch.no_grad()
+    def epoch():
+        for batch in inputs:
+            model.eval()(**batch)
+
+    return epoch
 
 
 def step(run, train: bool):

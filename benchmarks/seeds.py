@@ -52,8 +52,10 @@ FINE_TUNED = (
     "--word_dropout 0.05 --num_train_epochs 8"
 )
 TREC = ("trec/train_5500.label", None, "trec/TREC_10.label")
-MULTI30K = "--share_vocabulary --vocab_size 8000 --hidden_size 384 --bpe_dropout 0.1 --average 0.999 --bf16 --use_cpu "
-MULTI30K += "--num_train_epochs 18 "
+MULTI30K = (
+    "--share_vocabulary --vocab_size 8000 --hidden_size 384 --bpe_dropout 0.1 --average 0.999 --bf16 --use_cpu "
+    "--num_train_epochs 18 "
+)
 TATOEBA = tuple(f"runs/tatoeba/{split}.jsonl" for split in ("train", "validation", "test"))
 IN_CHINESE = "--average 0.999 --bf16 --use_cpu --num_train_epochs 16 "
 CONLL2003 = ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz")

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Iterator
 
 import torch
-from models import encoder, step
+from models import encoder, labelling, step, training
 from ragged import ROWS, sentence_lengths
 from timing import Comparison, Settings
 from torch import nn
@@ -109,25 +109,15 @@ def tagger(settings: Settings) -> Iterator[Comparison]:
     )
     ours.to(settings.device), theirs.to(settings.device)
 
-    our_optimizer, their_optimizer = (torch.optim.AdamW(model.parameters(), fused=True) for model in (ours, theirs))
-
-    def train():
-        for batch in small_batches:
-            our_optimizer.zero_grad()
-            ours.train()(**batch).loss.backward()
-            our_optimizer.step()
+    optimizer = torch.optim.AdamW(theirs.parameters(), fused=True)
+    train, tag = training(ours, small_batches), labelling(ours, large_batches)
 
     def train_plain():
         for batch in small_batches:
-            their_optimizer.zero_grad()
+            optimizer.zero_grad()
             scores = theirs.train()(batch["input_ids"])
             nn.functional.cross_entropy(scores.flatten(0, 1), batch["labels"].flatten()).backward()
-            their_optimizer.step()
-
-    @torch.no_grad()
-    def tag():
-        for batch in large_batches:
-            ours.eval()(**{name: value for name, value in batch.items() if name != "labels"})
+            optimizer.step()
 
     @torch.no_grad()
     def tag_plain():

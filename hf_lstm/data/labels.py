@@ -52,6 +52,11 @@ def say_unseen(counts: Mapping[str, Counter], argument: str) -> None:
             )
 
 
+def without_labels(dataset: Dataset) -> Dataset:
+    """The inputs of a model alone."""
+    return dataset.remove_columns([name for name in ("label", "labels", "tags") if name in dataset.column_names])
+
+
 def tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) -> Dataset:
     """A split of sentences, its tags as numbers under the names of each column."""
     ids = {column: {name: i for i, name in enumerate(labels)} for column, labels in names.items()}

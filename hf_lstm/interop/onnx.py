@@ -369,7 +369,7 @@ def quantize_onnx(path: str | os.PathLike, output: str | os.PathLike | None = No
     _separate_tables(graph)
     weights = {constant.name for constant in graph.initializer}
     computed = [node.name for node in graph.node if node.op_type == "Gather" and node.input[0] not in weights]
-    # One scale for a whole matrix of a pretrained encoder lost 4 points of F1 of a tagger, one for a column none.
+    # With one scale for a matrix of the encoder a small tagger lost 4 points of F1, with one for a column none.
     by_column = any(node.name.startswith(ENCODER) for node in graph.node)
     options = {"weight_type": QuantType.QInt8, "per_channel": by_column, "nodes_to_exclude": computed}
     logging.disable(logging.WARNING)  # which ask for a preparation that these graphs do not need

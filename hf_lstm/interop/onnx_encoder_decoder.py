@@ -10,24 +10,8 @@ from ..models.attention import Attention
 from ..models.decoder import RecurrentDecoder
 from ..models.layers import RecurrentLayer
 from ..models.modeling_encoder_decoder import RecurrentEncoderDecoderForConditionalGeneration
-from .onnx_graph import (
-    BATCH,
-    FLOAT,
-    INT64,
-    LENGTH,
-    LOWEST,
-    STATE_NAMES,
-    Graph,
-    ModelGraph,
-    ModelProto,
-    Packing,
-    array,
-    ends,
-    features,
-    input_types,
-    mean,
-    stack,
-)
+from .onnx_graph import STATE_NAMES, ModelGraph, ends, features, input_types, mean, stack
+from .onnx_operators import BATCH, FLOAT, INT64, LENGTH, LOWEST, Graph, ModelProto, Packing, array
 
 
 ROWS = "rows"  # name of a dynamic dimension: B

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from ..models.ngrams import _EDGE, _LEAST_CHARACTERS, _NONE, NgramScores
+from ..models.ngrams import EDGE, LEAST_CHARACTERS, NONE, NgramScores
 from ..models.text_inputs import HASH_BASE
 from .onnx_operators import INT64, Graph, Packing, array
 
@@ -28,9 +28,9 @@ def _of_characters(g: Graph, scores: NgramScores, packing: Packing) -> str:
     place = g.Range(0, g.Squeeze(g.Shape(words, start=2), [0]), 1)
     at_edge = g.Or(g.Equal(place, 0), g.Equal(place, g.Add(lengths, 1)))
     lengths = g.Mul(g.Add(lengths, 2), g.Cast(g.Greater(lengths, 0), to=INT64))
-    orders = range(_LEAST_CHARACTERS, scores.char_order + 1)
-    codes = _codes(g, g.Where(at_edge, _EDGE, words), lengths, orders)  # (T, B, .)
-    codes = g.Transpose(g.Where(packing.real, codes, _NONE), perm=[1, 0, 2])
+    orders = range(LEAST_CHARACTERS, scores.char_order + 1)
+    codes = _codes(g, g.Where(at_edge, EDGE, words), lengths, orders)  # (T, B, .)
+    codes = g.Transpose(g.Where(packing.real, codes, NONE), perm=[1, 0, 2])
     return g.Reshape(codes, g.Concat(g.Shape(codes, end=1), [-1], axis=0))
 
 
@@ -44,13 +44,13 @@ def _codes(g: Graph, symbols: str, lengths: str, orders: range) -> str:
         code = g.Add(g.Add(g.Mul(code, HASH_BASE), following), 7)
         if order in orders:
             fits = g.LessOrEqual(g.Add(place, order), lengths)
-            found.append(g.Where(fits, g.Add(g.Mul(code, HASH_BASE), order), _NONE))
+            found.append(g.Where(fits, g.Add(g.Mul(code, HASH_BASE), order), NONE))
     return g.Concat(*found, axis=-1) if len(found) > 1 else found[0]
 
 
 def _of_kind(g: Graph, scores: NgramScores, codes: str) -> str:
     """W x / |x| of n-grams of one kind: (B, N) -> (B, K)."""
-    buckets = g.Where(g.Equal(codes, _NONE), scores.buckets, g.Mod(codes, scores.buckets))
+    buckets = g.Where(g.Equal(codes, NONE), scores.buckets, g.Mod(codes, scores.buckets))
     number = g.Shape(buckets, start=1)
     buckets, _ = g.TopK(buckets, number, largest=0, outputs=2)  # all, in their order
     before = g.Slice(g.Pad(buckets, [0, 1, 0, 0], -1), [0], number, [1])

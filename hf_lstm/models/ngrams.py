@@ -13,9 +13,9 @@ from .padding import Padding
 from .text_inputs import HASH_BASE, TextInputs, distinct_rows
 
 
-_EDGE = -1  # in place of a character, where a word begins and ends
-_LEAST_CHARACTERS = 3
-_NONE = torch.iinfo(torch.long).min  # of no n-gram
+EDGE = -1  # in place of a character, where a word begins and ends
+LEAST_CHARACTERS = 3
+NONE = torch.iinfo(torch.long).min  # of no n-gram
 
 
 class NgramScores(nn.Module):
@@ -41,7 +41,7 @@ class NgramScores(nn.Module):
     def __init__(self, config: RecurrentConfig):
         super().__init__()
         self.buckets, self.order, self.char_order = config.ngram_buckets, config.ngram_order, config.char_ngram_order
-        self.reads_characters = config.char_vocab_size > 0 and self.char_order >= _LEAST_CHARACTERS
+        self.reads_characters = config.char_vocab_size > 0 and self.char_order >= LEAST_CHARACTERS
         self.register_buffer("idf", torch.ones(self.buckets))
         self.register_buffer("weight", torch.zeros(self.buckets, config.num_labels))
         self.register_buffer("bias", torch.zeros(config.num_labels))
@@ -66,7 +66,7 @@ class NgramScores(nn.Module):
         return [self._distinct(codes) for codes in self._codes(text)]
 
     def _distinct(self, codes: torch.LongTensor) -> tuple[torch.LongTensor, torch.Tensor]:
-        codes = codes.remainder(self.buckets).where(codes != _NONE, self.buckets).sort(1).values
+        codes = codes.remainder(self.buckets).where(codes != NONE, self.buckets).sort(1).values
         first = F.pad(codes[:, 1:] != codes[:, :-1], (1, 0), value=True)
         place = first.cumsum(1) - 1  # of each code among the distinct ones
         real = codes < self.buckets
@@ -84,12 +84,12 @@ class NgramScores(nn.Module):
             words, index = distinct_rows(text.char_ids.flatten(0, 1))  # (N, C)
             lengths = (words != 0).sum(1)
             edged = F.pad(words, (1, 1), value=0)
-            edged[:, 0] = _EDGE
-            edged = edged.scatter(1, lengths[:, None] + 1, _EDGE)
+            edged[:, 0] = EDGE
+            edged = edged.scatter(1, lengths[:, None] + 1, EDGE)
             lengths = (lengths + 2) * (lengths > 0)
-            of_words = torch.cat(_of_rows(edged, lengths, range(_LEAST_CHARACTERS, self.char_order + 1)), 1)
+            of_words = torch.cat(_of_rows(edged, lengths, range(LEAST_CHARACTERS, self.char_order + 1)), 1)
             found = of_words[index].view(*ids.shape, -1)
-            parts.append(found.masked_fill(~padding.mask[..., None], _NONE).flatten(1))
+            parts.append(found.masked_fill(~padding.mask[..., None], NONE).flatten(1))
         return parts
 
 
@@ -101,5 +101,5 @@ def _of_rows(symbols: torch.LongTensor, lengths: torch.LongTensor, orders: range
         code = code * HASH_BASE + F.pad(symbols[:, order - 1 :], (0, min(order - 1, symbols.shape[1]))) + 7
         if order in orders:
             fits = places + order <= lengths[:, None]
-            found.append((code * HASH_BASE + order).where(fits, _NONE))
+            found.append((code * HASH_BASE + order).where(fits, NONE))
     return found

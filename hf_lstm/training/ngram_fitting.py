@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..data.labels import without_labels
 from ..models.ngrams import NgramScores
 from ..models.text_inputs import TextInputs
 
@@ -57,8 +58,7 @@ def fit_ngrams(
         raise ImportError(
             "The linear model of n-grams is found by scikit-learn: `pip install scikit-learn`."
         ) from error
-    inputs = dataset.remove_columns([name for name in ("label", "labels") if name in dataset.column_names])
-    batches = DataLoader(inputs, batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer))
+    batches = DataLoader(without_labels(dataset), batch_size=batch_size, collate_fn=DataCollatorWithPadding(tokenizer))
     with torch.no_grad():
         found = [scores.features(_text_of(batch)) for batch in batches]
         scores.idf.copy_(_inverse_frequencies(found, len(dataset), scores.idf))

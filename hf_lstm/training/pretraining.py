@@ -9,13 +9,13 @@ from datasets import Dataset
 from torch import nn
 from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
+from ..data.labels import without_labels
 from ..models.configuration_recurrent import READ_ALONE
 from ..models.padding import Padding
 from ..models.pretrained import RecurrentPreTrainedModel
 from ..models.token_classification import NeighbourPrediction
 
 
-_LABELS = ("label", "labels", "tags")
 # What an evaluation, a checkpoint or the Hub would have of a training that is only a beginning.
 _PLAIN = {
     "eval_strategy": "no",
@@ -76,13 +76,11 @@ def pretrain(
     backbone = model.base_model
     _check(backbone)
     options = _PLAIN | {"num_train_epochs": epochs, "learning_rate": learning_rate or args.learning_rate}
-    data = dataset.remove_columns([name for name in _LABELS if name in dataset.column_names])
-    pretrained = _Neighbours(backbone)
     trainer = Trainer(
-        pretrained,
+        _Neighbours(backbone),
         replace(args, **options),
         data_collator=DataCollatorWithPadding(tokenizer),
-        train_dataset=data,
+        train_dataset=without_labels(dataset),
         processing_class=tokenizer,
     )
     trainer.train()
