@@ -13,6 +13,8 @@ from .models.configuration_gru import GRUConfig
 from .models.configuration_lstm import LSTMConfig
 from .models.configuration_recurrent import RecurrentConfig
 from .models.configuration_rnn import RNNConfig
+from .models.configuration_speech import RecurrentSpeechConfig
+from .models.feature_extraction_speech import RecurrentFeatureExtractor
 from .models.modeling_encoder_decoder import RecurrentEncoderDecoderForConditionalGeneration
 from .models.modeling_gru import (
     GRUForCausalLM,
@@ -35,6 +37,17 @@ from .models.modeling_rnn import (
     RNNModel,
     RNNPreTrainedModel,
 )
+from .models.modeling_speech import (
+    GRUForAudioClassification,
+    GRUForCTC,
+    LSTMForAudioClassification,
+    LSTMForCTC,
+    RecurrentForAudioClassification,
+    RecurrentForCTC,
+    RecurrentSpeechModel,
+    RecurrentSpeechPreTrainedModel,
+)
+from .models.processing_speech import RecurrentSpeechProcessor
 from .models.saving import SavingMixin
 from .models.tokenization_lstm import LSTMTokenizer
 from .models.tokenization_translation import TranslationTokenizer
@@ -42,12 +55,16 @@ from .models.tokenization_translation import TranslationTokenizer
 
 __all__ = [
     "GRUConfig",
+    "GRUForAudioClassification",
+    "GRUForCTC",
     "GRUForCausalLM",
     "GRUForSequenceClassification",
     "GRUForTokenClassification",
     "GRUModel",
     "GRUPreTrainedModel",
     "LSTMConfig",
+    "LSTMForAudioClassification",
+    "LSTMForCTC",
     "LSTMForCausalLM",
     "LSTMForSequenceClassification",
     "LSTMForTokenClassification",
@@ -64,6 +81,13 @@ __all__ = [
     "RecurrentConfig",
     "RecurrentEncoderDecoderConfig",
     "RecurrentEncoderDecoderForConditionalGeneration",
+    "RecurrentFeatureExtractor",
+    "RecurrentForAudioClassification",
+    "RecurrentForCTC",
+    "RecurrentSpeechConfig",
+    "RecurrentSpeechModel",
+    "RecurrentSpeechPreTrainedModel",
+    "RecurrentSpeechProcessor",
     "TranslationTokenizer",
 ]
 
@@ -77,6 +101,12 @@ def _register() -> None:
         transformers.AutoTokenizer.register(family.config_class, tokenizer, exist_ok=True)
         for auto_class, head in family.heads().items():
             getattr(transformers, auto_class).register(family.config_class, head, exist_ok=True)
+    speech = RecurrentSpeechPreTrainedModel
+    transformers.AutoConfig.register(RecurrentSpeechConfig.model_type, RecurrentSpeechConfig, exist_ok=True)
+    transformers.AutoFeatureExtractor.register(RecurrentSpeechConfig, RecurrentFeatureExtractor, exist_ok=True)
+    transformers.AutoProcessor.register(RecurrentSpeechConfig, RecurrentSpeechProcessor, exist_ok=True)
+    for auto_class, head in speech.heads().items():
+        getattr(transformers, auto_class).register(RecurrentSpeechConfig, head, exist_ok=True)
 
 
 _register()

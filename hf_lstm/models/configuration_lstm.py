@@ -6,6 +6,7 @@ import math
 from huggingface_hub.dataclasses import strict
 
 from .configuration_recurrent import RecurrentConfig
+from .configuration_stack import RecurrentStackConfig
 
 
 @strict
@@ -45,19 +46,24 @@ class LSTMConfig(RecurrentConfig):
     def validate_recurrent(self):
         """The shared rules, and those of the LSTM's own fields."""
         super().validate_recurrent()
-        smallest = min(self.hidden_sizes or [self.hidden_size])
-        if self.projection_size is not None and not 1 <= self.projection_size < smallest:
-            raise ValueError(
-                f"`projection_size` must be at least 1 and less than `hidden_size={smallest}`, got "
-                f"{self.projection_size!r}. Use `projection_size=None` for no projection."
-            )
-        if self.forget_gate_bias is not None and not math.isfinite(self.forget_gate_bias):
-            raise ValueError(f"`forget_gate_bias` must be a finite number or None, got {self.forget_gate_bias!r}.")
-        if self.chrono_max_length is not None and self.forget_gate_bias not in (None, type(self).forget_gate_bias):
-            raise ValueError(
-                f"`forget_gate_bias={self.forget_gate_bias!r}` and `chrono_max_length={self.chrono_max_length!r}` "
-                "both say where the forget gate begins. Leave one of them out."
-            )
+        check_lstm(self)
+
+
+def check_lstm(config: RecurrentStackConfig) -> None:
+    """The rules of the LSTM's own fields, in whatever configuration they stand."""
+    smallest = min(config.hidden_sizes or [config.hidden_size])
+    if config.projection_size is not None and not 1 <= config.projection_size < smallest:
+        raise ValueError(
+            f"`projection_size` must be at least 1 and less than `hidden_size={smallest}`, got "
+            f"{config.projection_size!r}. Use `projection_size=None` for no projection."
+        )
+    if config.forget_gate_bias is not None and not math.isfinite(config.forget_gate_bias):
+        raise ValueError(f"`forget_gate_bias` must be a finite number or None, got {config.forget_gate_bias!r}.")
+    if config.chrono_max_length is not None and config.forget_gate_bias not in (None, type(config).forget_gate_bias):
+        raise ValueError(
+            f"`forget_gate_bias={config.forget_gate_bias!r}` and `chrono_max_length={config.chrono_max_length!r}` "
+            "both say where the forget gate begins. Leave one of them out."
+        )
 
 
 __all__ = ["LSTMConfig"]

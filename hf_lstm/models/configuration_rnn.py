@@ -6,6 +6,7 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 
 from .configuration_recurrent import RecurrentConfig
+from .configuration_stack import RecurrentStackConfig
 
 
 @strict
@@ -38,16 +39,21 @@ class RNNConfig(RecurrentConfig):
     def validate_recurrent(self):
         """The shared rules, and those of the plain network's own fields."""
         super().validate_recurrent()
-        if self.initializer == "identity" and self.nonlinearity != "relu":
-            raise ValueError(
-                f'`initializer="identity"` needs `nonlinearity="relu"`, got {self.nonlinearity!r}: with tanh the '
-                'state decays from the first step. Use `nonlinearity="relu"` or `initializer="orthogonal"`.'
-            )
-        if self.chrono_max_length is not None:
-            raise ValueError(
-                f"`chrono_max_length={self.chrono_max_length!r}` says where gates begin, which a plain network does "
-                'not have. Use `LSTMConfig` or `GRUConfig`, or `nonlinearity="relu", initializer="identity"`.'
-            )
+        check_rnn(self)
+
+
+def check_rnn(config: RecurrentStackConfig) -> None:
+    """The rules of the plain network's own fields, in whatever configuration they stand."""
+    if config.initializer == "identity" and config.nonlinearity != "relu":
+        raise ValueError(
+            f'`initializer="identity"` needs `nonlinearity="relu"`, got {config.nonlinearity!r}: with tanh the '
+            'state decays from the first step. Use `nonlinearity="relu"` or `initializer="orthogonal"`.'
+        )
+    if config.chrono_max_length is not None:
+        raise ValueError(
+            f"`chrono_max_length={config.chrono_max_length!r}` says where gates begin, which a plain network does "
+            'not have. Use `LSTMConfig` or `GRUConfig`, or `nonlinearity="relu", initializer="identity"`.'
+        )
 
 
 __all__ = ["RNNConfig"]

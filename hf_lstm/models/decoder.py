@@ -23,9 +23,9 @@ from torch import nn
 
 from .attention import ATTENTIONS, Memory
 from .cache import RecurrentCache, RecurrentCacheLayer, State
-from .cells import FamilyModel
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .configuration_recurrent import CausalLMOptions
+from .family_model import FamilyModel
 from .layers import RecurrentLayer, SequenceDropout, bare_layer
 from .output_layers import default_cutoffs
 from .padding import Padding

@@ -19,10 +19,10 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.utils import can_return_tuple, logging
 
 from .cache import CACHE_NAME, WithCache, one_cache
-from .cells import FamilyModel
 from .configuration_encoder_decoder import RecurrentEncoderDecoderConfig
 from .decoder import DecoderCache, DecoderOutput, RecurrentDecoder, Source
 from .encoder_decoder_generation import EncoderDecoderGenerationMixin
+from .family_model import FamilyModel
 from .layers import RecurrentLayer, computes_as
 from .losses import check_labels, divisor, linear_cross_entropy
 from .output_layers import can_fuse, fused_loss, output_layer

@@ -79,8 +79,9 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
     def heads(cls) -> dict[str, type[PreTrainedModel]]:
         """The classes of the family by the Auto class that loads them, as the file of the family names them."""
         home = vars(sys.modules[cls.family().__module__])
-        named = [each for each in home.values() if isinstance(each, type) and each.__module__ == home["__name__"]]
-        return {each._auto_class: each for each in named if getattr(each, "_auto_class", None) in vars(transformers)}
+        own = [each for each in home.values() if isinstance(each, type) and each.__module__ == home["__name__"]]
+        own = [each for each in own if getattr(each, "named_cell", None) is None]  # a folder says of what cells it is
+        return {each._auto_class: each for each in own if getattr(each, "_auto_class", None) in vars(transformers)}
 
     @classmethod
     def family(cls) -> type[PreTrainedModel]:

@@ -54,6 +54,8 @@ class RecurrentStack(RecurrentPreTrainedModel):
     """
 
     carries_state = True
+    features_name = "inputs_embeds"  # the argument that has features, and what a step is, in errors
+    step_name = "token"
 
     def __init__(self, config: RecurrentStackConfig, beside: tuple[int, int] = (0, 0)):
         super().__init__(config)
@@ -137,10 +139,11 @@ class RecurrentStack(RecurrentPreTrainedModel):
         if features is None or features.ndim != 3 or features.shape[2] != size or 0 in features.shape:
             given = None if features is None else tuple(features.shape)
             raise ValueError(
-                f"`inputs_embeds` has shape {given}, expected (batch, length, {size}) with at least one token."
+                f"`{self.features_name}` has shape {given}, expected (batch, length, {size}) with at least one "
+                f"{self.step_name}."
             )
         if not features.is_floating_point():
-            raise ValueError(f"`inputs_embeds` must hold floating-point numbers, got {features.dtype}.")
+            raise ValueError(f"`{self.features_name}` must hold floating-point numbers, got {features.dtype}.")
         return features
 
     @property

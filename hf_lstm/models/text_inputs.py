@@ -83,15 +83,15 @@ def takes_text(forward: Callable) -> Callable:
 
 def reads_nothing(forward: Callable) -> Callable:
     """
-    For the `forward` of a model: texts none of which has a token are read as rows of one that is padding, of which
+    For the `forward` of a model: texts (or sounds) none of which has a token are read as rows of one that is padding, of which
     neither the outputs nor the state say anything: no tags, and zeros for a whole text.
     """
     names = list(inspect.signature(forward).parameters)[1:]
 
     @functools.wraps(forward)
     def with_padding(self, *args, **kwargs: Any):
-        values = args[0] if args else kwargs.get("input_ids")
-        values = kwargs.get("inputs_embeds") if values is None else values
+        named = (kwargs[name] for name in ("input_ids", "inputs_embeds", "input_features") if name in kwargs)
+        values = next((each for each in [*args[:1], *named] if each is not None), None)
         if values is not None and not isinstance(values, torch.Tensor):
             raise ValueError(
                 f"The inputs are a {type(values).__name__}, {values!r:.60}: give tensors, such as those of "
