@@ -6,6 +6,7 @@ from .documentation import python_docs, rewrite, sorted_docs, unwrite, unwritten
 from .pair_splits import drop_leaks, split_pairs
 from .pairs import encode_pairs, load_pairs, read_pairs
 from .sound import build_ctc_tokenizer, read_sound
+from .speech import encode_speech, load_speech
 from .tagged import convert_tag_column, encode_tagged, load_tagged, load_tagged_splits, tag_strings, write_tagged
 from .text import encode_text, load_text, make_blocks
 
@@ -17,10 +18,12 @@ __all__ = [
     "drop_leaks",
     "encode_classified",
     "encode_pairs",
+    "encode_speech",
     "encode_tagged",
     "encode_text",
     "load_classified",
     "load_pairs",
+    "load_speech",
     "load_tagged",
     "load_tagged_splits",
     "load_text",

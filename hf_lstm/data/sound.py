@@ -4,6 +4,7 @@
 import io
 import json
 import tempfile
+import wave
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from transformers.utils import logging
 
 logger = logging.get_logger(f"transformers.{__name__}")
 
+_CEPSTRA = 13  # of a frame in files of Sphinx
 INSTALL = "Reading files of sound needs soundfile and soxr: `pip install soundfile soxr`."
 
 
@@ -50,6 +52,47 @@ def read_sound(file: str | Path | bytes, sampling_rate: int | None = None) -> tu
         logger.warning_once(f"{name} has {samples.shape[1]} channels, of which the mean is taken, as of all others.")
         samples = samples.mean(1)
     return resampled(samples, rate, sampling_rate or rate), sampling_rate or rate
+
+
+def wav_of(samples: np.ndarray, rate: int) -> bytes:
+    """A file of type wav, 16 bits a sample, of samples (S,) in [-1, 1]."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setparams((1, 2, rate, len(samples), "NONE", "not compressed"))
+        sound.writeframes((samples.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def read_frames(file: str | Path) -> np.ndarray | None:
+    """
+    Features that somebody computed of a sound: `.npy` of numpy, or `.mfc` of Sphinx (a big-endian number of values,
+    then these, 13 cepstra a frame).
+
+    Args:
+        file (`str` or `Path`): The file.
+
+    Returns:
+        `np.ndarray` of shape `(N, M)`; None for a file of another kind.
+
+    Raises:
+        `ValueError`: For a damaged file.
+    """
+    kind = Path(file).suffix.lower()
+    if kind == ".npy":
+        frames = np.load(file)
+        if frames.ndim != 2 or frames.dtype.kind != "f":
+            raise ValueError(f"{str(file)!r} has an array of shape {frames.shape} of {frames.dtype}, expected frames.")
+        return frames.astype(np.float32)
+    if kind not in (".mfc", ".mfcc"):
+        return None
+    data = Path(file).read_bytes()
+    number = int.from_bytes(data[:4], "big")
+    if len(data) != 4 * (number + 1) or number % _CEPSTRA:
+        raise ValueError(
+            f"{str(file)!r} is damaged: it tells of {number:,} values of {_CEPSTRA} a frame, and has {len(data):,} "
+            "bytes. Fetch it again."
+        )
+    return np.frombuffer(data, ">f4", offset=4).reshape(-1, _CEPSTRA).astype(np.float32)
 
 
 def resampled(samples: np.ndarray, rate: int, to: int) -> np.ndarray:
@@ -89,4 +132,4 @@ def build_ctc_tokenizer(texts: Iterable[str], do_lower_case: bool = False, **kwa
         return Wav2Vec2CTCTokenizer(str(file), **options)
 
 
-__all__ = ["build_ctc_tokenizer", "read_sound", "resampled"]
+__all__ = ["build_ctc_tokenizer", "read_frames", "read_sound", "resampled", "wav_of"]

@@ -349,11 +349,14 @@ def _network(config: PreTrainedConfig) -> str:
     if not hasattr(config, "num_directions"):  # an encoder of somebody else
         return f"a network of kind `{config.model_type}`, {layers}, {config.hidden_size} units"
     sizes = " and ".join(", ".join(map(str, config.hidden_sizes or [config.hidden_size])).rsplit(", ", 1))
-    parts = [f"{FAMILIES.get(config.model_type, 'a recurrent network')} of {layers}, {sizes} units"]
+    family = FAMILIES.get(getattr(config, "cell", config.model_type), "a recurrent network")
+    parts = [f"{family} of {layers}, {sizes} units"]
     if config.num_directions == 2:
         parts[0] += " in each of two directions"
     if getattr(config, "projection_size", None):
         parts.append(f"projected to {config.projection_size}")
+    if not hasattr(config, "input_size"):  # of sounds
+        return ", ".join([*parts, f"on features of size {config.feature_size}"])
     parts.append(f"on token embeddings of size {config.input_size}")
     if config.char_vocab_size:
         encoder = {"cnn": "a convolution over", "recurrent": "a recurrent layer over"}[config.char_encoder]
@@ -367,7 +370,8 @@ def _network(config: PreTrainedConfig) -> str:
 
 def _kinds(model: PreTrainedModel) -> list[str]:
     """The tags of what a model is made of."""
-    kinds = [config.model_type for config in (model.config, *dict(_parts(model)).values())]
+    configs = (model.config, *dict(_parts(model)).values())
+    kinds = [kind for each in configs for kind in (each.model_type, getattr(each, "cell", None)) if kind]
     return [*kinds, *(["crf"] if _has_crf(model) else [])]
 
 

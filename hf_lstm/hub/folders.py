@@ -260,7 +260,11 @@ def _snippet(model: PreTrainedModel, task: str, repo_id: str, example: str | Non
         lines.insert(0, "import hf_lstm  # noqa: F401")
     # 20 is the default of `generate`, which `Seq2SeqTrainer` writes down; of two limits there would be a warning.
     limited = model.can_generate() and model.generation_config.max_length not in (None, 20)
-    lines += reading(task, example, limited) if example is not None else []
+    if model.main_input_name == "input_features":
+        lines = ["import soundfile", *lines, 'samples, rate = soundfile.read("sound.wav")  # of one channel']
+        lines.append('print(pipe({"array": samples, "sampling_rate": rate}))')
+    elif example is not None:
+        lines += reading(task, example, limited)
     return "```python\n{}\n```".format("\n".join(lines))
 
 

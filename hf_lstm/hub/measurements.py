@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 
 from ..evaluation.language_modeling import LanguageModelResults
+from ..evaluation.speech import SpeechScores
 from ..evaluation.translation import TranslationScores
 from .cards import Measurement
 
@@ -106,6 +107,24 @@ def translation_measurements(scores: TranslationScores, split: str, of: str | No
     ]
 
 
+def speech_measurements(scores: SpeechScores, split: str, name: str = "greedy") -> list[Measurement]:
+    """
+    Word and character error rates, in per cent.
+
+    Args:
+        scores ([`~speech.SpeechScores`]): What was measured.
+        split (`str`): The split that they are of.
+        name (`str`, defaults to `"greedy"`): How it was decoded.
+
+    Returns:
+        `list[Measurement]`: The two.
+    """
+    return [
+        Measurement("wer", scores.wer, split, f"Word error rate, % ({name})"),
+        Measurement("cer", scores.cer, split, f"Character error rate, % ({name})"),
+    ]
+
+
 def this_command() -> str:
     """The shell command that runs now, as the card gives it."""
     return shlex.join(["python", *sys.argv])
@@ -114,6 +133,7 @@ def this_command() -> str:
 __all__ = [
     "classification_measurements",
     "perplexity_measurements",
+    "speech_measurements",
     "tagging_measurements",
     "tagging_reports",
     "this_command",

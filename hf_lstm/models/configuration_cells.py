@@ -45,7 +45,7 @@ class CellStackConfig(RecurrentStackConfig):
         for name, home in _OF_CELL.items():
             if cell != home and getattr(self, name) != getattr(type(self), name):
                 raise ValueError(
-                    f"`{name}={getattr(self, name)!r}` is of `cell={home!r}`, and has no meaning with `cell={cell!r}`. "
+                    f"`{name}={getattr(self, name)!r}` is of `cell={home!r}`, and means nothing with `cell={cell!r}`. "
                     "Leave it out."
                 )
         if cell == "lstm":

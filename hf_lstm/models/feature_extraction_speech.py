@@ -244,6 +244,11 @@ class RecurrentFeatureExtractor(SequenceFeatureExtractor):
         complete, rest = np.split(frames, [steps * self.frame_stacking])
         return complete.reshape(steps, self.step_size), SoundState(samples, past, rest, skipped)
 
+    def frames_of(self, samples: np.ndarray) -> np.ndarray:
+        """Logarithms of mel energies of a whole sound (S,), neither normalised nor stacked: (N, feature_size)."""
+        samples, skipped = self._piece(samples, SoundState(np.zeros(0, np.float32), None, np.zeros((0, 0))))
+        return self._frames(samples, skipped)[0]
+
     def _piece(self, samples: np.ndarray | None, state: SoundState) -> tuple[np.ndarray, int]:
         """The samples that the next frames are of, those of the state in front, and how many are to be skipped."""
         if samples is None:

@@ -45,6 +45,8 @@ class RecurrentSpeechPreTrainedModel(RecurrentPreTrainedModel):
     config: RecurrentSpeechConfig
     main_input_name = "input_features"
     named_cell: ClassVar[str | None] = None
+    acts_when_set = {f"mask_{part}_{what}" for part in ("time", "feature") for what in ("prob", "length", "min_masks")}
+    acts_when_set |= {"ctc_loss_reduction", "ctc_zero_infinity", "inputs_to_logits_ratio"}
     _no_split_modules = ["LSTMLayer", "GRULayer", "RNNLayer"]
 
     def __init__(self, config: RecurrentSpeechConfig, *args, **kwargs):

@@ -57,6 +57,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
     bidirectional_by_default: ClassVar[bool] = False
     metric: ClassVar[str | None] = None
     accepts_loss_kwargs: ClassVar[bool] = False
+    acts_when_set: ClassVar[set[str]] = set()  # fields of the configuration that are read at each call
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -71,7 +72,7 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
             config = copy.deepcopy(config)  # for another head of the same configuration
             config.bidirectional = self.bidirectional_by_default
         super().__init__(config)
-        inherited = {field.name for field in dataclasses.fields(PreTrainedConfig)} | _ACT_WHEN_SET
+        inherited = {field.name for field in dataclasses.fields(PreTrainedConfig)} | _ACT_WHEN_SET | self.acts_when_set
         names = [field.name for field in dataclasses.fields(config) if field.name not in inherited]
         self._built = copy.deepcopy({name: getattr(config, name) for name in names})
 

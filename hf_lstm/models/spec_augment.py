@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
-"""What training hides of a sequence: spans of steps and bands of features. Dimensions as in `modeling_recurrent.py`."""
+"""Spans of steps and bands of features that training hides. Dimensions as in `modeling_recurrent.py`."""
 
 import torch
 

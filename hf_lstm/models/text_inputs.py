@@ -83,8 +83,8 @@ def takes_text(forward: Callable) -> Callable:
 
 def reads_nothing(forward: Callable) -> Callable:
     """
-    For the `forward` of a model: texts (or sounds) none of which has a token are read as rows of one that is padding, of which
-    neither the outputs nor the state say anything: no tags, and zeros for a whole text.
+    For the `forward` of a model: texts, or sounds, none of which has a token are read as rows of one that is padding,
+    of which neither the outputs nor the state say anything: no tags, and zeros for a whole text.
     """
     names = list(inspect.signature(forward).parameters)[1:]
 

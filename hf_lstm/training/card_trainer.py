@@ -21,7 +21,20 @@ from ..hub.folders import advised, renew_table, sign, signer
 logger = logging.get_logger(f"transformers.{__name__}")  # which follows the verbosity that is set there
 _TAGS = ["generated_from_trainer"]
 # Ids on the Hub.
-_KNOWN_METRICS = ("accuracy", "bleu", "chrf", "f1", "loss", "mae", "mse", "perplexity", "precision", "recall")
+_KNOWN_METRICS = (
+    "accuracy",
+    "bleu",
+    "cer",
+    "chrf",
+    "f1",
+    "loss",
+    "mae",
+    "mse",
+    "perplexity",
+    "precision",
+    "recall",
+    "wer",
+)
 # What `evaluate` logs beside metrics, behind the prefix of the data.
 _NO_METRICS = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
