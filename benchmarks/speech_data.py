@@ -24,7 +24,7 @@ from hf_lstm.data.sound import read_sound, wav_of
 
 ROOT = Path(__file__).resolve().parents[1]
 HELD_OUT_SPEAKERS = 8  # of 74
-DIGITS = "zero one two three four five six seven eight nine".split()
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 LENGTH, REPEATED, RATE = 5, 5, 8_000
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoFeatureExtractor, AutoProcessor, AutoTokenizer, PreTrainedTokenizerBase
 
 import hf_lstm
 
@@ -42,6 +42,14 @@ from ..models.pretrained import RecurrentPreTrainedModel, recurrent_model
 QUANTIZED = "LSTM", "Gemm", "MatMul", "Gather"
 # Rows that end early, begin late, have holes, are full, or are empty.
 CHECKED_MASKS = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1], [1] * 6, [0] * 6])
+
+
+# What makes inputs of texts or sounds, by the file that tells of it.
+_READERS = {
+    "processor_config.json": AutoProcessor,
+    "tokenizer_config.json": AutoTokenizer,
+    "preprocessor_config.json": AutoFeatureExtractor,
+}
 
 
 def export_onnx(
@@ -166,8 +174,8 @@ def _load(folder: Path) -> tuple[RecurrentPreTrainedModel, PreTrainedTokenizerBa
         raise ValueError(
             f"`model` is {str(folder)!r}, which holds {name}, no class of hf_lstm. Load it and pass the model itself."
         )
-    has_tokenizer = (folder / "tokenizer_config.json").is_file()
-    return model_class.from_pretrained(folder), AutoTokenizer.from_pretrained(folder) if has_tokenizer else None
+    reader = next((each for file, each in _READERS.items() if (folder / file).is_file()), None)
+    return model_class.from_pretrained(folder), reader and reader.from_pretrained(folder)
 
 
 def check(model: RecurrentPreTrainedModel, onnx_model: bytes, tolerance: float) -> None:
@@ -183,7 +191,7 @@ def check(model: RecurrentPreTrainedModel, onnx_model: bytes, tolerance: float) 
     with torch.no_grad():
         expected = [model(**batch) for batch in batches]
     try:
-        session = _session(onnx_model)
+        session = session_of(onnx_model)
         results = [_run(session, {name: tensor.numpy() for name, tensor in batch.items()}) for batch in batches]
     except Exception as error:
         if not reads_encoder or isinstance(error, ImportError):
@@ -200,7 +208,7 @@ def check_steps(model: RecurrentPreTrainedModel, encoder: bytes, decoder: bytes,
     Raises:
         `ValueError`: If they differ.
     """
-    encode, decode = _session(encoder), _session(decoder)
+    encode, decode = session_of(encoder), session_of(decoder)
     batch = _random_batch(model.encoder)
     shape, random = (2 * len(CHECKED_MASKS), 3), torch.Generator().manual_seed(1)
     tokens = torch.randint(model.config.decoder.vocab_size, shape, generator=random)
@@ -248,7 +256,8 @@ def _remedy(model: RecurrentPreTrainedModel) -> str:
     )
 
 
-def _session(model: bytes | str):
+def session_of(model: bytes | str):
+    """A model in onnxruntime, on the CPU."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -289,22 +298,22 @@ def _random_batch(model: RecurrentPreTrainedModel, mask: np.ndarray = CHECKED_MA
     def ids(size: int, *more: int, least: int = 0) -> torch.Tensor:
         return torch.randint(least, size, (*mask.shape, *more), generator=random)
 
-    batch = {"attention_mask": mask}
-    if config.vocab_size is None:
-        batch["inputs_embeds"] = torch.randn(*mask.shape, model.base_model.embeds_size, generator=random)
+    batch, backbone = {"attention_mask": mask}, model.base_model
+    if backbone.reads_features:
+        batch[backbone.features_name] = torch.randn(*mask.shape, backbone.embeds_size, generator=random)
     else:
         batch["input_ids"] = ids(config.vocab_size)
-    if config.char_vocab_size:
+    if backbone.char_encoder is not None:
         batch["char_ids"] = ids(config.char_vocab_size, 5, least=1) * (torch.arange(5) < ids(6, 1))
-    if config.shape_vocab_size:
+    if backbone.embed_shapes is not None:
         batch["shape_ids"] = ids(config.shape_vocab_size)
-    if config.context_models:
+    if backbone.context_encoder is not None:
         characters = torch.arange(1, mask.shape[1] + 1)
         text = ids(config.context_configs[0].vocab_size, least=1)
         batch["context_ids"] = F.pad(text, (1, 1), value=1) * (torch.arange(len(characters) + 2) < 3 + ids(5)[:, :1])
         last = characters.minimum((batch["context_ids"] != 0).sum(1, keepdim=True) - 1)
         batch["context_spans"] = torch.stack([(last - 1).clamp(min=1), last], -1) * mask[..., None]
-    if config.encoder is not None:
+    if backbone.piece_encoder is not None:
         kept = torch.rand(len(mask), 11, generator=random) < torch.linspace(1, 0, len(mask))[:, None]
         batch |= _random_pieces(model, mask, kept, random)
     return batch

@@ -85,7 +85,7 @@ def stack(g: Graph, model: RecurrentStack, values: str, packing: Packing, states
 
     def run(i: int, layer: RecurrentLayer, inputs: str) -> str:
         state = states[i] if states else ()
-        outputs, final = recurrent(g, layer, model.config.model_type, inputs, packing.lengths32, state)
+        outputs, final = recurrent(g, layer, model.config.cell_type, inputs, packing.lengths32, state)
         finals.append(final)
         return outputs
 
@@ -127,8 +127,8 @@ def characters(g: Graph, encoder: CharacterEncoder, kind: str, ids: str) -> str:
 def features(g: Graph, model: RecurrentModel, packing: Packing) -> str:
     """What the first layer reads, (T, B, F), of the inputs of the graph."""
     parts = []
-    if model.config.vocab_size is None:
-        parts.append(packing.clear(packing.pack("inputs_embeds")))
+    if model.reads_features:
+        parts.append(packing.clear(packing.pack(model.features_name)))
     elif model.embed_tokens is not None:
         parts.append(g.Gather(array(model.embed_tokens.weight), packing.pack("input_ids")))
     if model.char_encoder is not None:
@@ -369,10 +369,10 @@ def build_model(model: RecurrentPreTrainedModel) -> ModelProto:
 
 def input_types(backbone: RecurrentModel) -> dict[str, tuple]:
     """The inputs of a model with their types and shapes, but for its state."""
-    reads_ids = backbone.config.vocab_size is not None
+    features = backbone.features_name
     known = {
-        "input_ids": (BATCH, LENGTH) if reads_ids else None,
-        "inputs_embeds": None if reads_ids else (BATCH, LENGTH, backbone.embeds_size),
+        "input_ids": None if backbone.reads_features else (BATCH, LENGTH),
+        features: (BATCH, LENGTH, backbone.embeds_size) if backbone.reads_features else None,
         "attention_mask": (BATCH, LENGTH),
         "char_ids": (BATCH, LENGTH, "word_length") if backbone.char_encoder else None,
         "shape_ids": (BATCH, LENGTH) if backbone.embed_shapes else None,
@@ -381,7 +381,7 @@ def input_types(backbone: RecurrentModel) -> dict[str, tuple]:
         "encoder_ids": (BATCH, "pieces") if backbone.piece_encoder else None,
         "encoder_spans": (BATCH, LENGTH, 2) if backbone.piece_encoder else None,
     }
-    kinds = {name: FLOAT if name == "inputs_embeds" else INT64 for name in known}
+    kinds = {name: FLOAT if name == features else INT64 for name in known}
     return {name: (kinds[name], shape) for name, shape in known.items() if shape}
 
 
@@ -390,7 +390,7 @@ def state_shapes(model: RecurrentPreTrainedModel) -> list[dict[str, tuple]]:
     backbone = model.base_model
     if model.config.bidirectional or not model.carries_state:
         return []
-    names = STATE_NAMES[model.config.model_type]
+    names = STATE_NAMES[model.config.cell_type]
     return [
         {f"{i}.{name}": (BATCH, 1, layer.hidden_size) for name in names} for i, layer in enumerate(backbone.layers)
     ]

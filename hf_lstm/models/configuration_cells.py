@@ -34,6 +34,11 @@ class CellStackConfig(RecurrentStackConfig):
     initializer: Literal["orthogonal", "uniform", "identity"] = "orthogonal"
 
     @property
+    def cell_type(self) -> str:
+        """The family, as `cell` says."""
+        return self.cell or "lstm"
+
+    @property
     def state_size(self) -> int:
         """Size of the output of one direction of a layer: the projection where there is one."""
         return self.hidden_size if self.projection_size is None else self.projection_size
@@ -41,7 +46,7 @@ class CellStackConfig(RecurrentStackConfig):
     def validate_recurrent(self):
         """The rules of the stack, and those of its cells."""
         super().validate_recurrent()
-        cell = self.cell or "lstm"
+        cell = self.cell_type
         for name, home in _OF_CELL.items():
             if cell != home and getattr(self, name) != getattr(type(self), name):
                 raise ValueError(

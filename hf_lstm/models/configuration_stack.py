@@ -105,6 +105,11 @@ class RecurrentStackConfig(CheckedConfig):
     use_cache: bool = True
 
     @property
+    def cell_type(self) -> str:
+        """The family: `"lstm"`, `"gru"` or `"rnn"`."""
+        return self.model_type
+
+    @property
     def num_directions(self) -> int:
         """D: 2 for a bidirectional network, else 1."""
         return 2 if self.bidirectional else 1

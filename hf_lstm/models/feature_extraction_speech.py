@@ -151,6 +151,11 @@ class RecurrentFeatureExtractor(SequenceFeatureExtractor):
         """Samples from step to step: `inputs_to_logits_ratio` of the model's configuration."""
         return self.hop_length * self.frame_stacking
 
+    @property
+    def samples_of_step(self) -> int:
+        """Samples that a step is made of; its frames overlap."""
+        return self.hop_length * (self.frame_stacking - 1) + self.win_length
+
     def to_dict(self) -> dict[str, Any]:
         """As in transformers; without what is computed."""
         return {name: value for name, value in super().to_dict().items() if not name.startswith("_")}
@@ -277,14 +282,14 @@ class RecurrentFeatureExtractor(SequenceFeatureExtractor):
             return np.zeros((0, self.feature_size), np.float32), samples, skipped
         windows = np.lib.stride_tricks.sliding_window_view(samples, self.win_length)[:: self.hop_length][:number]
         first = np.concatenate([windows[:, :1], windows[:, :-1]], 1)
-        window, filters = self._tables()
+        window, filters = self.tables()
         spectrum = np.fft.rfft((windows - self.preemphasis * first) * window, self.n_fft)
         energies = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ filters
         begin = number * self.hop_length
         skipped = max(0, begin - len(samples))
         return np.log(np.maximum(energies, self.mel_floor)), samples[begin:].copy(), skipped
 
-    def _tables(self) -> tuple[np.ndarray, np.ndarray]:
+    def tables(self) -> tuple[np.ndarray, np.ndarray]:
         """The window (Hann), and the mel filters, (frequencies, bands)."""
         if self._filters is None:
             filters = mel_filter_bank(

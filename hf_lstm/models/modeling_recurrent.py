@@ -132,6 +132,11 @@ class RecurrentModel(ReadsEncoder, RecurrentStack):
         return self.config.input_size
 
     @property
+    def reads_features(self) -> bool:
+        """Whether it has no vocabulary."""
+        return self.config.vocab_size is None
+
+    @property
     def _table(self) -> nn.Embedding:
         """The input embedding, within an adapter of peft that hides its sizes."""
         return getattr(self.embed_tokens, "base_layer", self.embed_tokens)
@@ -144,7 +149,7 @@ class RecurrentModel(ReadsEncoder, RecurrentStack):
             raise ValueError(f"Pass exactly one of `input_ids` and `inputs_embeds`, got {given}.")
         if input_ids is None:
             return super().embed(text)
-        if table is None and self.config.vocab_size is None:
+        if table is None and self.reads_features:
             raise ValueError(
                 "`input_ids` were given to a model without a vocabulary (`vocab_size=None`), which reads features: "
                 f"pass them as `inputs_embeds` of shape (batch, length, {self.embeds_size})."

@@ -9,6 +9,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.modeling_outputs import CausalLMOutputWithPast, SequenceClassifierOutput
@@ -250,6 +251,9 @@ class RecurrentForCTC(RecurrentSpeechPreTrainedModel):
 
     def onnx_outputs(self, graph, hidden_states, packing):
         scores = graph.linear(packing.unpack(hidden_states), self.lm_head)
+        blank = np.full(self.config.vocab_size, np.finfo(np.float32).min / 2, np.float32)
+        blank[self.config.pad_token_id] = 0
+        scores = graph.Where(graph.Unsqueeze(packing.mask, [2]), scores, blank)
         return {"logits": graph.output(scores, "B", "T", self.config.vocab_size)}
 
 

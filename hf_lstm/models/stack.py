@@ -151,6 +151,11 @@ class RecurrentStack(RecurrentPreTrainedModel):
         """Size of `inputs_embeds`."""
         return self.config.feature_size
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether it reads features, and no ids."""
+        return True
+
     def get_input_embeddings(self) -> nn.Module | None:
         """The embedding of tokens; None for features."""
         return self.embed_tokens
