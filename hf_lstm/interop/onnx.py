@@ -409,10 +409,15 @@ def main(command_line: list[str] | None = None) -> None:
     )
     parser.add_argument("--int8", action="store_true", help="write a quantized one, too")
     args = parser.parse_args(command_line)
+    from .onnx_sound import export_features  # which needs onnx
+
     try:
         model, tokenizer = _load(args.folder)
         output = args.folder / "onnx" if model.config.is_encoder_decoder else args.folder / "onnx" / "model.onnx"
         path = export_onnx(model, args.output or output, tokenizer=tokenizer)
+        extractor = getattr(tokenizer, "feature_extractor", tokenizer)
+        if hasattr(extractor, "samples_of_step") and not extractor.num_deltas:
+            print(export_features(extractor, path.with_name("features.onnx")))
     except ValueError as error:
         parser.error(str(error))
     written = [path, quantize_onnx(path)] if args.int8 else [path]

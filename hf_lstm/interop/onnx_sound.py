@@ -24,7 +24,8 @@ def export_features(
     """
     Write a feature extractor as ONNX. The graph reads `samples` of shape `(1, S)`, which fill a step at least, and
     returns `input_features` of shape `(1, T, F)`: T = 1 + (S - n) // m, with n the samples that a step is made of and
-    m those from step to step. In a stream, keep the samples from T * m on for the next call.
+    m those from step to step, which its metadata tell: `samples_of_step`, `samples_per_step`, `sampling_rate`. In a
+    stream, keep the samples from T * m on for the next call.
 
     Args:
         extractor ([`RecurrentFeatureExtractor`]): Of a recogniser.
@@ -82,4 +83,7 @@ def build_features(extractor: RecurrentFeatureExtractor):
     frames = g.Slice(frames, [0], g.Mul(number, [k]), [1])
     steps = g.Reshape(frames, g.Concat([1], number, [extractor.step_size], axis=0))
     outputs = {"input_features": (steps, FLOAT, (1, "steps", extractor.step_size))}
-    return g.model({"samples": (FLOAT, (1, "samples"))}, outputs)
+    model = g.model({"samples": (FLOAT, (1, "samples"))}, outputs)
+    for name in ("sampling_rate", "samples_of_step", "samples_per_step"):
+        model.metadata_props.add(key=name, value=str(getattr(extractor, name)))
+    return model
