@@ -6,6 +6,7 @@ features of a frame; U labels.
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,13 +161,54 @@ def encode_speech(
     if split != "train":
         return encoded
     kept = encoded.filter(lambda row: _fits(row, extractor.frame_stacking))
-    if lost := len(encoded) - len(kept):
+    return _left_out(encoded, kept, "for what is said in them")
+
+
+def encode_sounds(
+    dataset: Dataset,
+    extractor: RecurrentFeatureExtractor,
+    label_names: Sequence[str],
+    split: str = "train",
+    num_proc: int | None = None,
+) -> Dataset:
+    """
+    Frames of sounds and the labels that their texts are.
+
+    Args:
+        dataset (`Dataset`): A split of [`load_speech`].
+        extractor ([`RecurrentFeatureExtractor`]): Makes the frames.
+        label_names (`Sequence[str]`): Names of the K labels, in the order of their ids.
+        split (`str`, defaults to `"train"`): What it is of: sounds too short for a step are left out of training.
+        num_proc (`int`, *optional*): Processes that work at it.
+
+    Returns:
+        `Dataset`: `"frames"` of shape `(N, feature_size)`, not normalised, `"labels"`, a number, and `"seconds"`.
+
+    Raises:
+        `ValueError`: For a label that is not among the names, or if no sound is left.
+    """
+    ids = {name: i for i, name in enumerate(label_names)}
+    if unknown := sorted(set(dataset["text"]) - ids.keys()):
+        raise ValueError(f"The {split} data have the label {unknown[0]!r}, which the training data do not have.")
+
+    def encode(row: dict[str, Any]) -> dict[str, Any]:
+        frames, seconds = frames_of(row["audio"], extractor)
+        return {"frames": frames, "labels": ids[row["text"]], "seconds": seconds}
+
+    encoded = dataset.map(encode, remove_columns=dataset.column_names, num_proc=num_proc, desc="Reading sounds")
+    if split != "train":
+        return encoded
+    return _left_out(encoded, encoded.filter(lambda row: len(row["frames"]) >= extractor.frame_stacking), "for a step")
+
+
+def _left_out(rows: Dataset, kept: Dataset, why: str) -> Dataset:
+    """The rows that are kept, and a word of the others."""
+    if lost := len(rows) - len(kept):
         logger.warning(
-            f"{lost:,} of {len(encoded):,} sounds of the {split} data are left out: they are too short for what is "
-            "said in them."
+            f"{lost:,} of {len(rows):,} sounds of the training data are left out: they are too short {why}."
         )
     if not len(kept):
-        raise ValueError(f"No sound of the {split} data is long enough for its labels: look at the texts.")
+        raise ValueError(f"No sound of the training data is long enough {why}: look at the data.")
     return kept
 
 
@@ -191,15 +233,19 @@ def frames_of(sound: dict[str, Any], extractor: RecurrentFeatureExtractor) -> tu
 
 class SpeechRows(TorchDataset):
     """
-    What a model reads of rows of [`encode_speech`], drawn anew each time where training changes them.
+    What a model reads of rows of [`encode_speech`] or [`encode_sounds`], drawn anew each time where training changes
+    them.
 
     Args:
-        dataset (`Dataset`): Of [`encode_speech`].
-        processor ([`RecurrentSpeechProcessor`]): Normalises and stacks the frames.
+        dataset (`Dataset`): The rows.
+        processor ([`RecurrentSpeechProcessor`] or [`RecurrentFeatureExtractor`]): Normalises and stacks the frames.
         speed (`float`, defaults to 0.0): Play each sound faster or slower, by a factor from 1 / (1 + speed) to
             1 + speed (Ko et al. 2015): frames are interpolated.
         join (`int`, defaults to 1): Put up to so many sounds one after the other, as many as are drawn: a model of
-            short sounds learns to hear where words end.
+            short sounds learns to hear where words end. Of texts alone.
+
+    Raises:
+        `ValueError`: For a value out of range.
 
     Example:
 
@@ -210,14 +256,22 @@ class SpeechRows(TorchDataset):
     ```
     """
 
-    def __init__(self, dataset: Dataset, processor: RecurrentSpeechProcessor, speed: float = 0.0, join: int = 1):
+    def __init__(
+        self,
+        dataset: Dataset,
+        processor: RecurrentSpeechProcessor | RecurrentFeatureExtractor,
+        speed: float = 0.0,
+        join: int = 1,
+    ):
         if not 0 <= speed < 1:
             raise ValueError(f"`speed` must be at least 0 and less than 1, got {speed!r}.")
-        if join < 1:
-            raise ValueError(f"`join` must be a whole number of at least 1, got {join!r}.")
+        tokenizer = getattr(processor, "tokenizer", None)
+        if join < 1 or (join > 1 and tokenizer is None):
+            raise ValueError(f"`join` must be a whole number of at least 1, and 1 for labels, got {join!r}.")
         self.frames = [np.asarray(frames, np.float32) for frames in dataset.with_format("numpy")["frames"]]
-        self.labels, self.processor, self.speed, self.join = list(dataset["labels"]), processor, speed, join
-        self.delimiter = processor.tokenizer.word_delimiter_token_id
+        self.labels, self.speed, self.join = list(dataset["labels"]), speed, join
+        self.extractor = getattr(processor, "feature_extractor", processor)
+        self.delimiter = None if tokenizer is None else tokenizer.word_delimiter_token_id
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -226,11 +280,10 @@ class SpeechRows(TorchDataset):
         number = 1 + int(torch.randint(self.join, ())) if self.join > 1 else 1
         chosen = [i, *torch.randint(len(self), (number - 1,)).tolist()]
         frames = np.concatenate([self._at_some_speed(self.frames[k]) for k in chosen])
-        labels = list(self.labels[i])
+        labels = self.labels[i]
         for k in chosen[1:]:
-            labels += [self.delimiter] * bool(labels) + list(self.labels[k])
-        features, _ = self.processor.feature_extractor.step(frames=frames)
-        return {"input_features": features, "labels": labels}
+            labels = [*labels, *[self.delimiter] * bool(labels), *self.labels[k]]
+        return {"input_features": self.extractor.step(frames=frames)[0], "labels": labels}
 
     def _at_some_speed(self, frames: np.ndarray) -> np.ndarray:
         """Frames (N, M) at a speed drawn at random."""
@@ -245,19 +298,21 @@ class SpeechRows(TorchDataset):
 
 class DataCollatorForSpeech:
     """
-    Pads rows with `input_features` and `labels`, the latter with -100.
+    Pads rows with `input_features` and `labels`, which are numbers or lists; the latter are padded with -100.
 
     Args:
-        processor ([`RecurrentSpeechProcessor`]): Of the model.
+        processor ([`RecurrentSpeechProcessor`] or [`RecurrentFeatureExtractor`]): Of the model.
     """
 
-    def __init__(self, processor: RecurrentSpeechProcessor):
-        self.processor = processor
+    def __init__(self, processor: RecurrentSpeechProcessor | RecurrentFeatureExtractor):
+        self.extractor = getattr(processor, "feature_extractor", processor)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         features = [{"input_features": row["input_features"]} for row in rows]
-        labels = [{"input_ids": row["labels"]} for row in rows]
-        return dict(self.processor.pad(input_features=features, labels=labels, return_tensors="pt"))
+        labels = [torch.tensor(row["labels"], dtype=torch.long) for row in rows]
+        batch = dict(self.extractor.pad(features, padding=True, return_tensors="pt"))
+        padded = labels[0].ndim and torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
+        return batch | {"labels": padded if labels[0].ndim else torch.stack(labels)}
 
 
-__all__ = ["DataCollatorForSpeech", "SpeechRows", "encode_speech", "frames_of", "load_speech"]
+__all__ = ["DataCollatorForSpeech", "SpeechRows", "encode_sounds", "encode_speech", "frames_of", "load_speech"]

@@ -11,13 +11,17 @@ from .configuration_stack import RecurrentStackConfig
 
 # What people type who come from other models of speech, and what it is here.
 _ELSEWHERE = {
+    "activation_dropout": "use `hidden_dropout`, which acts between layers",
+    "attention_dropout": "there is no attention here",
     "apply_spec_augment": "set `mask_time_prob` and `mask_feature_prob` to 0 for none",
     "blank_token_id": "the blank of CTC is `pad_token_id`",
     "conv_stride": "frames are stacked by the feature extractor, see `frame_stacking` there",
     "final_dropout": "use `output_dropout`",
     "feat_proj_dropout": "use `input_dropout`",
+    "gradient_checkpointing": "call `gradient_checkpointing_enable()`, or set it in `TrainingArguments`",
     "input_feat_per_channel": "use `feature_size`",
     "input_size": "use `feature_size`",
+    "layerdrop": "there is none here",
     "num_feature_extract_layers": "frames are stacked by the feature extractor, see `frame_stacking` there",
     "num_mel_bins": "use `feature_size`: mel bands times stacked frames",
 }

@@ -78,24 +78,29 @@ class RecognizerArguments:
         names = ("feature_size", "sampling_rate", "num_deltas", "frame_stacking")
         return RecurrentFeatureExtractor(**{name: getattr(self, name) for name in names})
 
-    def config(self, processor: ProcessorMixin) -> RecurrentSpeechConfig:
+    def config(
+        self, processor: ProcessorMixin | RecurrentFeatureExtractor, id2label: dict[int, str] | None = None
+    ) -> RecurrentSpeechConfig:
         """
         The configuration of a new network.
 
         Args:
-            processor ([`RecurrentSpeechProcessor`]): Of the model.
+            processor ([`RecurrentSpeechProcessor`] or [`RecurrentFeatureExtractor`]): Of the model.
+            id2label (`dict[int, str]`, *optional*): Of a classifier.
         """
         names = ("cell", "hidden_size", "num_hidden_layers", "bidirectional", "input_dropout", "variational_dropout")
         names += ("mask_time_prob", "mask_time_length", "mask_feature_prob", "mask_feature_length")
         names += ("ctc_label_prior_weight",)
-        extractor = processor.feature_extractor
+        extractor = getattr(processor, "feature_extractor", processor)
+        of_text, tokenizer = {"id2label": id2label}, getattr(processor, "tokenizer", None)
+        if tokenizer is not None:
+            of_text = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
         return RecurrentSpeechConfig(
             **{name: getattr(self, name) for name in names},
+            **of_text,
             hidden_dropout=self.dropout if self.num_hidden_layers > 1 else 0.0,
             output_dropout=self.dropout,
             feature_size=extractor.step_size,
             stacked_frames=extractor.frame_stacking * (extractor.num_deltas + 1),
             inputs_to_logits_ratio=extractor.samples_per_step,
-            vocab_size=len(processor.tokenizer),
-            pad_token_id=processor.tokenizer.pad_token_id,
         )
