@@ -55,12 +55,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -c constraints.txt $(PIP_ARGS) -e '.[test,dev]'
 	touch $@
 
-train: $(STAMP) ## Train the example language model, tagger and translator into runs/ (ARGS="--seed 1" and so on)
+train: $(STAMP) ## Train the example language model, tagger, translator and recogniser into runs/ (ARGS="--seed 1" and so on)
 	$(BIN)/python examples/train_language_model.py --output_dir runs/python_docs_lm $(ARGS)
 	$(BIN)/python examples/train_token_classification.py --output_dir runs/python_docs_tagger $(ARGS)
 	$(BIN)/python examples/train_translation.py --output_dir runs/tatoeba_en_zh $(ARGS)
+	$(BIN)/python examples/train_speech_recognition.py --output_dir runs/spoken_digits $(ARGS)
 
-MODELS := runs/python_docs_lm runs/python_docs_tagger runs/tatoeba_en_zh
+MODELS := runs/python_docs_lm runs/python_docs_tagger runs/tatoeba_en_zh runs/spoken_digits
 
 demo: $(DEMO_STAMP) $(MODELS:%=%/config.json) ## Show the example models in a browser, trained first if there are none
 	$(BIN)/python examples/app.py $(ARGS)
@@ -77,6 +78,9 @@ runs/python_docs_tagger/config.json: | $(STAMP)
 
 runs/tatoeba_en_zh/config.json: | $(STAMP)
 	$(BIN)/python examples/train_translation.py --output_dir $(@D)
+
+runs/spoken_digits/config.json: | $(STAMP)
+	$(BIN)/python examples/train_speech_recognition.py --output_dir $(@D)
 
 # One thread a worker, or the workers fight over the cores; offline, because no test may depend on the Hub.
 test test-slow test-lowest test-newest test-clients release: export OMP_NUM_THREADS = 1

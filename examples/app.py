@@ -1,27 +1,27 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-A demo in the browser: a tagger, a language model that carries its state on, their gates, a translator and its looks.
+A demo in the browser: a tagger, a language model that carries its state on, their gates, a translator, a recogniser.
 
     python examples/app.py                                        # what `make train` wrote; `make demo` trains first
     python examples/app.py --tagger ./runs/conll2003 --language_model user/name --translator user/other --port 7861
 
 Names are those of folders or of the Hub, whose code will run (`trust_remote_code`). A Hugging Face Space gives no
-arguments: there the variables TAGGER, LANGUAGE_MODEL and TRANSLATOR name the models, see docs/demo.md.
+arguments: there the variables TAGGER, LANGUAGE_MODEL, TRANSLATOR and RECOGNIZER name the models, see docs/demo.md.
 """
 
-from functools import partial
-
 import gradio as gr
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForTokenClassification
+from transformers import AutoModelForCausalLM, AutoModelForCTC, AutoModelForSeq2SeqLM, AutoModelForTokenClassification
 
 from hf_lstm.demo.gates import draw_gates, gate_choices
 from hf_lstm.demo.look import COLOURS, CSS, picture, problem, table, told
 from hf_lstm.demo.models import Loaded, load, parse
+from hf_lstm.demo.speech import speech_tab
 from hf_lstm.demo.tagging import restores, shown
-from hf_lstm.demo.texts import PROMPTS, RAW_SENTENCES, READING, SENTENCES, TO_TRANSLATE
-from hf_lstm.demo.translation import translated
+from hf_lstm.demo.texts import PROMPTS, RAW_SENTENCES, READING, SENTENCES
+from hf_lstm.demo.translation import translation_tab
 from hf_lstm.demo.writing import Story, as_html, figures, write
 from hf_lstm.evaluation import Translator
+from hf_lstm.evaluation.recognizer import SpeechRecognizer
 
 
 def tagger_tab(tagger: Loaded) -> None:
@@ -112,26 +112,12 @@ def gates_tab(models: dict[str, Loaded]) -> None:
     gr.on([button.click, text.submit], told(draw, ("", "")), inputs, outputs)
 
 
-def translation_tab(translator: Translator) -> None:
-    gr.Markdown("A decoder that attends to the words of the sentence: its best translations, and where it looked.")
-    text = gr.Textbox(TO_TRANSLATE[0], lines=2, max_length=1000, label="Text", elem_id="translation_text")
-    with gr.Row():
-        beams = gr.Slider(1, 10, 5, step=1, label="Beams", elem_id="beams", buttons=[], min_width=260)
-        number = gr.Slider(1, 10, 3, step=1, label="Translations", elem_id="n_best", buttons=[], min_width=260)
-    button = gr.Button("Translate", variant="primary", elem_id="translate")
-    wrong = gr.HTML(elem_id="translation_problem", padding=False)
-    best = gr.Textbox(label="Translation", elem_id="translation")
-    all_of_them, drawn = gr.HTML(elem_id="translations"), gr.HTML(elem_id="attention", padding=False)
-    gr.Examples([[each] for each in TO_TRANSLATE], text)
-    inputs, outputs = [text, beams, number], [best, all_of_them, drawn, wrong]
-    gr.on([button.click, text.submit], told(partial(translated, translator), ("", "", "")), inputs, outputs)
-
-
 if __name__ == "__main__":
     args = parse(__doc__.split("\n\n")[0])
     tagger = load("tagger", args.tagger, AutoModelForTokenClassification)
     language_model = load("language_model", args.language_model, AutoModelForCausalLM)
     translator = Translator(*load("translator", args.translator, AutoModelForSeq2SeqLM))
+    recognizer = SpeechRecognizer(*load("recognizer", args.recognizer, AutoModelForCTC))
     with gr.Blocks(title="hf_lstm") as demo:
         gr.Markdown(
             "# Recurrent networks at work\nhf_lstm: LSTM, GRU and plain "
@@ -145,6 +131,8 @@ if __name__ == "__main__":
             gates_tab({"language model": language_model, "tagger": tagger})
         with gr.Tab("Translation"):
             translation_tab(translator)
+        with gr.Tab("Speech"):
+            speech_tab(recognizer)
     theme = gr.themes.Soft(primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["monospace"])
     theme = theme.set(**COLOURS)
     demo.launch(server_port=args.port, footer_links=["api", "gradio", "settings"], theme=theme, css=CSS)

@@ -5,11 +5,11 @@ import os
 from argparse import ArgumentParser, Namespace
 from typing import Any, NamedTuple
 
-from transformers import AutoTokenizer
+from transformers import AutoModelForCTC, AutoProcessor, AutoTokenizer
 
 
 class Loaded(NamedTuple):
-    """A model and its tokenizer."""
+    """A model and its tokenizer, or its processor."""
 
     model: Any
     tokenizer: Any
@@ -31,7 +31,8 @@ def load(argument: str, name: str, auto_class: type) -> Loaded:
         `ValueError`: for a name without such a model.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=True)
+        reader = AutoProcessor if auto_class is AutoModelForCTC else AutoTokenizer
+        tokenizer = reader.from_pretrained(name, trust_remote_code=True)
         return Loaded(auto_class.from_pretrained(name, trust_remote_code=True).eval(), tokenizer)
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -42,21 +43,22 @@ def load(argument: str, name: str, auto_class: type) -> Loaded:
 
 def parse(description: str, command_line: list[str] | None = None) -> Namespace:
     """
-    The names of the models, from the command line or else from the variables TAGGER, LANGUAGE_MODEL and TRANSLATOR,
-    and the port.
+    The names of the models, from the command line or else from the variables TAGGER, LANGUAGE_MODEL, TRANSLATOR and
+    RECOGNIZER, and the port.
 
     Args:
         description (`str`): What `--help` says of the program.
         command_line (`list[str]`, *optional*): The arguments; by default those of the process.
 
     Returns:
-        `Namespace`: `tagger`, `language_model`, `translator` and `port`.
+        `Namespace`: `tagger`, `language_model`, `translator`, `recognizer` and `port`.
     """
     parser = ArgumentParser(description=description)
     names = {
         "tagger": "./runs/python_docs_tagger",
         "language_model": "./runs/python_docs_lm",
         "translator": "./runs/tatoeba_en_zh",
+        "recognizer": "./runs/spoken_digits",
     }
     for argument, name in names.items():
         default = os.environ.get(argument.upper(), name)

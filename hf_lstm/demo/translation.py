@@ -3,10 +3,12 @@
 
 import io
 import math
+from functools import partial
 
 from ..evaluation.plotting import plot_attention
 from ..evaluation.translator import Translator
-from .look import picture, table
+from .look import picture, table, told
+from .texts import TO_TRANSLATE
 
 
 def translated(translator: Translator, text: str, num_beams: int, number: int) -> tuple[str, str, str]:
@@ -41,3 +43,21 @@ def translated(translator: Translator, text: str, num_beams: int, number: int) -
     plot_attention(*found[0]["attention"], drawn)
     meaning = f"Heat map of attention: a row for each token of {best!r}, a column for each of {text!r}"
     return best, table(["translation", "probability", "of a token"], rows), picture(drawn.getvalue(), meaning)
+
+
+def translation_tab(translator: Translator) -> None:
+    """The tab of the page; gradio draws it."""
+    import gradio as gr
+
+    gr.Markdown("A decoder that attends to the words of the sentence: its best translations, and where it looked.")
+    text = gr.Textbox(TO_TRANSLATE[0], lines=2, max_length=1000, label="Text", elem_id="translation_text")
+    with gr.Row():
+        beams = gr.Slider(1, 10, 5, step=1, label="Beams", elem_id="beams", buttons=[], min_width=260)
+        number = gr.Slider(1, 10, 3, step=1, label="Translations", elem_id="n_best", buttons=[], min_width=260)
+    button = gr.Button("Translate", variant="primary", elem_id="translate")
+    wrong = gr.HTML(elem_id="translation_problem", padding=False)
+    best = gr.Textbox(label="Translation", elem_id="translation")
+    all_of_them, drawn = gr.HTML(elem_id="translations"), gr.HTML(elem_id="attention", padding=False)
+    gr.Examples([[each] for each in TO_TRANSLATE], text)
+    inputs, outputs = [text, beams, number], [best, all_of_them, drawn, wrong]
+    gr.on([button.click, text.submit], told(partial(translated, translator), ("", "", "")), inputs, outputs)

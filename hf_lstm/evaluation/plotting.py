@@ -168,6 +168,47 @@ def plot_attention(
     figure.savefig(path, dpi=150)
 
 
+def plot_speech(
+    frames: np.ndarray,
+    words: Sequence[Mapping[str, Any]],
+    seconds: float,
+    path: str | os.PathLike | BinaryIO,
+    title: str = "",
+) -> None:
+    """
+    Draw the features of a sound and where its words are, and save the picture.
+
+    Args:
+        frames (`np.ndarray` of shape `(N, M)`): The features of the sound, such as logarithms of mel energies.
+        words (sequence of mappings): Of each word `"text"`, `"start"` and `"end"` (seconds), and perhaps
+            `"confidence"`: what [`~recognizer.SpeechRecognizer`] gives.
+        seconds (`float`): From frame to frame.
+        path (`str`, `os.PathLike` or a binary file): File to write; its extension, such as png or svg, says in what
+            format. Into a file that is open goes a png.
+        title (`str`, *optional*): Title of the picture.
+
+    Raises:
+        `ImportError`: If matplotlib is missing.
+        `ValueError`: If there is no frame.
+    """
+    if np.ndim(frames) != 2 or not len(frames):
+        raise ValueError(f"`frames` has the shape {np.shape(frames)}: give at least one frame of some features.")
+    length = len(frames) * seconds
+    (title, *labels), font = legible([title, *(word["text"] for word in words)])
+    figure = new_figure(min(40, max(5, 2.5 * length)), 3.2)
+    axes = figure.add_subplot(xlabel="seconds", ylabel="feature")
+    axes.imshow(frames.T, origin="lower", aspect="auto", cmap="magma", extent=(0, length, 0, frames.shape[1]))
+    for word, label in zip(words, labels, strict=True):
+        axes.axvspan(word["start"], word["end"], color="white", alpha=0.18)
+        for edge in (word["start"], word["end"]):
+            axes.axvline(edge, color="white", linewidth=0.8)
+        sure = f"\n{word['confidence']:.2f}" if "confidence" in word else ""
+        middle = (word["start"] + word["end"]) / 2
+        axes.text(middle, frames.shape[1], label + sure, ha="center", va="bottom", parse_math=False, **font)
+    figure.suptitle(title, parse_math=False, **font)
+    figure.savefig(path, dpi=150)
+
+
 def legible(labels: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     """
     Labels that show, and the fonts to show them in: those of matplotlib, and where they lack a character, as they do
