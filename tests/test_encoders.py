@@ -10,6 +10,7 @@ import pytest
 import torch
 from families import GRU, LSTM, PLAIN_TRAINING, assert_close, each_family, first_fast
 from tiny_encoders import KINDS, save_encoder
+from tokenizers import Tokenizer, models, processors
 from transformers import (
     AutoModel,
     AutoModelForTokenClassification,
@@ -20,6 +21,7 @@ from transformers import (
 )
 
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
+from hf_lstm.models.piece_alignment import _pieces_of, special_ids
 from hf_lstm.models.pieces import Windows
 from hf_lstm.training.batching import LengthBatchingTrainer
 from hf_lstm.training.transfer import EncoderTrainer, encoder_parameter_groups, layer_groups
@@ -431,3 +433,21 @@ def test_adapters_of_peft_train_the_encoder(folders):
     trained = {name for name, each in adapted.named_parameters() if each.requires_grad}
     assert any("lora_A" in name and "piece_encoder" in name for name in trained)
     assert any("classifier" in name for name in trained) and not any("layers.0.weight_ih" in name for name in trained)
+
+
+def test_what_stands_around_a_text_of_an_unknown_letter():
+    """A tokenizer of another script gives nothing for "a"."""
+    ids = {each: i for i, each in enumerate(["[PAD]", "[CLS]", "[SEP]", "日"])}
+    backend = Tokenizer(models.BPE(vocab=ids, merges=[]))
+    assert special_ids(backend) == [[], []]
+    around = [("[CLS]", 1), ("[SEP]", 2)]
+    for single, expected in {"[CLS] $A [SEP]": [[1], [2]], "$A [SEP] [CLS]": [[], [2, 1]]}.items():
+        backend.post_processor = processors.TemplateProcessing(single=single, special_tokens=around)
+        assert special_ids(backend) == expected
+
+
+def test_pieces_whose_places_go_back():
+    """As behind an added token of RoBERTa's tokenizer, where an added space has a place too far on."""
+    places = [(0, 0), (0, 1), (1, 2), (1, 2), (2, 8), (9, 9), (8, 9)]
+    assert _pieces_of(places, [[1, 1], [2, 2], [3, 8], [9, 9], [0, 0]])[:3] == [[2, 2], [3, 4], [5, 5]]
+    assert _pieces_of(places, [[9, 9]])[0][1] == 7
