@@ -15,7 +15,9 @@ from transformers import (
     AutoModel,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    BertConfig,
     DataCollatorForTokenClassification,
+    RobertaConfig,
     TrainingArguments,
     pipeline,
 )
@@ -451,3 +453,20 @@ def test_pieces_whose_places_go_back():
     places = [(0, 0), (0, 1), (1, 2), (1, 2), (2, 8), (9, 9), (8, 9)]
     assert _pieces_of(places, [[1, 1], [2, 2], [3, 8], [9, 9], [0, 0]])[:3] == [[2, 2], [3, 4], [5, 5]]
     assert _pieces_of(places, [[9, 9]])[0][1] == 7
+
+
+@pytest.mark.parametrize("pad, longest", [(0, 40), (1, 38), (3, 36)])
+def test_positions_behind_the_id_of_padding(pad, longest):
+    """As of RoBERTa, in Japanese with padding 3: a window of all positions is read."""
+    fields = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    kind = RobertaConfig if pad else BertConfig
+    encoder = kind(vocab_size=30, max_position_embeddings=40, pad_token_id=pad, **fields)
+    model = LSTM.build("ForTokenClassification", encoder=encoder, num_labels=2)
+    reader = model.base_model.piece_encoder
+    assert reader.room == longest
+    assert reader.read(torch.full((1, 60), 9)).isfinite().all()
+
+
+def test_an_encoder_without_a_limit():
+    config = LSTM.config(encoder={"model_type": "xlnet"}, encoder_special_ids=[[], [4, 3]])
+    assert config.encoder_window > 400
