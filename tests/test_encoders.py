@@ -470,3 +470,28 @@ def test_positions_behind_the_id_of_padding(pad, longest):
 def test_an_encoder_without_a_limit():
     config = LSTM.config(encoder={"model_type": "xlnet"}, encoder_special_ids=[[], [4, 3]])
     assert config.encoder_window > 400
+
+
+def test_a_disk_that_is_full(folders, tmp_path, monkeypatch):
+    """The error names the folder, and what was kept before is still right."""
+    tokenizer = words_of(folders / "bert")
+    model = build(folders / "bert", tokenizer, train_encoder=False)
+    reader, inputs = model.base_model.piece_encoder, encode(tokenizer)
+    expected = read(model, inputs)
+    reader.remember(folder=tmp_path)
+    file = reader.memory.file
+
+    class Full:
+        def __getattr__(self, name):
+            return getattr(file, name)
+
+        def write(self, values):
+            raise OSError(28, "No space left on device")
+
+    read(model, encode(tokenizer, SENTENCES[:1]))
+    reader.memory.file = Full()
+    with pytest.raises(OSError, match=f"`folder` {tmp_path}: .*No space left.*`max_tokens`"):
+        read(model, inputs)
+    reader.memory.file = file
+    for _ in range(2):
+        assert_close(read(model, inputs), expected)
