@@ -495,3 +495,10 @@ def test_a_disk_that_is_full(folders, tmp_path, monkeypatch):
     reader.memory.file = file
     for _ in range(2):
         assert_close(read(model, inputs), expected)
+
+
+def test_no_words_to_resize(folders):
+    model = build(folders / "bert", words_of(folders / "bert"))
+    for part in (model, model.base_model):
+        with pytest.raises(ValueError, match="`embedding_size` 0"):
+            part.resize_token_embeddings(50)
