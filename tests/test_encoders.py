@@ -10,16 +10,20 @@ import pytest
 import torch
 from families import GRU, LSTM, PLAIN_TRAINING, assert_close, each_family, first_fast
 from tiny_encoders import KINDS, save_encoder
+from tokenizers import Tokenizer, models, processors
 from transformers import (
     AutoModel,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    BertConfig,
     DataCollatorForTokenClassification,
+    RobertaConfig,
     TrainingArguments,
     pipeline,
 )
 
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
+from hf_lstm.models.piece_alignment import _pieces_of, special_ids
 from hf_lstm.models.pieces import Windows
 from hf_lstm.training.batching import LengthBatchingTrainer
 from hf_lstm.training.transfer import EncoderTrainer, encoder_parameter_groups, layer_groups
@@ -431,3 +435,70 @@ def test_adapters_of_peft_train_the_encoder(folders):
     trained = {name for name, each in adapted.named_parameters() if each.requires_grad}
     assert any("lora_A" in name and "piece_encoder" in name for name in trained)
     assert any("classifier" in name for name in trained) and not any("layers.0.weight_ih" in name for name in trained)
+
+
+def test_what_stands_around_a_text_of_an_unknown_letter():
+    """A tokenizer of another script gives nothing for "a"."""
+    ids = {each: i for i, each in enumerate(["[PAD]", "[CLS]", "[SEP]", "日"])}
+    backend = Tokenizer(models.BPE(vocab=ids, merges=[]))
+    assert special_ids(backend) == [[], []]
+    around = [("[CLS]", 1), ("[SEP]", 2)]
+    for single, expected in {"[CLS] $A [SEP]": [[1], [2]], "$A [SEP] [CLS]": [[], [2, 1]]}.items():
+        backend.post_processor = processors.TemplateProcessing(single=single, special_tokens=around)
+        assert special_ids(backend) == expected
+
+
+def test_pieces_whose_places_go_back():
+    """As behind an added token of RoBERTa's tokenizer, where an added space has a place too far on."""
+    places = [(0, 0), (0, 1), (1, 2), (1, 2), (2, 8), (9, 9), (8, 9)]
+    assert _pieces_of(places, [[1, 1], [2, 2], [3, 8], [9, 9], [0, 0]])[:3] == [[2, 2], [3, 4], [5, 5]]
+    assert _pieces_of(places, [[9, 9]])[0][1] == 7
+
+
+@pytest.mark.parametrize("pad, longest", [(0, 40), (1, 38), (3, 36)])
+def test_positions_behind_the_id_of_padding(pad, longest):
+    """As of RoBERTa, in Japanese with padding 3: a window of all positions is read."""
+    fields = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    kind = RobertaConfig if pad else BertConfig
+    encoder = kind(vocab_size=30, max_position_embeddings=40, pad_token_id=pad, **fields)
+    model = LSTM.build("ForTokenClassification", encoder=encoder, num_labels=2)
+    reader = model.base_model.piece_encoder
+    assert reader.room == longest
+    assert reader.read(torch.full((1, 60), 9)).isfinite().all()
+
+
+def test_an_encoder_without_a_limit():
+    config = LSTM.config(encoder={"model_type": "xlnet"}, encoder_special_ids=[[], [4, 3]])
+    assert config.encoder_window > 400
+
+
+def test_a_disk_that_is_full(folders, tmp_path, monkeypatch):
+    """The error names the folder, and what was kept before is still right."""
+    tokenizer = words_of(folders / "bert")
+    model = build(folders / "bert", tokenizer, train_encoder=False)
+    reader, inputs = model.base_model.piece_encoder, encode(tokenizer)
+    expected = read(model, inputs)
+    reader.remember(folder=tmp_path)
+    file = reader.memory.file
+
+    class Full:
+        def __getattr__(self, name):
+            return getattr(file, name)
+
+        def write(self, values):
+            raise OSError(28, "No space left on device")
+
+    read(model, encode(tokenizer, SENTENCES[:1]))
+    reader.memory.file = Full()
+    with pytest.raises(OSError, match=f"`folder` {tmp_path}: .*No space left.*`max_tokens`"):
+        read(model, inputs)
+    reader.memory.file = file
+    for _ in range(2):
+        assert_close(read(model, inputs), expected)
+
+
+def test_no_words_to_resize(folders):
+    model = build(folders / "bert", words_of(folders / "bert"))
+    for part in (model, model.base_model):
+        with pytest.raises(ValueError, match="`embedding_size` 0"):
+            part.resize_token_embeddings(50)

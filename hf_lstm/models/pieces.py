@@ -29,7 +29,7 @@ class ReadsEncoder:
     @classmethod
     def from_encoder_pretrained(cls, encoder: str | os.PathLike, config: RecurrentConfig, **kwargs: Any):
         """
-        A model that reads a pretrained encoder; all else begins at random and is to be trained.
+        A model that reads a pretrained encoder; all else begins at random.
 
         Args:
             encoder (`str` or `os.PathLike`): Folder or name on the Hub of an encoder that `AutoModel` loads, with its
@@ -114,7 +114,7 @@ class PieceEncoder(TextReader):
     text is cut depends on it alone, not on what it is batched with.
 
     Args:
-        config ([`RecurrentConfig`]): Configuration, with `encoder`.
+        config ([`RecurrentConfig`]): With `encoder`.
     """
 
     name, field, trained_by, symbols, padding_id, first_place = "encoder", "encoder", "train_encoder", "pieces", -1, 1
