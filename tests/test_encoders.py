@@ -431,3 +431,15 @@ def test_adapters_of_peft_train_the_encoder(folders):
     trained = {name for name, each in adapted.named_parameters() if each.requires_grad}
     assert any("lora_A" in name and "piece_encoder" in name for name in trained)
     assert any("classifier" in name for name in trained) and not any("layers.0.weight_ih" in name for name in trained)
+
+
+def test_an_encoder_in_a_subfolder(folders):
+    """Whatever says where an encoder lies says it of its tokenizer, too."""
+    tokenizer = words_of(folders / "bert", characters=False, word_shapes=False)
+    config = LSTM.config(vocab_size=len(tokenizer), embedding_size=0, num_labels=3)
+    torch.manual_seed(1)
+    expected = LSTMForTokenClassification.from_encoder_pretrained(folders / "bert", config)
+    torch.manual_seed(1)
+    found = LSTMForTokenClassification.from_encoder_pretrained(folders, config, subfolder="bert")
+    inputs = encode(tokenizer)
+    assert torch.equal(found.eval()(**inputs).logits, expected.eval()(**inputs).logits)
