@@ -21,7 +21,9 @@ from transformers import (
 
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
 from hf_lstm.models.pieces import Windows
+from hf_lstm.training.arguments import ClassifierArguments
 from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.encoder_arguments import EncoderArguments
 from hf_lstm.training.transfer import EncoderTrainer, encoder_parameter_groups, layer_groups
 
 
@@ -443,3 +445,25 @@ def test_an_encoder_in_a_subfolder(folders):
     found = LSTMForTokenClassification.from_encoder_pretrained(folders, config, subfolder="bert")
     inputs = encode(tokenizer)
     assert torch.equal(found.eval()(**inputs).logits, expected.eval()(**inputs).logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train_encoder", False),
+        ("encoder_learning_rate", 1e-3),
+        ("layer_decay", 0.9),
+        ("encoder_pooling", "mean"),
+        ("encoder_layers", "mix"),
+        ("encoder_dropout", 0.1),
+    ],
+)
+def test_options_of_the_command_line_that_need_an_encoder(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` is {value!r} without an `encoder`"):
+        EncoderArguments(**{name: value})
+    assert getattr(EncoderArguments(encoder="bert", **{name: value}), name) == value
+
+
+def test_a_classifier_begins_with_a_language_model_or_with_an_encoder():
+    with pytest.raises(ValueError, match="`encoder` is 'bert', which does not go with `pretrained_model='lm'`"):
+        ClassifierArguments(pretrained_model="lm").trainer(EncoderArguments(encoder="bert"))
