@@ -343,7 +343,10 @@ WRONG = {
         {"encoder": {"model_type": "bert"}, "encoder_max_length": 9, "encoder_stride": 9},
         "`encoder_stride=9`",
     ),
-    "neighbours": (BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1}, "which it has seen with `encoder="),
+    "neighbours": (
+        BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1},
+        "which it has seen with this `encoder`. Set",
+    ),
     "special": (BERT | {"encoder_special_ids": [[1]]}, "must be two lists"),
 }
 
@@ -467,3 +470,8 @@ def test_options_of_the_command_line_that_need_an_encoder(name, value):
 def test_a_classifier_begins_with_a_language_model_or_with_an_encoder():
     with pytest.raises(ValueError, match="`encoder` is 'bert', which does not go with `pretrained_model='lm'`"):
         ClassifierArguments(pretrained_model="lm").trainer(EncoderArguments(encoder="bert"))
+
+
+def test_what_a_configuration_refuses_is_refused_before_training(folders):
+    with pytest.raises(ValueError, match=r"`lm_loss_coef=0.1` asks each direction .* seen with this `encoder`"):
+        build(folders / "bert", words_of(folders / "bert"), lm_loss_coef=0.1, num_hidden_layers=1)
