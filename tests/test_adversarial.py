@@ -8,6 +8,7 @@ from families import LSTM, PLAIN_TRAINING, assert_close, each_family
 from transformers import TrainingArguments
 
 from hf_lstm.training.adversarial import AdversarialTrainer, changed
+from hf_lstm.training.arguments import ClassifierArguments
 
 
 LENGTHS = (5, 2, 7)
@@ -127,3 +128,8 @@ def test_what_is_refused(tmp_path):
         trainer_of(build(), tmp_path, kind="other")
     with pytest.raises(ValueError, match="`model` has no embedding of tokens"):
         trainer_of(build(vocab_size=None, pad_token_id=None), tmp_path)
+
+
+def test_the_kind_of_changes_needs_their_length():
+    with pytest.raises(ValueError, match="`adversarial` is 'virtual' without `epsilon`"):
+        ClassifierArguments(adversarial="virtual")

@@ -25,7 +25,9 @@ from transformers import (
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
 from hf_lstm.models.piece_alignment import _pieces_of, special_ids
 from hf_lstm.models.pieces import Windows
+from hf_lstm.training.arguments import ClassifierArguments
 from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.encoder_arguments import EncoderArguments
 from hf_lstm.training.transfer import EncoderTrainer, encoder_parameter_groups, layer_groups
 
 
@@ -345,7 +347,10 @@ WRONG = {
         {"encoder": {"model_type": "bert"}, "encoder_max_length": 9, "encoder_stride": 9},
         "`encoder_stride=9`",
     ),
-    "neighbours": (BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1}, "which it has seen with `encoder="),
+    "neighbours": (
+        BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1},
+        "which it has seen with this `encoder`. Set",
+    ),
     "special": (BERT | {"encoder_special_ids": [[1]]}, "must be two lists"),
 }
 
@@ -502,3 +507,42 @@ def test_no_words_to_resize(folders):
     for part in (model, model.base_model):
         with pytest.raises(ValueError, match="`embedding_size` 0"):
             part.resize_token_embeddings(50)
+
+
+def test_an_encoder_in_a_subfolder(folders):
+    """Whatever says where an encoder lies says it of its tokenizer, too."""
+    tokenizer = words_of(folders / "bert", characters=False, word_shapes=False)
+    config = LSTM.config(vocab_size=len(tokenizer), embedding_size=0, num_labels=3)
+    torch.manual_seed(1)
+    expected = LSTMForTokenClassification.from_encoder_pretrained(folders / "bert", config)
+    torch.manual_seed(1)
+    found = LSTMForTokenClassification.from_encoder_pretrained(folders, config, subfolder="bert")
+    inputs = encode(tokenizer)
+    assert torch.equal(found.eval()(**inputs).logits, expected.eval()(**inputs).logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train_encoder", False),
+        ("encoder_learning_rate", 1e-3),
+        ("layer_decay", 0.9),
+        ("encoder_pooling", "mean"),
+        ("encoder_layers", "mix"),
+        ("encoder_dropout", 0.1),
+    ],
+)
+def test_options_of_the_command_line_that_need_an_encoder(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` is {value!r} without an `encoder`"):
+        EncoderArguments(**{name: value})
+    assert getattr(EncoderArguments(encoder="bert", **{name: value}), name) == value
+
+
+def test_a_classifier_begins_with_a_language_model_or_with_an_encoder():
+    with pytest.raises(ValueError, match="`encoder` is 'bert', which does not go with `pretrained_model='lm'`"):
+        ClassifierArguments(pretrained_model="lm").trainer(EncoderArguments(encoder="bert"))
+
+
+def test_what_a_configuration_refuses_is_refused_before_training(folders):
+    with pytest.raises(ValueError, match=r"`lm_loss_coef=0.1` asks each direction .* seen with this `encoder`"):
+        build(folders / "bert", words_of(folders / "bert"), lm_loss_coef=0.1, num_hidden_layers=1)

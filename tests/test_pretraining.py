@@ -7,12 +7,13 @@ import pytest
 import torch
 from datasets import Dataset
 from families import LSTM, PLAIN_TRAINING, assert_close, each_family
-from transformers import TrainingArguments
+from transformers import BertConfig, TrainingArguments
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.training.pretraining import _Neighbours, pretrain
 
 
+TINY_BERT = BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
 TEXTS = ["the cat sat on the mat", "a dog ran", "the dog sat on a mat", "cat", "a cat ran on the mat"] * 4
 
 
@@ -93,6 +94,7 @@ def test_options_of_evaluation_and_saving_are_left_to_the_training_that_follows(
     [
         ({"num_hidden_layers": 2}, "`num_hidden_layers=2` of the model: each direction has then seen"),
         ({"layer_norm": True}, "`layer_norm=True` of the model"),
+        ({"encoder": TINY_BERT, "encoder_special_ids": [[2], [3]]}, "`encoder=BertConfig` of the model: each"),
         ({"embedding_size": 0}, "no embedding of tokens"),
     ],
 )

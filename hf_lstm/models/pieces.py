@@ -59,8 +59,8 @@ class ReadsEncoder:
         config = copy.deepcopy(config)
         config.encoder = read.config
         if config.encoder_special_ids is None or config.encoder_max_length is None:
-            known = {name: kwargs[name] for name in ("revision", "token", "trust_remote_code") if name in kwargs}
-            tokenizer = AutoTokenizer.from_pretrained(encoder, **known)
+            where = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "trust_remote_code")
+            tokenizer = AutoTokenizer.from_pretrained(encoder, **{k: kwargs[k] for k in where if k in kwargs})
             if config.encoder_special_ids is None:
                 config.encoder_special_ids = special_ids(backend_of(tokenizer))
             if config.encoder_max_length is None:

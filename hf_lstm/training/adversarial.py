@@ -60,7 +60,10 @@ class AdversarialTrainer(CardTrainer):
         super().__init__(*args, **kwargs)
         self.epsilon, self.kind, self.adversarial_weight, self.xi = epsilon, kind, adversarial_weight, xi
         if self.model.get_input_embeddings() is None:
-            raise ValueError("`model` has no embedding of tokens to be changed: it reads features.")
+            raise ValueError(
+                "`model` has no embedding of tokens to be changed: it reads features alone. Give its configuration an "
+                "`embedding_size` above 0, or use a trainer without `epsilon`."
+            )
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, **kwargs) -> Any:
         """The loss of `Trainer`, and in training the additional one."""

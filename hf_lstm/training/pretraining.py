@@ -94,8 +94,9 @@ def _check(backbone: RecurrentPreTrainedModel) -> None:
         raise ValueError("`model` has no embedding of tokens, and so nothing to predict. Leave out pretraining.")
     for name, value in READ_ALONE.items():
         if (given := getattr(config, name)) != value:
+            shown = given if isinstance(given, bool | int | str) else type(given).__name__
             raise ValueError(
-                f"`{name}={given!r:.60}` of the model: each direction has then seen the token that it would have to "
+                f"`{name}={shown}` of the model: each direction has then seen the token that it would have to "
                 f"predict. Set `{name}={value!r}`, or leave out pretraining."
             )
 
