@@ -139,6 +139,32 @@ def test_a_folder_keeps_them(tokenizer, tmp_path):
     assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
 
 
+@pytest.mark.parametrize("head", ["ForCausalLM", "ForSequenceClassification"])
+def test_those_that_a_folder_lacks_say_nothing(tokenizer, head, tmp_path):
+    """A buffer that is not read from a file would hold what was in memory before."""
+    LSTM.build(head, vocab_size=31).save_pretrained(tmp_path)
+    del [torch.full((4096,), 7.5) for _ in range(100)][:]
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path, ngram_buckets=4096)
+    assert (model.ngrams.idf == 1).all() and not model.ngrams.weight.any() and not model.ngrams.bias.any()
+
+
+def test_other_labels_or_buckets_begin_anew(tokenizer, tmp_path):
+    model = fitted(tokenizer)
+    model.save_pretrained(tmp_path)
+    for fields in ({"num_labels": 5}, {"ngram_buckets": 256}):
+        loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, ignore_mismatched_sizes=True, **fields)
+        assert not loaded.ngrams.weight.any()
+        assert torch.equal(loaded.ngrams.idf, model.ngrams.idf if "num_labels" in fields else torch.ones(256))
+
+
+def test_they_are_of_ids(tokenizer):
+    model = build(tokenizer, char_vocab_size=0)
+    embeddings = torch.randn(2, 3, model.config.input_size)
+    with pytest.raises(ValueError, match="`input_ids` are None, but `ngram_buckets` is set"):
+        model(inputs_embeds=embeddings)
+    model.train()(inputs_embeds=embeddings)
+
+
 def test_without_characters_there_are_tokens_alone(tokenizer):
     words = LSTMTokenizer.train_from_iterator(TEXTS, "word", show_progress=False)
     model = LSTM.build("ForSequenceClassification", vocab_size=len(words), ngram_buckets=512)

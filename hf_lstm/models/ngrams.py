@@ -7,6 +7,7 @@ A linear model of the n-grams of a text, beside what recurrent layers make of it
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import initialization as init
 
 from .configuration_recurrent import RecurrentConfig
 from .padding import Padding
@@ -38,16 +39,26 @@ class NgramScores(nn.Module):
         config ([`RecurrentConfig`]): Configuration, with `ngram_buckets`.
     """
 
+    draws_own_weights = True
+
     def __init__(self, config: RecurrentConfig):
         super().__init__()
         self.buckets, self.order, self.char_order = config.ngram_buckets, config.ngram_order, config.char_ngram_order
         self.reads_characters = config.char_vocab_size > 0 and self.char_order >= LEAST_CHARACTERS
-        self.register_buffer("idf", torch.ones(self.buckets))
-        self.register_buffer("weight", torch.zeros(self.buckets, config.num_labels))
-        self.register_buffer("bias", torch.zeros(config.num_labels))
+        self.register_buffer("idf", torch.empty(self.buckets))
+        self.register_buffer("weight", torch.empty(self.buckets, config.num_labels))
+        self.register_buffer("bias", torch.empty(config.num_labels))
+
+    def init_weights(self) -> None:
+        """They say nothing before they are found."""
+        init.ones_(self.idf)
+        init.zeros_(self.weight)
+        init.zeros_(self.bias)
 
     def forward(self, text: TextInputs) -> torch.Tensor:
         """A batch of texts -> (B, K)."""
+        if text.input_ids is None:
+            raise ValueError("`input_ids` are None, but `ngram_buckets` is set: n-grams are of ids. Give them.")
         return self.bias + sum(
             (F.embedding(buckets, self.weight) * values[..., None]).sum(1) for buckets, values in self.vectors(text)
         )
