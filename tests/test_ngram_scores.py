@@ -179,15 +179,66 @@ def test_several_labels_a_text(tokenizer):
     scores = model.ngrams(encode(tokenizer))
     for k, word in enumerate(("cat", "dog")):
         assert [(score > 0).item() for score in scores[:, k]] == [word in text for text in TEXTS]
-    assert not scores[:, 2].any()  # a label that no text has
+    assert (scores[:, 2] == -3).all()  # a label that no text has
+
+
+def fit(model, tokenizer, labels, texts=TEXTS):
+    fit_ngrams(model, Dataset.from_dict({**tokenizer(texts), "text": texts, "labels": labels}), tokenizer)
+    return model
+
+
+def test_a_label_that_no_text_has_does_not_win(tokenizer):
+    """Not by a score of 0, where those of all others are below."""
+    model = fit(build(tokenizer, num_labels=4), tokenizer, LABELS)
+    scores = model.ngrams(encode(tokenizer, ["zzz", "qqq xxx"]))
+    assert (scores[:, :3] < 0).all() and (scores.argmax(1) != 3).all()
+    fit(model, tokenizer, [3] * 7)
+    assert not model.ngrams.weight.any() and model.ngrams.bias.tolist() == [-3, -3, -3, 3]
+
+
+def test_texts_without_a_label_count_in_the_frequencies_alone(tokenizer):
+    model = fit(build(tokenizer), tokenizer, [*LABELS, -100, -100], [*TEXTS, "a cat", "the dog"])
+    labelled = fit(build(tokenizer), tokenizer, LABELS)
+    assert not torch.equal(model.ngrams.idf, labelled.ngrams.idf)
+    assert model.ngrams(encode(tokenizer)).argmax(1).tolist() == LABELS
+    assert_close(model.ngrams.bias, labelled.ngrams.bias, 0.1)
+
+
+def test_weights_of_half_precision_get_the_same(tokenizer):
+    model, half = (fit(each, tokenizer, LABELS) for each in (build(tokenizer), build(tokenizer).bfloat16()))
+    assert half.ngrams.idf.dtype == torch.bfloat16
+    assert_close(half.ngrams.weight.float(), model.ngrams.weight, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([*"abcabca"], r"`labels` of `dataset` begins with \['a', 'b', 'c'\], but `num_labels` is 3"),
+        ([[0], [1, 2], *[[0]] * 5], r"begins with \[\[0\], \[1, 2\]"),
+        ([[1.0, 0.0]] * 7, "begins with"),
+        ([None, *LABELS[1:]], "begins with"),
+        ([7, *LABELS[1:]], "holds 7, but `num_labels` is 3"),
+        ([float(label) for label in LABELS], "must hold whole numbers"),
+        ([-100] * 7, "`dataset` has 7 texts, and no label"),
+    ],
+)
+def test_labels_that_are_none_of_the_model(tokenizer, labels, message):
+    with pytest.raises(ValueError, match=message):
+        fit(build(tokenizer), tokenizer, labels)
 
 
 def test_what_is_refused(tokenizer):
     rows = Dataset.from_list([{**tokenizer(text), "label": 0} for text in TEXTS])
     with pytest.raises(ValueError, match="`model` has no n-grams: build it with `ngram_buckets`"):
         fit_ngrams(build(tokenizer, buckets=0), rows, tokenizer)
-    with pytest.raises(ValueError, match="`problem_type` is 'regression'"):
-        fit_ngrams(build(tokenizer, num_labels=1, problem_type="regression"), rows, tokenizer)
+    for problem_type in ("regression", None):
+        with pytest.raises(ValueError, match="`problem_type` is 'regression'"):
+            fit_ngrams(build(tokenizer, num_labels=1, problem_type=problem_type), rows, tokenizer)
+    with pytest.raises(ValueError, match=r"`dataset` has the columns .*: give `labels`"):
+        fit_ngrams(build(tokenizer), rows.remove_columns("label"), tokenizer)
+    for options in ({"scale": math.nan}, {"regularization": 0}):
+        with pytest.raises(ValueError, match=r"`scale` is .* and `regularization` is "):
+            fit_ngrams(build(tokenizer), rows, tokenizer, **options)
     for fields in ({"ngram_buckets": -1}, {"ngram_order": 0}, {"char_ngram_order": -1}):
         with pytest.raises(ValueError, match=f"`{next(iter(fields))}` must be"):
             LSTM.config(**fields)
