@@ -124,8 +124,9 @@ class RecurrentForSequenceClassification(RecurrentClassifier):
         labels = self._checked(labels.to(logits.device), logits.shape)
         if hasattr(self, "_loss_function"):  # somebody's own
             return self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # in bf16 a number has three digits
         if self.config.problem_type == "single_label_classification":
-            loss = F.cross_entropy(logits.float(), labels, ignore_index=-100, reduction="sum")
+            loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
             return loss / divisor((labels != -100).sum(), loss)
         labels = labels.to(logits.dtype).view_as(logits)
         if self.config.problem_type == "regression":
