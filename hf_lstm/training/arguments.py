@@ -405,6 +405,8 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
             raise ValueError(
                 f"`vectors` are of words, which do not go with `{other}={getattr(self, other)!r}`. Leave out one."
             )
+        if self.adversarial != "adversarial" and not self.epsilon:
+            raise ValueError(f"`adversarial` is {self.adversarial!r} with `epsilon` {self.epsilon}: give its length.")
 
     def trainer(self, encoder: EncoderArguments) -> partial:
         """
@@ -413,6 +415,11 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
         Args:
             encoder ([`~encoder_arguments.EncoderArguments`]): Those of a pretrained encoder.
         """
+        if encoder.encoder and self.pretrained_model:
+            raise ValueError(
+                f"`encoder` is {encoder.encoder!r} with a `pretrained_model`, {self.pretrained_model!r}, which does "
+                "not read it. Leave out one."
+            )
         kinds = [AdversarialTrainer] * bool(self.epsilon) + [FineTuningTrainer] * self.discriminative
         base = type("ClassifierTrainer", (*kinds, CardTrainer), {}) if kinds else CardTrainer
         options = {"epsilon": self.epsilon, "kind": self.adversarial} if self.epsilon else {}
@@ -457,6 +464,11 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
         fields = self._fields(tokenizer, label_names, vectors) | own
         if not self.pretrained_model:
             return AutoConfig.for_model(**fields)
+        if self.characters and not tokenizer.char_vocab_size:
+            raise ValueError(
+                f"`characters` is True, but the tokenizer of `pretrained_model`, {self.pretrained_model!r}, has none. "
+                "Leave out one."
+            )
         return AutoConfig.from_pretrained(self.pretrained_model, **{name: fields[name] for name in _HEAD_FIELDS})
 
 
