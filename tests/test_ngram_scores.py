@@ -160,7 +160,9 @@ def test_other_labels_or_buckets_begin_anew(tokenizer, tmp_path):
 def test_they_are_of_ids(tokenizer):
     model = build(tokenizer, char_vocab_size=0)
     embeddings = torch.randn(2, 3, model.config.input_size)
-    with pytest.raises(ValueError, match="`input_ids` are None, but `ngram_buckets` is set"):
+    with pytest.raises(
+        ValueError, match="`input_ids` are None, of which n-grams are, with `ngram_buckets`: give them"
+    ):
         model(inputs_embeds=embeddings)
     model.train()(inputs_embeds=embeddings)
 
