@@ -90,6 +90,27 @@ def test_options_of_evaluation_and_saving_are_left_to_the_training_that_follows(
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient_checkpointing": True},
+        {"label_smoothing_factor": 0.1},
+        {"neftune_noise_alpha": 1.0},
+        {"eval_strategy": "epoch", "eval_on_start": True},
+        {"eval_strategy": "epoch", "lr_scheduler_type": "reduce_lr_on_plateau"},
+    ],
+    ids=lambda options: [*options][-1],
+)
+def test_it_goes_with_what_trainer_has(options, tmp_path):
+    """The loss is known where nothing was logged, and the model evaluates or trains as it did."""
+    tokenizer = tokenizer_of()
+    model, own = build(tokenizer), arguments(tmp_path, logging_strategy="no", **options)
+    rows = rows_of(tokenizer).add_column("text", TEXTS)
+    assert 0 < pretrain(model, rows, tokenizer, own, 1) < 10
+    assert not any(module.training for module in model.modules())
+    assert model.is_gradient_checkpointing == own.gradient_checkpointing
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"num_hidden_layers": 2}, "`num_hidden_layers=2` of the model: each direction has then seen"),

@@ -467,6 +467,11 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
         fields = self._fields(tokenizer, label_names, vectors) | own
         if not self.pretrained_model:
             return AutoConfig.for_model(**fields)
+        if self.characters and not tokenizer.char_vocab_size:
+            raise ValueError(
+                f"`characters` is True, but the tokenizer of `pretrained_model`, {self.pretrained_model!r}, has none. "
+                "Leave out one."
+            )
         return AutoConfig.from_pretrained(self.pretrained_model, **{name: fields[name] for name in _HEAD_FIELDS})
 
 
