@@ -280,7 +280,7 @@ def test_example_from_scratch_needs_a_model():
 
 
 def test_nothing_that_is_asked_for_is_left_out_in_silence():
-    with pytest.raises(ValueError, match=r"`adversarial` is 'virtual' with `epsilon` 0.0: give its length"):
+    with pytest.raises(ValueError, match="`adversarial` is 'virtual' without `epsilon`"):
         ClassifierArguments(adversarial="virtual")
     arguments = ClassifierArguments(pretrained_model="lm", characters=True)
     with pytest.raises(ValueError, match="`encoder` is 'bert' with a `pretrained_model`, 'lm'"):
