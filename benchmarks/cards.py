@@ -167,6 +167,8 @@ CARDS = {
     "trec_fine_tuned": ["TREC-6 question types"],
     "trec_from_scratch": ["TREC-6 question types"],
     "sst2": ["SST-2, sentences"],
+    "multi30k_de_en": ["Multi30k, German to English"],
+    "multi30k_en_de": ["Multi30k, English to German"],
     "wikitext2": ["WikiText-2"],
     "wikitext2_sgd": ["WikiText-2"],
     "ptb": ["Penn Treebank, words"],

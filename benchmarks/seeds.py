@@ -52,10 +52,9 @@ FINE_TUNED = (
     "--word_dropout 0.05 --num_train_epochs 8"
 )
 TREC = ("trec/train_5500.label", None, "trec/TREC_10.label")
-MULTI30K = (
-    "--share_vocabulary --vocab_size 8000 --hidden_size 384 --bpe_dropout 0.1 --average 0.999 --bf16 --use_cpu "
-    "--num_train_epochs 18 "
-)
+MULTI30K = "--share_vocabulary --bpe_dropout 0.1 --average 0.999 --bf16 --use_cpu "
+SMALL_MULTI30K = MULTI30K + "--vocab_size 5000 --hidden_size 256 --dropout 0.2 --num_train_epochs 24 "
+LARGE_MULTI30K = MULTI30K + "--vocab_size 8000 --hidden_size 384 --num_train_epochs 18 "
 TATOEBA = tuple(f"runs/tatoeba/{split}.jsonl" for split in ("train", "validation", "test"))
 IN_CHINESE = "--average 0.999 --bf16 --use_cpu --num_train_epochs 16 "
 CONLL2003 = ("conll2003/eng.train.gz", "conll2003/eng.testa.gz", "conll2003/eng.testb.gz")
@@ -140,13 +139,13 @@ SETS = {
         "Multi30k, English to German",
         "translation",
         parallel("en", "de"),
-        MULTI30K + "--source_lang en --target_lang de",
+        SMALL_MULTI30K + "--source_lang en --target_lang de",
     ),
     "multi30k_de_en": (
         "Multi30k, German to English",
         "translation",
         parallel("de", "en"),
-        MULTI30K + "--source_lang de --target_lang en",
+        LARGE_MULTI30K + "--source_lang de --target_lang en",
     ),
     # after `tatoeba.py`
     "tatoeba_en_zh": (

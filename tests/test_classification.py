@@ -496,6 +496,18 @@ def test_scores_leave_out_what_has_no_label_and_take_several_numbers():
     assert classification_scores(EvalPrediction(logits, logits + 1), "regression") == {"mse": 1.0, "mae": 1.0}
 
 
+@pytest.mark.parametrize("mixed", [True, False])
+def test_numbers_to_learn_are_not_rounded(mixed):
+    """In bf16 1001 would be 1000."""
+    model = LSTM.build("ForSequenceClassification", num_labels=1)
+    model = model if mixed else model.bfloat16()
+    inputs, labels = random_ids(2, 5), torch.tensor([1001.0, 1003.0])
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        outputs = model(inputs, labels=labels)
+    assert outputs.logits.dtype == torch.bfloat16
+    assert_close(outputs.loss, (outputs.logits.float()[:, 0] - labels).square().mean(), 1e-6)
+
+
 def test_labels_that_do_not_fit_decide_nothing():
     model = LSTM.build("ForSequenceClassification", num_labels=3, problem_type=None)
     with pytest.raises(ValueError, match="`labels` has shape"):

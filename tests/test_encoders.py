@@ -10,18 +10,24 @@ import pytest
 import torch
 from families import GRU, LSTM, PLAIN_TRAINING, assert_close, each_family, first_fast
 from tiny_encoders import KINDS, save_encoder
+from tokenizers import Tokenizer, models, processors
 from transformers import (
     AutoModel,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    BertConfig,
     DataCollatorForTokenClassification,
+    RobertaConfig,
     TrainingArguments,
     pipeline,
 )
 
 from hf_lstm import LSTMForTokenClassification, LSTMTokenizer
+from hf_lstm.models.piece_alignment import _pieces_of, special_ids
 from hf_lstm.models.pieces import Windows
+from hf_lstm.training.arguments import ClassifierArguments
 from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.encoder_arguments import EncoderArguments
 from hf_lstm.training.transfer import EncoderTrainer, encoder_parameter_groups, layer_groups
 
 
@@ -341,7 +347,10 @@ WRONG = {
         {"encoder": {"model_type": "bert"}, "encoder_max_length": 9, "encoder_stride": 9},
         "`encoder_stride=9`",
     ),
-    "neighbours": (BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1}, "which it has seen with `encoder="),
+    "neighbours": (
+        BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1},
+        "which it has seen with this `encoder`. Set",
+    ),
     "special": (BERT | {"encoder_special_ids": [[1]]}, "must be two lists"),
 }
 
@@ -431,3 +440,109 @@ def test_adapters_of_peft_train_the_encoder(folders):
     trained = {name for name, each in adapted.named_parameters() if each.requires_grad}
     assert any("lora_A" in name and "piece_encoder" in name for name in trained)
     assert any("classifier" in name for name in trained) and not any("layers.0.weight_ih" in name for name in trained)
+
+
+def test_what_stands_around_a_text_of_an_unknown_letter():
+    """A tokenizer of another script gives nothing for "a"."""
+    ids = {each: i for i, each in enumerate(["[PAD]", "[CLS]", "[SEP]", "日"])}
+    backend = Tokenizer(models.BPE(vocab=ids, merges=[]))
+    assert special_ids(backend) == [[], []]
+    around = [("[CLS]", 1), ("[SEP]", 2)]
+    for single, expected in {"[CLS] $A [SEP]": [[1], [2]], "$A [SEP] [CLS]": [[], [2, 1]]}.items():
+        backend.post_processor = processors.TemplateProcessing(single=single, special_tokens=around)
+        assert special_ids(backend) == expected
+
+
+def test_pieces_whose_places_go_back():
+    """As behind an added token of RoBERTa's tokenizer, where an added space has a place too far on."""
+    places = [(0, 0), (0, 1), (1, 2), (1, 2), (2, 8), (9, 9), (8, 9)]
+    assert _pieces_of(places, [[1, 1], [2, 2], [3, 8], [9, 9], [0, 0]])[:3] == [[2, 2], [3, 4], [5, 5]]
+    assert _pieces_of(places, [[9, 9]])[0][1] == 7
+
+
+@pytest.mark.parametrize("pad, longest", [(0, 40), (1, 38), (3, 36)])
+def test_positions_behind_the_id_of_padding(pad, longest):
+    """As of RoBERTa, in Japanese with padding 3: a window of all positions is read."""
+    fields = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    kind = RobertaConfig if pad else BertConfig
+    encoder = kind(vocab_size=30, max_position_embeddings=40, pad_token_id=pad, **fields)
+    model = LSTM.build("ForTokenClassification", encoder=encoder, num_labels=2)
+    reader = model.base_model.piece_encoder
+    assert reader.room == longest
+    assert reader.read(torch.full((1, 60), 9)).isfinite().all()
+
+
+def test_an_encoder_without_a_limit():
+    config = LSTM.config(encoder={"model_type": "xlnet"}, encoder_special_ids=[[], [4, 3]])
+    assert config.encoder_window > 400
+
+
+def test_a_disk_that_is_full(folders, tmp_path, monkeypatch):
+    """The error names the folder, and what was kept before is still right."""
+    tokenizer = words_of(folders / "bert")
+    model = build(folders / "bert", tokenizer, train_encoder=False)
+    reader, inputs = model.base_model.piece_encoder, encode(tokenizer)
+    expected = read(model, inputs)
+    reader.remember(folder=tmp_path)
+    file = reader.memory.file
+
+    class Full:
+        def __getattr__(self, name):
+            return getattr(file, name)
+
+        def write(self, values):
+            raise OSError(28, "No space left on device")
+
+    read(model, encode(tokenizer, SENTENCES[:1]))
+    reader.memory.file = Full()
+    with pytest.raises(OSError, match=f"`folder` {tmp_path}: .*No space left.*`max_tokens`"):
+        read(model, inputs)
+    reader.memory.file = file
+    for _ in range(2):
+        assert_close(read(model, inputs), expected)
+
+
+def test_no_words_to_resize(folders):
+    model = build(folders / "bert", words_of(folders / "bert"))
+    for part in (model, model.base_model):
+        with pytest.raises(ValueError, match="`embedding_size` 0"):
+            part.resize_token_embeddings(50)
+
+
+def test_an_encoder_in_a_subfolder(folders):
+    """Whatever says where an encoder lies says it of its tokenizer, too."""
+    tokenizer = words_of(folders / "bert", characters=False, word_shapes=False)
+    config = LSTM.config(vocab_size=len(tokenizer), embedding_size=0, num_labels=3)
+    torch.manual_seed(1)
+    expected = LSTMForTokenClassification.from_encoder_pretrained(folders / "bert", config)
+    torch.manual_seed(1)
+    found = LSTMForTokenClassification.from_encoder_pretrained(folders, config, subfolder="bert")
+    inputs = encode(tokenizer)
+    assert torch.equal(found.eval()(**inputs).logits, expected.eval()(**inputs).logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train_encoder", False),
+        ("encoder_learning_rate", 1e-3),
+        ("layer_decay", 0.9),
+        ("encoder_pooling", "mean"),
+        ("encoder_layers", "mix"),
+        ("encoder_dropout", 0.1),
+    ],
+)
+def test_options_of_the_command_line_that_need_an_encoder(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` is {value!r} without an `encoder`"):
+        EncoderArguments(**{name: value})
+    assert getattr(EncoderArguments(encoder="bert", **{name: value}), name) == value
+
+
+def test_a_classifier_begins_with_a_language_model_or_with_an_encoder():
+    with pytest.raises(ValueError, match="`encoder` is 'bert', which does not go with `pretrained_model='lm'`"):
+        ClassifierArguments(pretrained_model="lm").trainer(EncoderArguments(encoder="bert"))
+
+
+def test_what_a_configuration_refuses_is_refused_before_training(folders):
+    with pytest.raises(ValueError, match=r"`lm_loss_coef=0.1` asks each direction .* seen with this `encoder`"):
+        build(folders / "bert", words_of(folders / "bert"), lm_loss_coef=0.1, num_hidden_layers=1)

@@ -139,6 +139,34 @@ def test_a_folder_keeps_them(tokenizer, tmp_path):
     assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
 
 
+@pytest.mark.parametrize("head", ["ForCausalLM", "ForSequenceClassification"])
+def test_those_that_a_folder_lacks_say_nothing(tokenizer, head, tmp_path):
+    """A buffer that is not read from a file would hold what was in memory before."""
+    LSTM.build(head, vocab_size=31).save_pretrained(tmp_path)
+    del [torch.full((4096,), 7.5) for _ in range(100)][:]
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path, ngram_buckets=4096)
+    assert (model.ngrams.idf == 1).all() and not model.ngrams.weight.any() and not model.ngrams.bias.any()
+
+
+def test_other_labels_or_buckets_begin_anew(tokenizer, tmp_path):
+    model = fitted(tokenizer)
+    model.save_pretrained(tmp_path)
+    for fields in ({"num_labels": 5}, {"ngram_buckets": 256}):
+        loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, ignore_mismatched_sizes=True, **fields)
+        assert not loaded.ngrams.weight.any()
+        assert torch.equal(loaded.ngrams.idf, model.ngrams.idf if "num_labels" in fields else torch.ones(256))
+
+
+def test_they_are_of_ids(tokenizer):
+    model = build(tokenizer, char_vocab_size=0)
+    embeddings = torch.randn(2, 3, model.config.input_size)
+    with pytest.raises(
+        ValueError, match="`input_ids` are None, of which n-grams are, with `ngram_buckets`: give them"
+    ):
+        model(inputs_embeds=embeddings)
+    model.train()(inputs_embeds=embeddings)
+
+
 def test_without_characters_there_are_tokens_alone(tokenizer):
     words = LSTMTokenizer.train_from_iterator(TEXTS, "word", show_progress=False)
     model = LSTM.build("ForSequenceClassification", vocab_size=len(words), ngram_buckets=512)
@@ -153,15 +181,66 @@ def test_several_labels_a_text(tokenizer):
     scores = model.ngrams(encode(tokenizer))
     for k, word in enumerate(("cat", "dog")):
         assert [(score > 0).item() for score in scores[:, k]] == [word in text for text in TEXTS]
-    assert not scores[:, 2].any()  # a label that no text has
+    assert (scores[:, 2] == -3).all()  # a label that no text has
+
+
+def fit(model, tokenizer, labels, texts=TEXTS):
+    fit_ngrams(model, Dataset.from_dict({**tokenizer(texts), "text": texts, "labels": labels}), tokenizer)
+    return model
+
+
+def test_a_label_that_no_text_has_does_not_win(tokenizer):
+    """Not by a score of 0, where those of all others are below."""
+    model = fit(build(tokenizer, num_labels=4), tokenizer, LABELS)
+    scores = model.ngrams(encode(tokenizer, ["zzz", "qqq xxx"]))
+    assert (scores[:, :3] < 0).all() and (scores.argmax(1) != 3).all()
+    fit(model, tokenizer, [3] * 7)
+    assert not model.ngrams.weight.any() and model.ngrams.bias.tolist() == [-3, -3, -3, 3]
+
+
+def test_texts_without_a_label_count_in_the_frequencies_alone(tokenizer):
+    model = fit(build(tokenizer), tokenizer, [*LABELS, -100, -100], [*TEXTS, "a cat", "the dog"])
+    labelled = fit(build(tokenizer), tokenizer, LABELS)
+    assert not torch.equal(model.ngrams.idf, labelled.ngrams.idf)
+    assert model.ngrams(encode(tokenizer)).argmax(1).tolist() == LABELS
+    assert_close(model.ngrams.bias, labelled.ngrams.bias, 0.1)
+
+
+def test_weights_of_half_precision_get_the_same(tokenizer):
+    model, half = (fit(each, tokenizer, LABELS) for each in (build(tokenizer), build(tokenizer).bfloat16()))
+    assert half.ngrams.idf.dtype == torch.bfloat16
+    assert_close(half.ngrams.weight.float(), model.ngrams.weight, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([*"abcabca"], r"`labels` of `dataset` begins with \['a', 'b', 'c'\], but `num_labels` is 3"),
+        ([[0], [1, 2], *[[0]] * 5], r"begins with \[\[0\], \[1, 2\]"),
+        ([[1.0, 0.0]] * 7, "begins with"),
+        ([None, *LABELS[1:]], "begins with"),
+        ([7, *LABELS[1:]], "holds 7, but `num_labels` is 3"),
+        ([float(label) for label in LABELS], "must hold whole numbers"),
+        ([-100] * 7, "`dataset` has 7 texts, and no label"),
+    ],
+)
+def test_labels_that_are_none_of_the_model(tokenizer, labels, message):
+    with pytest.raises(ValueError, match=message):
+        fit(build(tokenizer), tokenizer, labels)
 
 
 def test_what_is_refused(tokenizer):
     rows = Dataset.from_list([{**tokenizer(text), "label": 0} for text in TEXTS])
     with pytest.raises(ValueError, match="`model` has no n-grams: build it with `ngram_buckets`"):
         fit_ngrams(build(tokenizer, buckets=0), rows, tokenizer)
-    with pytest.raises(ValueError, match="`problem_type` is 'regression'"):
-        fit_ngrams(build(tokenizer, num_labels=1, problem_type="regression"), rows, tokenizer)
+    for problem_type in ("regression", None):
+        with pytest.raises(ValueError, match="`problem_type` is 'regression'"):
+            fit_ngrams(build(tokenizer, num_labels=1, problem_type=problem_type), rows, tokenizer)
+    with pytest.raises(ValueError, match=r"`dataset` has the columns .*: give `labels`"):
+        fit_ngrams(build(tokenizer), rows.remove_columns("label"), tokenizer)
+    for options in ({"scale": math.nan}, {"regularization": 0}):
+        with pytest.raises(ValueError, match=r"`scale` is .* and `regularization` is "):
+            fit_ngrams(build(tokenizer), rows, tokenizer, **options)
     for fields in ({"ngram_buckets": -1}, {"ngram_order": 0}, {"char_ngram_order": -1}):
         with pytest.raises(ValueError, match=f"`{next(iter(fields))}` must be"):
             LSTM.config(**fields)

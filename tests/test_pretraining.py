@@ -7,12 +7,13 @@ import pytest
 import torch
 from datasets import Dataset
 from families import LSTM, PLAIN_TRAINING, assert_close, each_family
-from transformers import TrainingArguments
+from transformers import BertConfig, TrainingArguments
 
 from hf_lstm import LSTMTokenizer
 from hf_lstm.training.pretraining import _Neighbours, pretrain
 
 
+TINY_BERT = BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4)
 TEXTS = ["the cat sat on the mat", "a dog ran", "the dog sat on a mat", "cat", "a cat ran on the mat"] * 4
 
 
@@ -89,10 +90,32 @@ def test_options_of_evaluation_and_saving_are_left_to_the_training_that_follows(
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient_checkpointing": True},
+        {"label_smoothing_factor": 0.1},
+        {"neftune_noise_alpha": 1.0},
+        {"eval_strategy": "epoch", "eval_on_start": True},
+        {"eval_strategy": "epoch", "lr_scheduler_type": "reduce_lr_on_plateau"},
+    ],
+    ids=lambda options: [*options][-1],
+)
+def test_it_goes_with_what_trainer_has(options, tmp_path):
+    """The loss is known where nothing was logged, and the model evaluates or trains as it did."""
+    tokenizer = tokenizer_of()
+    model, own = build(tokenizer), arguments(tmp_path, logging_strategy="no", **options)
+    rows = rows_of(tokenizer).add_column("text", TEXTS)
+    assert 0 < pretrain(model, rows, tokenizer, own, 1) < 10
+    assert not any(module.training for module in model.modules())
+    assert model.is_gradient_checkpointing == own.gradient_checkpointing
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"num_hidden_layers": 2}, "`num_hidden_layers=2` of the model: each direction has then seen"),
         ({"layer_norm": True}, "`layer_norm=True` of the model"),
+        ({"encoder": TINY_BERT, "encoder_special_ids": [[2], [3]]}, "`encoder=BertConfig` of the model: each"),
         ({"embedding_size": 0}, "no embedding of tokens"),
     ],
 )

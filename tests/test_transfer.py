@@ -14,7 +14,9 @@ from test_examples import load
 from transformers import DefaultDataCollator, TrainingArguments
 
 from hf_lstm import LSTMTokenizer
+from hf_lstm.training.arguments import ClassifierArguments
 from hf_lstm.training.batching import LengthBatchingTrainer
+from hf_lstm.training.encoder_arguments import EncoderArguments
 from hf_lstm.training.transfer import (
     FineTuningTrainer,
     GradualUnfreezing,
@@ -275,3 +277,14 @@ def test_example_fine_tunes_a_language_model(flag, tmp_path, monkeypatch):
 def test_example_from_scratch_needs_a_model():
     with pytest.raises(ValueError, match="`from_scratch` is True without a `pretrained_model`"):
         load("train_text_classification").main(["--from_scratch"])
+
+
+def test_nothing_that_is_asked_for_is_left_out_in_silence():
+    with pytest.raises(ValueError, match="`adversarial` is 'virtual' without `epsilon`"):
+        ClassifierArguments(adversarial="virtual")
+    arguments = ClassifierArguments(pretrained_model="lm", characters=True)
+    with pytest.raises(ValueError, match="`encoder` is 'bert' with a `pretrained_model`, 'lm'"):
+        arguments.trainer(EncoderArguments(encoder="bert"))
+    tokenizer = LSTMTokenizer.train_from_iterator(["a b"], "word", show_progress=False)
+    with pytest.raises(ValueError, match="`characters` is True, but the tokenizer of `pretrained_model`, 'lm', has"):
+        arguments.config(tokenizer, ["a", "b"], "single_label_classification")

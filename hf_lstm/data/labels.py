@@ -9,6 +9,8 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Sequence as SequenceFeature
 from transformers.utils import logging
 
+from ..models.text_inputs import TextInputs
+
 
 MANY, MOST = 100, 1000  # labels that may be looked at twice, and such that cost much
 RARE_SHARE = 0.4  # of many labels, those that occur once: words have half, the largest sets of labels a third
@@ -53,8 +55,8 @@ def say_unseen(counts: Mapping[str, Counter], argument: str) -> None:
 
 
 def without_labels(dataset: Dataset) -> Dataset:
-    """The inputs of a model alone."""
-    return dataset.remove_columns([name for name in ("label", "labels", "tags") if name in dataset.column_names])
+    """The inputs of a model alone: neither labels nor the text that they were made of."""
+    return dataset.select_columns([name for name in dataset.column_names if name in TextInputs._fields])
 
 
 def tagged_dataset(split: Mapping[str, list], names: Mapping[str, list[str]]) -> Dataset:

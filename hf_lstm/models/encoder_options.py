@@ -149,6 +149,7 @@ class EncoderOptions(RecurrentStackConfig):
 
 def positions_of(encoder: PreTrainedConfig) -> int:
     """The most pieces that an encoder has positions for."""
-    longest = getattr(encoder, "max_position_embeddings", None) or 512
-    # RoBERTa and its kin count from behind the id of padding, 1, and so have two positions more than places.
-    return longest - 2 if encoder.pad_token_id == 1 else longest
+    longest = max(getattr(encoder, "max_position_embeddings", None) or 0, 0) or 512  # XLNet: -1
+    # RoBERTa and its kin count from the id behind padding.
+    pad = encoder.pad_token_id or 0
+    return longest - pad - 1 if 0 < pad < 9 else longest

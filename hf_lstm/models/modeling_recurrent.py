@@ -120,12 +120,6 @@ class RecurrentModel(ReadsEncoder, RecurrentStack):
         """
         return self._with_word_features(self._embed(text), text)
 
-    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
-        """As in transformers."""
-        if self.embed_tokens is None:
-            raise ValueError("`vocab_size` is None: this model reads features and has no tokens to resize.")
-        return super().resize_token_embeddings(*args, **kwargs)
-
     @property
     def embeds_size(self) -> int:
         """Size of `inputs_embeds`, E, to which other features are appended."""

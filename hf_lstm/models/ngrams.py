@@ -7,6 +7,7 @@ A linear model of the n-grams of a text, beside what recurrent layers make of it
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import initialization as init
 
 from .configuration_recurrent import RecurrentConfig
 from .padding import Padding
@@ -16,6 +17,7 @@ from .text_inputs import HASH_BASE, TextInputs, distinct_rows
 EDGE = -1  # in place of a character, where a word begins and ends
 LEAST_CHARACTERS = 3
 NONE = torch.iinfo(torch.long).min  # of no n-gram
+Entries = tuple[torch.LongTensor, torch.Tensor]  # buckets and values
 
 
 class NgramScores(nn.Module):
@@ -30,42 +32,50 @@ class NgramScores(nn.Module):
     reads characters, of 3 to `char_ngram_order` characters of each word, its edges included. idf_b = ln((1 + D) / (1 +
     d_b)) + 1, where d_b of D texts have any in bucket b (Salton & Buckley 1988).
 
-    W and c are not trained with the network, whose optimizer would learn the n-grams of the training texts by heart,
-    but found before, by [`~ngram_fitting.fit_ngrams`]; and they take no part in training, where there would be nothing
-    left to learn. So the sum is that of two experts.
+    W and c are found by [`~ngram_fitting.fit_ngrams`], and take no part in training: its optimizer would learn n-grams
+    by heart, and the network would have nothing left to learn.
 
     Args:
         config ([`RecurrentConfig`]): Configuration, with `ngram_buckets`.
     """
 
+    draws_own_weights = True
+
     def __init__(self, config: RecurrentConfig):
         super().__init__()
         self.buckets, self.order, self.char_order = config.ngram_buckets, config.ngram_order, config.char_ngram_order
         self.reads_characters = config.char_vocab_size > 0 and self.char_order >= LEAST_CHARACTERS
-        self.register_buffer("idf", torch.ones(self.buckets))
-        self.register_buffer("weight", torch.zeros(self.buckets, config.num_labels))
-        self.register_buffer("bias", torch.zeros(config.num_labels))
+        self.register_buffer("idf", torch.empty(self.buckets))
+        self.register_buffer("weight", torch.empty(self.buckets, config.num_labels))
+        self.register_buffer("bias", torch.empty(config.num_labels))
+
+    def init_weights(self) -> None:
+        """Until they are found."""
+        init.ones_(self.idf)
+        init.zeros_(self.weight)
+        init.zeros_(self.bias)
 
     def forward(self, text: TextInputs) -> torch.Tensor:
         """A batch of texts -> (B, K)."""
+        if text.input_ids is None:
+            raise ValueError("`input_ids` are None, of which n-grams are, with `ngram_buckets`: give them.")
         return self.bias + sum(
             (F.embedding(buckets, self.weight) * values[..., None]).sum(1) for buckets, values in self.vectors(text)
         )
 
-    def vectors(self, text: TextInputs) -> list[tuple[torch.LongTensor, torch.Tensor]]:
+    def vectors(self, text: TextInputs) -> list[Entries]:
         """Of each kind of n-grams x / |x|: the buckets of a text, (B, N), and their values; 0 behind the last."""
         return [self.weighed(*each) for each in self.features(text)]
 
-    def weighed(self, buckets: torch.LongTensor, values: torch.Tensor) -> tuple[torch.LongTensor, torch.Tensor]:
+    def weighed(self, buckets: torch.LongTensor, values: torch.Tensor) -> Entries:
         """Those of one kind, with 1 + ln tf, as x / |x|."""
-        values = values * self.idf[buckets]
-        return buckets, values / values.norm(dim=1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
+        return buckets, F.normalize(values * self.idf[buckets], eps=torch.finfo(values.dtype).tiny)
 
-    def features(self, text: TextInputs) -> list[tuple[torch.LongTensor, torch.Tensor]]:
+    def features(self, text: TextInputs) -> list[Entries]:
         """Of tokens, and of characters: the distinct buckets of a text, (B, N), and 1 + ln tf, 0 behind the last."""
         return [self._distinct(codes) for codes in self._codes(text)]
 
-    def _distinct(self, codes: torch.LongTensor) -> tuple[torch.LongTensor, torch.Tensor]:
+    def _distinct(self, codes: torch.LongTensor) -> Entries:
         codes = codes.remainder(self.buckets).where(codes != NONE, self.buckets).sort(1).values
         first = F.pad(codes[:, 1:] != codes[:, :-1], (1, 0), value=True)
         place = first.cumsum(1) - 1  # of each code among the distinct ones

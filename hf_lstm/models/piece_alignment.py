@@ -28,9 +28,11 @@ def backend_of(tokenizer: TokenizersBackend) -> Tokenizer:
 
 def special_ids(backend: Tokenizer) -> list[list[int]]:
     """The ids that stand before and behind a text that an encoder reads."""
-    alone, whole = (backend.encode("a", add_special_tokens=added).ids for added in (False, True))
-    start = next(i for i in range(len(whole)) if whole[i : i + len(alone)] == alone)
-    return [whole[:start], whole[start + len(alone) :]]
+    for text in ("a", *backend.get_vocab()):
+        whole = backend.encode(text)
+        own = [i for i, text in enumerate(whole.sequence_ids) if text is not None]
+        if own:
+            return [whole.ids[: own[0]], whole.ids[own[-1] + 1 :]]
 
 
 def aligned(
@@ -59,6 +61,7 @@ def _pieces_of(offsets: list[tuple[int, int]], spans: Sequence[Sequence[int]]) -
     places = np.array(spans, np.int64).reshape(-1, 2)  # (T, 2)
     edges = np.array(offsets, np.int64).reshape(-1, 2)  # (S, 2), the end excluded
     first = np.searchsorted(np.maximum.accumulate(edges[:, 1]), places[:, 0]) + 1  # the first that ends behind it
-    last = np.searchsorted(edges[:, 0], places[:, 1])  # as many begin no later than at the last character
+    starts = np.minimum.accumulate(edges[::-1, 0])[::-1]
+    last = np.searchsorted(starts, places[:, 1])  # begin no later than its last
     found = (places[:, 1] > 0) & (first <= last)
     return (np.stack([first, last], 1) * found[:, None]).tolist()

@@ -29,7 +29,7 @@ class ReadsEncoder:
     @classmethod
     def from_encoder_pretrained(cls, encoder: str | os.PathLike, config: RecurrentConfig, **kwargs: Any):
         """
-        A model that reads a pretrained encoder; all else begins at random and is to be trained.
+        A model that reads a pretrained encoder; all else begins at random.
 
         Args:
             encoder (`str` or `os.PathLike`): Folder or name on the Hub of an encoder that `AutoModel` loads, with its
@@ -59,8 +59,8 @@ class ReadsEncoder:
         config = copy.deepcopy(config)
         config.encoder = read.config
         if config.encoder_special_ids is None or config.encoder_max_length is None:
-            known = {name: kwargs[name] for name in ("revision", "token", "trust_remote_code") if name in kwargs}
-            tokenizer = AutoTokenizer.from_pretrained(encoder, **known)
+            where = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "trust_remote_code")
+            tokenizer = AutoTokenizer.from_pretrained(encoder, **{k: kwargs[k] for k in where if k in kwargs})
             if config.encoder_special_ids is None:
                 config.encoder_special_ids = special_ids(backend_of(tokenizer))
             if config.encoder_max_length is None:
@@ -114,7 +114,7 @@ class PieceEncoder(TextReader):
     text is cut depends on it alone, not on what it is batched with.
 
     Args:
-        config ([`RecurrentConfig`]): Configuration, with `encoder`.
+        config ([`RecurrentConfig`]): With `encoder`.
     """
 
     name, field, trained_by, symbols, padding_id, first_place = "encoder", "encoder", "train_encoder", "pieces", -1, 1

@@ -115,6 +115,12 @@ class RecurrentPreTrainedModel(SavingMixin, PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
+        """As in transformers."""
+        if self.get_input_embeddings() is None:
+            raise ValueError("`vocab_size` is None, or `embedding_size` 0: this model has no tokens to resize.")
+        return super().resize_token_embeddings(*args, **kwargs)
+
     def check_configuration(self) -> None:
         """
         Refuse a configuration that says of the model what it is not: a folder would be read as another model.

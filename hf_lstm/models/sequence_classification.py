@@ -68,9 +68,7 @@ class RecurrentForSequenceClassification(LabelsSequences, RecurrentClassifier):
         if self.ngrams is not None and not self.training:
             logits = logits + self.ngrams(text)
         self._warn_if_head_is_frozen(logits)
-        loss = None
-        if labels is not None:
-            loss = self._loss(logits, labels)
+        loss = None if labels is None else self._loss(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=hidden_states)
 
     def onnx_outputs(self, graph, hidden_states, packing):

@@ -58,14 +58,15 @@ class LabelsSequences:
     """The loss of a model that labels whole sequences: one label of several, several at once, or numbers."""
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The mean over the sequences that have labels, and over what each is told; of none it is 0."""
+        """The mean over sequences that have labels, and over what each is told; of none 0."""
         labels = self._checked(labels.to(logits.device), logits.shape)
         if hasattr(self, "_loss_function"):  # somebody's own
             return self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.config.problem_type == "single_label_classification":
-            loss = F.cross_entropy(logits.float(), labels, ignore_index=-100, reduction="sum")
+            loss = F.cross_entropy(logits, labels, ignore_index=-100, reduction="sum")
             return loss / divisor((labels != -100).sum(), loss)
-        labels = labels.to(logits.dtype).view_as(logits)
+        labels = labels.to(logits).view_as(logits)
         if self.config.problem_type == "regression":
             return F.mse_loss(logits, labels)
         return F.binary_cross_entropy_with_logits(logits, labels)
@@ -73,10 +74,8 @@ class LabelsSequences:
     def _checked(self, labels: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         """The labels of logits of this shape; `config.problem_type` is set if it was not."""
         config, single = self.config, "single_label_classification"
-        problem_type = config.problem_type
-        if problem_type is None:
-            several = single if not labels.is_floating_point() else "multi_label_classification"
-            problem_type = "regression" if self.num_labels == 1 else several
+        inferred = "multi_label_classification" if labels.is_floating_point() else single
+        problem_type = config.problem_type or ("regression" if self.num_labels == 1 else inferred)
         expected = [tuple(shape)] + [tuple(shape[:1])] * (shape[1] == 1)
         if problem_type == single:
             labels = labels.squeeze(1) if labels.shape == (shape[0], 1) else labels
@@ -90,9 +89,10 @@ class LabelsSequences:
         if problem_type == single:
             check_labels(labels, self.num_labels)
         elif not is_captured() and not is_exported():
-            fits = labels.isfinite() if problem_type == "regression" else (labels >= 0) & (labels <= 1)
+            fits, wanted = (labels >= 0) & (labels <= 1), "from 0 to 1"
+            if problem_type == "regression":
+                fits, wanted = labels.isfinite(), "finite"
             if not fits.all():
-                wanted = "finite" if problem_type == "regression" else "from 0 to 1"
                 raise ValueError(
                     f"`labels` holds {labels[~fits][0].item()}, but numbers must be {wanted} with `problem_type="
                     f"{problem_type!r}`. Repair them, or leave out the texts."

@@ -59,7 +59,7 @@ class TextReader(nn.Module):
         """As in torch, but frozen models stay as they are in evaluation."""
         super().train(mode)
         if self.frozen:
-            self.reads_with.requires_grad_(False).eval()  # `from_pretrained` makes new parameters, that can be trained
+            self.reads_with.requires_grad_(False).eval()  # `from_pretrained` makes new parameters
         return self
 
     def remember(self, max_tokens: int | None = None, folder: str | os.PathLike | None = None) -> None:
@@ -130,15 +130,15 @@ class TextReader(nn.Module):
 
 
 class _Memory:
-    """The states of texts that were read before, by their symbols and the places of their tokens."""
+    """The states of texts read before, by their symbols and the places of their tokens."""
 
     def __init__(self, max_tokens: int, padding_id: int, folder: str | os.PathLike | None):
         self.options = max_tokens, padding_id, folder
         self.room, self.texts, self.weights, self.padding_id = max_tokens, {}, None, padding_id
-        self.file = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (it lives on)
+        self.file = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
 
     def __reduce__(self) -> tuple:
-        return _Memory, self.options  # a copy of the model has a memory of its own
+        return _Memory, self.options  # a copy begins anew
 
     def recall(self, ids: torch.Tensor, spans: torch.Tensor, read: Callable, models: nn.Module) -> torch.Tensor:
         """What `read(ids, spans)` returns, (B, T, F), called with the rows of texts that are new."""
@@ -168,8 +168,13 @@ class _Memory:
         if self.file is None:
             self.texts[key] = row
             return
-        self.texts[key] = self.file.seek(0, os.SEEK_END), row.shape, row.dtype, row.device
-        self.file.write(row.cpu().contiguous().view(torch.uint8).numpy())
+        try:
+            place = self.file.seek(0, os.SEEK_END)
+            self.file.write(row.cpu().contiguous().view(torch.uint8).numpy())
+            self.file.flush()
+        except OSError as error:
+            raise OSError(f"`folder` {self.options[2]}: {error}. Name another, or `max_tokens`.") from error
+        self.texts[key] = place, row.shape, row.dtype, row.device
 
     def _kept(self, key: bytes) -> torch.Tensor:
         if self.file is None:
@@ -182,5 +187,5 @@ class _Memory:
 
 
 def _digest(symbols: np.ndarray, places: np.ndarray) -> bytes:
-    """Names a text: no two are known to have the same."""
+    """Names a text."""
     return hashlib.blake2b(symbols.tobytes() + b"|" + places.tobytes(), digest_size=16).digest()

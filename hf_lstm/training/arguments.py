@@ -405,6 +405,8 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
             raise ValueError(
                 f"`vectors` are of words, which do not go with `{other}={getattr(self, other)!r}`. Leave out one."
             )
+        if self.adversarial == "virtual" and not self.epsilon:
+            raise ValueError("`adversarial` is 'virtual' without `epsilon`, the length of changes. Give one above 0.")
 
     def trainer(self, encoder: EncoderArguments) -> partial:
         """
@@ -412,7 +414,15 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
 
         Args:
             encoder ([`~encoder_arguments.EncoderArguments`]): Those of a pretrained encoder.
+
+        Raises:
+            `ValueError`: For a pretrained encoder beside a `pretrained_model`.
         """
+        if self.pretrained_model and encoder.encoder:
+            raise ValueError(
+                f"`encoder` is {encoder.encoder!r}, which does not go with `pretrained_model="
+                f"{self.pretrained_model!r}`, a network that reads none. Leave out one."
+            )
         kinds = [AdversarialTrainer] * bool(self.epsilon) + [FineTuningTrainer] * self.discriminative
         base = type("ClassifierTrainer", (*kinds, CardTrainer), {}) if kinds else CardTrainer
         options = {"epsilon": self.epsilon, "kind": self.adversarial} if self.epsilon else {}
@@ -457,6 +467,11 @@ class ClassifierArguments(_LabellingArguments, _CardArguments):
         fields = self._fields(tokenizer, label_names, vectors) | own
         if not self.pretrained_model:
             return AutoConfig.for_model(**fields)
+        if self.characters and not tokenizer.char_vocab_size:
+            raise ValueError(
+                f"`characters` is True, but the tokenizer of `pretrained_model`, {self.pretrained_model!r}, has none. "
+                "Leave out one."
+            )
         return AutoConfig.from_pretrained(self.pretrained_model, **{name: fields[name] for name in _HEAD_FIELDS})
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """Options of the command line for models that read a pretrained encoder, as the examples of `examples/` have them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Literal
 
@@ -28,7 +28,13 @@ class EncoderArguments:
     remembered_tokens: int | None = HfArg(
         default=None, help="Tokens of which is kept what frozen models say; else 300,000, or all on disk; 0: none."
     )
-    remember_in: str | None = HfArg(default=None, help="A folder on disk to keep it in, instead of in memory.")
+    remember_in: str | None = HfArg(default=None, help="A folder that is there, to keep it in on disk, not in memory.")
+
+    def __post_init__(self):
+        for each in [] if self.encoder else fields(self):
+            value = getattr(self, each.name)
+            if value != each.default and "remember" not in each.name:  # which models of characters do as well
+                raise ValueError(f"`{each.name}` is {value!r} without an `encoder`, which it is about. Give one.")
 
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
         """The tokenizer of the encoder, the option `encoder_tokenizer` of ours."""

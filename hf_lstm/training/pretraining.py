@@ -1,7 +1,6 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """A classifier learns the language of its texts before it learns their labels (Dai & Le 2015, section 2)."""
 
-import math
 from dataclasses import replace
 
 import torch
@@ -16,9 +15,11 @@ from ..models.pretrained import RecurrentPreTrainedModel
 from ..models.token_classification import NeighbourPrediction
 
 
-# What an evaluation, a checkpoint or the Hub would have of a training that is only a beginning.
+# What an evaluation, a checkpoint or the Hub would have of a training that is only a beginning, and what is of labels.
 _PLAIN = {
     "eval_strategy": "no",
+    "eval_on_start": False,
+    "label_smoothing_factor": 0.0,
     "save_strategy": "no",
     "load_best_model_at_end": False,
     "metric_for_best_model": None,
@@ -36,6 +37,9 @@ class _Neighbours(nn.Module):
     def __init__(self, backbone: RecurrentPreTrainedModel):
         super().__init__()
         self.backbone, self.neighbours = backbone, NeighbourPrediction(backbone.config)
+        # What Trainer asks a model for by some of its arguments.
+        self.get_input_embeddings = backbone.get_input_embeddings
+        self.gradient_checkpointing_enable = backbone.gradient_checkpointing_enable
 
     def forward(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor, **text) -> dict[str, torch.Tensor]:
         """A batch of texts, (B, T) -> the `loss` a prediction, in nats."""
@@ -68,7 +72,7 @@ def pretrain(
         learning_rate (`float`, *optional*): Another one than that of `args`.
 
     Returns:
-        `float`: The loss a prediction, in nats, that was logged last.
+        `float`: The loss a prediction, in nats, that was logged last, or the mean of all steps where none was.
 
     Raises:
         `ValueError`: If an output has already seen what it would have to predict.
@@ -76,6 +80,9 @@ def pretrain(
     backbone = model.base_model
     _check(backbone)
     options = _PLAIN | {"num_train_epochs": epochs, "learning_rate": learning_rate or args.learning_rate}
+    if args.lr_scheduler_type == "reduce_lr_on_plateau":  # of evaluations
+        options["lr_scheduler_type"] = "constant"
+    mode = model.training
     trainer = Trainer(
         _Neighbours(backbone),
         replace(args, **options),
@@ -83,9 +90,10 @@ def pretrain(
         train_dataset=without_labels(dataset),
         processing_class=tokenizer,
     )
-    trainer.train()
+    mean = trainer.train().training_loss
+    model.train(mode)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return losses[-1] if losses else math.nan
+    return losses[-1] if losses else mean
 
 
 def _check(backbone: RecurrentPreTrainedModel) -> None:
@@ -94,8 +102,9 @@ def _check(backbone: RecurrentPreTrainedModel) -> None:
         raise ValueError("`model` has no embedding of tokens, and so nothing to predict. Leave out pretraining.")
     for name, value in READ_ALONE.items():
         if (given := getattr(config, name)) != value:
+            shown = given if isinstance(given, bool | int | str) else type(given).__name__
             raise ValueError(
-                f"`{name}={given!r:.60}` of the model: each direction has then seen the token that it would have to "
+                f"`{name}={shown}` of the model: each direction has then seen the token that it would have to "
                 f"predict. Set `{name}={value!r}`, or leave out pretraining."
             )
 
