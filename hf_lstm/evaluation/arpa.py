@@ -99,7 +99,7 @@ class _Reader:
     """One pass over a file, which knows at what line it is."""
 
     def __init__(self, file: str | PathLike):
-        self.file, self.number = file, 0
+        self.file, self.number, self.mark = file, 0, "\\data\\"
         self.ids: dict[str, int] = {}
 
     def error(self, what: str, number: int | None = None) -> ValueError:
@@ -133,12 +133,13 @@ class _Reader:
             if line:
                 yield line
         self.number += 1
-        raise self.error("is missing: the file ends before `\\end\\`. Is it whole?")
+        raise self.error(f"is missing: the file ends before `{self.mark}`. Is it whole, and an ARPA file?")
 
     def head(self, lines: Iterator[str]) -> tuple[list[int], str]:
         """How many n-grams there are of each length, and the line behind."""
-        while next(lines) != "\\data\\":  # SRILM allows text before
+        while next(lines) != self.mark:  # SRILM allows text before
             pass
+        self.mark = "\\end\\"
         counts: list[int] = []
         for line in lines:
             match = re.fullmatch(r"ngram\s+(\d+)\s*=\s*(\d+)", line)
