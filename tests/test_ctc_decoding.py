@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hf_lstm.data.sound import build_ctc_tokenizer
 from hf_lstm.evaluation.ctc_decoding import CTCBeamSearch, greedy
 from hf_lstm.evaluation.ctc_paths import LabelPath
 from hf_lstm.evaluation.forced_alignment import forced_alignment
@@ -104,6 +105,40 @@ def test_search_equals_enumeration(case, seed):
     assert totals == sorted(totals, reverse=True)
     if case == "nothing":
         assert sum(math.exp(each.acoustic) for each in found) == pytest.approx(1)
+
+
+def slow_search(log_probs: np.ndarray, beam_size: int) -> dict[tuple, float]:
+    """Hannun et al. (2014), algorithm 1, without a language model: the prefixes that are kept at the end, with p."""
+    beams = {(): (1.0, 0.0)}
+    for probs in np.exp(log_probs):
+        found = defaultdict(lambda: [0.0, 0.0])
+        for prefix, (blank, label) in beams.items():
+            found[prefix][0] += (blank + label) * probs[0]
+            for c, p in enumerate(probs[1:], start=1):
+                if prefix and c == prefix[-1]:
+                    found[prefix][1] += label * p
+                    found[(*prefix, c)][1] += blank * p
+                else:
+                    found[(*prefix, c)][1] += (blank + label) * p
+        beams = dict(sorted(found.items(), key=lambda item: -sum(item[1]))[:beam_size])
+    return {prefix: sum(p) for prefix, p in beams.items()}
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 7])
+def test_a_narrow_search_keeps_what_the_slow_one_keeps(beam_size):
+    for seed in range(3):
+        log_probs = random_log_probs(40, seed=seed)
+        search = CTCBeamSearch(["", "a", "b", "c"], delimiter=None, beam_size=beam_size, min_prob=0.0)
+        found = {each.path.labels: math.exp(each.acoustic) for each in search(log_probs)[0]}
+        assert found == pytest.approx(slow_search(log_probs, beam_size))
+
+
+def test_what_is_skipped_would_not_have_been_kept(monkeypatch):
+    searches = [guided(beam_size=4), guided(lexicon=["a", "b", "ab", "bb"]), CTCBeamSearch(LABELS, beam_size=5)]
+    sounds = [random_log_probs(50, seed=seed) for seed in range(4)]
+    found = [search(sound) for search in searches for sound in sounds]
+    monkeypatch.setattr(CTCBeamSearch, "_limits", lambda self, beams, blank: [0.0] * len(beams))
+    assert found == [search(sound) for search in searches for sound in sounds]
 
 
 def test_paths_are_the_best():
@@ -262,6 +297,15 @@ def test_labels_as_words():
         assert (each.language, each.total) == pytest.approx((language, total))
 
 
+def test_labels_of_a_tokenizer():
+    tokenizer = build_ctc_tokenizer(["call me"])
+    search = CTCBeamSearch.of_tokenizer(tokenizer, beam_size=4, hot_phrases=["call me"])
+    assert search.labels == ["", "", "|", "a", "c", "e", "l", "m"] and search.blank == tokenizer.pad_token_id
+    ids = [token for i in tokenizer("call me").input_ids for token in (i, 0)]
+    log_probs = np.log(np.full((len(ids), 8), 0.01) + 0.92 * np.eye(8)[ids])
+    assert search(log_probs)[0][0].text == "call me"
+
+
 def test_labels_that_never_come():
     found = CTCBeamSearch(["", "a", "", "|"], beam_size=1000, min_prob=0.0)(random_log_probs(4))[0]
     assert all(2 not in each.path.labels for each in found)
@@ -301,6 +345,7 @@ def test_beam_equals_greedy_of_a_model_that_is_certain():
     ("options", "message"),
     [
         ({"blank": 4}, "`blank` is 4"),
+        ({"alpha": -0.5}, "`alpha` is -0.5"),
         ({"beam_size": 0}, "`beam_size` is 0"),
         ({"min_prob": 1.0}, "`min_prob` 1.0"),
         ({"delimiter": " "}, "`delimiter` is ' '"),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from .ctc_paths import LabelPath, log_prob_rows
 from .hot_phrases import Hot, HotPhrases, lexicon_tree, spell
@@ -157,8 +158,8 @@ class CTCBeamSearch:
     >>> search = CTCBeamSearch(["", "i", "n", "t"], delimiter=None, hot_phrases=["it"])
     >>> with np.errstate(divide="ignore"):
     ...     log_probs = np.log(probs)
-    >>> [best.text for best in search(log_probs)[0][:2]]
-    ['it', 'in']
+    >>> search(log_probs)[0][0].text
+    'it'
     >>> state = search.advance(search.start(), log_probs[:2])
     >>> search.results(search.advance(state, log_probs[2:]))[0].text
     'it'
@@ -182,6 +183,8 @@ class CTCBeamSearch:
         self.labels = list(labels)
         if not 0 <= blank < len(self.labels):
             raise ValueError(f"`blank` is {blank}: give a label from 0 to {len(self.labels) - 1}.")
+        if alpha < 0:
+            raise ValueError(f"`alpha` is {alpha}: give a weight of at least 0.")
         if beam_size < 1 or not 0 <= min_prob < 1:
             raise ValueError(
                 f"`beam_size` is {beam_size} and `min_prob` {min_prob}: give at least 1, and a probability below 1."
@@ -205,6 +208,22 @@ class CTCBeamSearch:
             spelt = inside if self._between is None else {**inside, " ": self._between}
             phrases = {spell(" ".join(text.split()), spelt, "hot_phrases"): w for text, w in weights.items()}
             self._hot = HotPhrases(phrases, self._between)
+        # What one label more can add to what guides the search; log p of a word adds nothing.
+        self._gain = max(beta, 0.0) + (0.0 if self._hot is None else max(self._hot.lent.values()))
+
+    @classmethod
+    def of_tokenizer(cls, tokenizer: PreTrainedTokenizerBase, **options: Any) -> "CTCBeamSearch":
+        """
+        A search over the characters of a tokenizer: its padding is the blank, and no other special token comes.
+
+        Args:
+            tokenizer ([`~transformers.Wav2Vec2CTCTokenizer`]): The tokenizer.
+            options: The other arguments of the class.
+        """
+        tokens, delimiter = tokenizer.convert_ids_to_tokens(range(len(tokenizer))), tokenizer.word_delimiter_token
+        special = {*tokenizer.all_special_tokens} - {delimiter}
+        labels = ["" if token in special else token for token in tokens]
+        return cls(labels, tokenizer.pad_token_id, delimiter, **options)
 
     def __call__(self, log_probs: Any, lengths: Any = None) -> list[list[Hypothesis]]:
         """
@@ -297,7 +316,10 @@ class CTCBeamSearch:
     ) -> dict[int, list]:
         """All prefixes behind one more step, by their keys. `candidates`: label, p, log p."""
         blank, found = math.exp(log_blank), {}
-        for prefix, in_blank, in_label, best_blank, best_label, path_blank, path_label in beams:
+        limits = self._limits(beams, blank) if candidates else [0.0] * len(beams)
+        present = {beam[0].key for beam in beams}
+        for beam, limit in zip(beams, limits, strict=True):
+            prefix, in_blank, in_label, best_blank, best_label, path_blank, path_label = beam
             both = in_blank + in_label
             best, path = (best_blank, path_blank) if best_blank >= best_label else (best_label, path_label)
             stay = found.get(prefix.key)
@@ -315,7 +337,7 @@ class CTCBeamSearch:
                             stay[4], stay[6] = again, (earlier, first, step, certain + p)
                     # Behind a blank it is the label once more.
                     mass, value, before = in_blank * p, best_blank + log_p, path_blank
-                if not mass:
+                if not mass or (mass < limit and hash((prefix.key, label)) not in present):
                     continue
                 child = prefix.children[label] if label in prefix.children else self._child(prefix, label)
                 if child is None:
@@ -328,6 +350,15 @@ class CTCBeamSearch:
                 if value > entry[4]:
                     entry[4], entry[6] = value, (before, step, step, p)
         return found
+
+    def _limits(self, beams: Sequence[list], blank: float) -> list[float]:
+        """For each prefix, how probable a new one behind it has to be at least, to be among the best ones."""
+        if len(beams) < self.beam_size or not blank:
+            return [0.0] * len(beams)
+        # These stay, and there are as many as are kept; one label more adds `_gain` at most.
+        scores = [math.log((beam[1] + beam[2]) * blank or 1e-300) + beam[0].bonus for beam in beams]
+        least = min(scores) - self._gain
+        return [math.exp(min(least - beam[0].bonus, 0.0)) for beam in beams]
 
     def _best(self, found: dict[int, list], step: int) -> tuple[list, float]:
         """The prefixes that are kept, and the logarithm that their probabilities were divided by."""
