@@ -1,14 +1,23 @@
 # Copyright 2026 The hf_lstm authors. Licensed under the Apache License, Version 2.0.
 """
-N-gram language models with interpolated, modified Kneser-Ney smoothing: what a recurrent model has to beat.
+N-gram language models with interpolated, modified Kneser-Ney smoothing: what a recurrent model has to beat, and what
+guides a search for words.
 
 Glossary: B blocks, T time steps, V vocabulary, n the order (1 unigram, 2 bigram, 3 trigram).
 """
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
 
+from .arpa import LOG10_ZERO, ArpaSection, read_arpa, write_arpa
+
+
+UNKNOWN, START, END = "<unk>", "<s>", "</s>"
 
 # Where a corpus is too small or too regular to estimate discounts from it: those that KenLM falls back on.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
@@ -55,7 +64,136 @@ class NgramModel:
             )
         self.vocab_size = vocab_size
         self.order = order
+        self.words: list[str] | None = None  # of each id, where the model is of words
         self._tables: list[_Table] = []  # at index n - 1, the n-grams
+
+    @classmethod
+    def of_sentences(cls, sentences: Iterable[str], order: int = 3, min_count: int = 1) -> "NgramModel":
+        """
+        A model of words. Each sentence is counted with `<s>` in front and `</s>` behind; what begins with `<s>` has
+        no token in front, so that its counts are those of the text at every order, as in KenLM (Heafield et al. 2013,
+        section 3). `<s>` is never predicted, and `<unk>` has the share that the uniform distribution gives it.
+
+        Args:
+            sentences (`Iterable[str]`): Texts, whose words stand between blanks.
+            order (`int`, *optional*, defaults to 3): Length n of the n-grams.
+            min_count (`int`, *optional*, defaults to 1): Words that are rarer become `<unk>`.
+
+        Returns:
+            [`NgramModel`]: With `words`: `<unk>`, `<s>`, `</s>`, and the others sorted.
+
+        Raises:
+            `ValueError`: If there is no word, or a word is `<s>` or `</s>`.
+
+        Example:
+
+        ```python
+        >>> from hf_lstm.evaluation.ngram import NgramModel
+
+        >>> model = NgramModel.of_sentences(["call me at nine", "call me", "nine"], order=3)
+        >>> model.words
+        ['<unk>', '<s>', '</s>', 'at', 'call', 'me', 'nine']
+        ```
+        """
+        texts = [sentence.split() for sentence in sentences]
+        counts = Counter(word for text in texts for word in text)
+        if not counts or START in counts or END in counts:
+            raise ValueError("`sentences` has no word: give texts." if not counts else f"A word is {START} or {END}.")
+        words = [UNKNOWN, START, END]
+        words += sorted(word for word, count in counts.items() if count >= min_count and word != UNKNOWN)
+        ids = {word: i for i, word in enumerate(words)}
+        model = cls(len(words), order)
+        model.words = words
+        model._count([[1, *(ids.get(word, 0) for word in text), 2] for text in texts])
+        return model
+
+    def _count(self, sentences: list[list[int]]) -> None:
+        """The tables of sentences between 1, `<s>`, and 2, `</s>`."""
+        ids = np.array([i for sentence in sentences for i in sentence], dtype=np.int64)
+        owner = np.repeat(np.arange(len(sentences)), [len(sentence) for sentence in sentences])
+        self._tables, above = [], np.zeros(0, dtype=np.int64)
+        for n in range(self.order, 0, -1):
+            codes = self._codes(ids[None], n)[0][owner[: max(len(ids) - n + 1, 0)] == owner[n - 1 :]]
+            if n < self.order:  # of the text only what nothing stands in front of
+                codes = np.concatenate([codes[codes // self.vocab_size ** (n - 1) == 1], above % self.vocab_size**n])
+            if n == 1:
+                codes = codes[codes != 1]
+            codes, counts = np.unique(codes, return_counts=True)
+            above = codes
+            self._tables.insert(0, _Table.from_counts(codes, counts, self.vocab_size))
+        while self.order > 1 and not len(self._tables[-1].codes):  # no sentence is that long
+            self._tables.pop()
+            self.order -= 1
+        # Into the unigrams with the uniform distribution, which `<s>` has no part in.
+        table = self._tables[0]
+        probs = table.backoffs[0] / (self.vocab_size - 1) + np.bincount(table.codes, table.probs, self.vocab_size)
+        probs[1] = 10**LOG10_ZERO
+        self._tables[0] = _Table.of_unigrams(probs)
+
+    def to_arpa(self, file: str | PathLike, words: Sequence[str] | None = None) -> None:
+        """
+        Write the model for other programs: each n-gram with its interpolated probability, and `gamma(h)` as the
+        back-off weight of `h`, by which the probabilities are the same.
+
+        Args:
+            file (`str` or `PathLike`): Where to; compressed by gzip if the name ends in `.gz`.
+            words (`Sequence[str]`, *optional*): The word of each id; needed where the model does not know them.
+
+        Raises:
+            `ValueError`: If the model was not fitted, there are not V `words`, or one of them is empty, has a blank or
+                stands there twice.
+        """
+        words = self.words if words is None else list(words)
+        if not self._tables or words is None or len(words) != self.vocab_size:
+            found = "was not fitted" if not self._tables else f"has {len(words or [])} `words`"
+            raise ValueError(f"The model {found}: `to_arpa` needs counts and {self.vocab_size} words, one of each id.")
+        sections, prefixes = [], np.zeros(0, dtype=np.int64)
+        for n in range(self.order, 0, -1):
+            # What is the history of a longer n-gram stands there too, for its weight; a unigram, whatever it is.
+            codes = np.union1d(self._tables[n - 1].codes, prefixes) if n > 1 else np.arange(self.vocab_size)
+            prefixes = codes // self.vocab_size
+            with np.errstate(divide="ignore"):
+                log10_probs = np.maximum(np.log10(self._prob(codes, n)), LOG10_ZERO)
+            backoffs = np.full(len(codes), np.nan)
+            if n < self.order:
+                backoffs = np.log10(_look_up(codes, self._tables[n].contexts, self._tables[n].backoffs, np.nan))
+            grams = codes[:, None] // self.vocab_size ** np.arange(n - 1, -1, -1) % self.vocab_size
+            sections.insert(0, ArpaSection(grams, log10_probs, backoffs))
+        write_arpa(file, words, sections)
+
+    @classmethod
+    def from_arpa(cls, file: str | PathLike) -> "NgramModel":
+        """
+        Read a model that [`~NgramModel.to_arpa`] or another program wrote, however it was smoothed.
+
+        Args:
+            file (`str` or `PathLike`): The file, which may be compressed by gzip.
+
+        Returns:
+            [`NgramModel`]: With `words`, in the order of the file.
+
+        Raises:
+            `ValueError`: For a file that is damaged or of another format, with the line; or if the words to the power
+                of the order do not fit 64 bits.
+        """
+        words, sections = read_arpa(file)
+        model = cls(len(words), len(sections))
+        model.words = words
+        model._tables = [_Table.of_unigrams(10 ** sections[0].log10_probs)]
+        powers = len(words) ** np.arange(len(sections) - 1, -1, -1, dtype=np.int64)
+        for n, (shorter, section) in enumerate(pairwise(sections), start=2):
+            contexts, backoffs = shorter.grams @ powers[1 - n :], 10**shorter.log10_backoffs
+            given = ~np.isnan(backoffs)
+            order = np.argsort(contexts[given])
+            contexts, backoffs = contexts[given][order], backoffs[given][order]
+            codes = section.grams @ powers[-n:]
+            order = np.argsort(codes)
+            codes, probs = codes[order], 10 ** section.log10_probs[order]
+            # What is read is the sum over all orders: this one's part is what the lower ones leave.
+            lower = model._prob(codes % len(words) ** (n - 1), n - 1)
+            probs = probs - _look_up(codes // len(words), contexts, backoffs, default=1.0) * lower
+            model._tables.append(_Table(codes, probs, contexts, backoffs))
+        return model
 
     def fit(self, input_ids: np.ndarray) -> "NgramModel":
         """
@@ -113,6 +251,25 @@ class NgramModel:
         """
         return float(np.exp(-self.log_prob(input_ids).mean()))
 
+    def log_tables(self) -> tuple[list[dict[int, float]], list[dict[int, float]]]:
+        """
+        For looking up n-grams one by one: of each length, log p of the n-grams (the sum over all orders) and
+        `log gamma` of the histories, by their codes.
+
+        Raises:
+            `ValueError`: If the model was not fitted.
+        """
+        if not self._tables:
+            raise ValueError("`log_tables` needs counts: call `fit` first.")
+        log_probs, log_backoffs = [], []
+        for n, table in enumerate(self._tables, start=1):
+            codes = table.codes if n > 1 else np.arange(self.vocab_size)
+            with np.errstate(divide="ignore"):
+                log_probs.append(dict(zip(codes.tolist(), np.log(self._prob(codes, n)).tolist(), strict=True)))
+                backoffs = np.log(table.backoffs).tolist()
+            log_backoffs.append(dict(zip(table.contexts.tolist(), backoffs, strict=True)))
+        return log_probs, log_backoffs
+
     def _codes(self, input_ids: np.ndarray, n: int) -> np.ndarray:
         """Each n-gram as one number with V as its base: (B, T) -> (B, T - n + 1)."""
         length = max(input_ids.shape[1] - n + 1, 0)
@@ -157,6 +314,11 @@ class _Table(NamedTuple):
         backoffs = np.bincount(index, weights=discounts) / totals
         return cls(codes, (counts - discounts) / totals[index], contexts, backoffs)
 
+    @classmethod
+    def of_unigrams(cls, probs: np.ndarray) -> "_Table":
+        """That of all tokens, (V,), with nothing left for the uniform distribution."""
+        return cls(np.arange(len(probs)), probs, np.zeros(1, dtype=np.int64), np.zeros(1))
+
 
 def _discounts(counts: np.ndarray) -> np.ndarray:
     """The discounts of n-grams seen once, twice and more often (Chen & Goodman 1999, section 3)."""
@@ -171,5 +333,7 @@ def _discounts(counts: np.ndarray) -> np.ndarray:
 
 def _look_up(keys: np.ndarray, sorted_keys: np.ndarray, values: np.ndarray, default: float) -> np.ndarray:
     """`values` at the place of each key in `sorted_keys`, `default` where it is missing."""
+    if not len(sorted_keys):
+        return np.full(np.shape(keys), default)
     places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     return np.where(sorted_keys[places] == keys, values[places], default)
