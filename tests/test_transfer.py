@@ -283,7 +283,7 @@ def test_nothing_that_is_asked_for_is_left_out_in_silence():
     with pytest.raises(ValueError, match="`adversarial` is 'virtual' without `epsilon`"):
         ClassifierArguments(adversarial="virtual")
     arguments = ClassifierArguments(pretrained_model="lm", characters=True)
-    with pytest.raises(ValueError, match="`encoder` is 'bert' with a `pretrained_model`, 'lm'"):
+    with pytest.raises(ValueError, match="`encoder` is 'bert', which does not go with `pretrained_model='lm'`"):
         arguments.trainer(EncoderArguments(encoder="bert"))
     tokenizer = LSTMTokenizer.train_from_iterator(["a b"], "word", show_progress=False)
     with pytest.raises(ValueError, match="`characters` is True, but the tokenizer of `pretrained_model`, 'lm', has"):
