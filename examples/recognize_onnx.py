@@ -4,7 +4,7 @@ Recognise speech without torch and transformers: `pip install onnxruntime numpy`
 
     python -m hf_lstm.interop.onnx ./runs/stream --int8              # where there is torch
     python examples/recognize_onnx.py ./runs/stream/onnx a.wav       # where there is none
-    python examples/recognize_onnx.py ./runs/stream/onnx a.wav --model model_quantized.onnx
+    python examples/recognize_onnx.py ./runs/stream/onnx a.wav --network model_quantized.onnx
 
 The folder holds `features.onnx`, `model.onnx` and `vocab.json`. A model of one direction hears the file piece by
 piece, with its state in and out; one of both directions hears it as a whole.
@@ -24,14 +24,14 @@ class Recognizer:
 
     Args:
         folder (`Path`): With the two graphs and the vocabulary.
-        model (`str`): The file of the network.
+        network (`str`): Its file.
     """
 
-    def __init__(self, folder: Path, model: str = "model.onnx"):
+    def __init__(self, folder: Path, network: str = "model.onnx"):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.features, self.network = (
-            onnxruntime.InferenceSession(str(folder / name), options) for name in ("features.onnx", model)
+            onnxruntime.InferenceSession(str(folder / name), options) for name in ("features.onnx", network)
         )
         facts = self.features.get_modelmeta().custom_metadata_map
         self.rate, self.needed, self.step = (
@@ -65,12 +65,12 @@ def main(command_line: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of the export")
     parser.add_argument("file", help="file of sound, of the rate that the model reads")
-    parser.add_argument("--model", default="model.onnx", help="the file of the network")
+    parser.add_argument("--network", default="model.onnx", help="the file of the network")
     parser.add_argument("--seconds", type=float, default=0.1, help="of a piece")
     args = parser.parse_args(command_line)
     import soundfile
 
-    recognizer = Recognizer(args.folder, args.model)
+    recognizer = Recognizer(args.folder, args.network)
     samples, rate = soundfile.read(args.file, dtype="float32", always_2d=True)
     if rate != recognizer.rate:
         parser.error(f"`file` has {rate} samples a second, and the model reads {recognizer.rate}: resample it")

@@ -17,39 +17,8 @@ from transformers import AutoModelForCTC, AutoProcessor, PreTrainedModel, Proces
 
 from ..data.sound import read_sound, resampled
 from ..models.feature_extraction_speech import SoundState
-
-
-@dataclass(frozen=True)
-class Word:
-    """
-    A word that was recognised.
-
-    Args:
-        text (`str`): The word.
-        first, last (`int`): The first and the last step in which a character of it is heard.
-        confidence (`float`): The mean of the probabilities of its characters where they are heard, from 0 to 1.
-    """
-
-    text: str
-    first: int
-    last: int
-    confidence: float
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """
-    What may have been said.
-
-    Args:
-        text (`str`): All of it.
-        words (`tuple[Word, ...]`): One by one.
-        score (`float`): By which a decoder ranks; greedily the logarithm of the probability of the best path.
-    """
-
-    text: str
-    words: tuple[Word, ...]
-    score: float
+from .ctc_decoding import Hypothesis
+from .ctc_paths import LabelPath
 
 
 class Decoder(Protocol):
@@ -66,70 +35,59 @@ class Decoder(Protocol):
 
 
 @dataclass(frozen=True)
-class _Path:
-    """The best path so far: its labels, without blanks, the steps that they are heard in, and their probabilities."""
+class _Heard:
+    """The labels so far, without blanks, the steps that they are heard in, and the sums of their probabilities."""
 
     labels: tuple[int, ...] = ()
-    spans: tuple[tuple[int, int], ...] = ()
-    peaks: tuple[float, ...] = ()
-    last: int = -1  # the label of the last step, perhaps the blank
+    first: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+    sums: tuple[float, ...] = ()
+    before: int = -1  # the label of the last step, perhaps the blank
     steps: int = 0
-    score: float = 0.0
+    log_prob: float = 0.0
 
 
 class GreedyDecoder:
     """
-    The most probable label of each step; equal ones that follow each other are one (Graves et al. 2006, section 3.2).
+    The best label of each step, repetitions taken as one (Graves et al. 2006, section 3.2): [`~ctc_decoding.greedy`],
+    piece by piece.
 
     Args:
         tokenizer ([`~transformers.Wav2Vec2CTCTokenizer`]): Which spells.
     """
 
     def __init__(self, tokenizer):
-        self.blank, self.delimiter = tokenizer.pad_token_id, tokenizer.word_delimiter_token_id
-        self.characters = {i: token for token, i in tokenizer.get_vocab().items()}
-        self.lowercase = getattr(tokenizer, "do_lower_case", False)
+        self.blank, self.delimiter = tokenizer.pad_token_id, tokenizer.word_delimiter_token
+        self.spelling = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
 
-    def start(self) -> _Path:
-        """An empty path."""
-        return _Path()
+    def start(self) -> _Heard:
+        """Nothing was heard."""
+        return _Heard()
 
-    def advance(self, state: _Path, log_probs: np.ndarray) -> _Path:
-        """The path with further steps, `(T, V)`."""
-        labels, spans, peaks = list(state.labels), list(state.spans), list(state.peaks)
-        best, last = log_probs.argmax(1), state.last
-        chosen = log_probs[np.arange(len(best)), best]
-        for step, (label, score) in enumerate(zip(best.tolist(), chosen.tolist(), strict=True), start=state.steps):
-            if label != self.blank:
-                if label == last:
-                    spans[-1], peaks[-1] = (spans[-1][0], step), max(peaks[-1], score)
-                else:
-                    labels.append(label)
-                    spans.append((step, step))
-                    peaks.append(score)
-            last = label
-        score = state.score + float(chosen.sum())
-        return _Path(tuple(labels), tuple(spans), tuple(peaks), last, state.steps + len(best), score)
+    def advance(self, state: _Heard, log_probs: np.ndarray) -> _Heard:
+        """What was heard with further steps, `(T, V)`."""
+        labels, first, last, sums = (list(each) for each in (state.labels, state.first, state.last, state.sums))
+        best, before = log_probs.argmax(1), state.before
+        values = log_probs[np.arange(len(best)), best]
+        for step, (label, prob) in enumerate(zip(best.tolist(), np.exp(values).tolist(), strict=True), state.steps):
+            if label != self.blank and label == before:
+                last[-1], sums[-1] = step, sums[-1] + prob
+            elif label != self.blank:
+                labels.append(label)
+                first.append(step)
+                last.append(step)
+                sums.append(prob)
+            before = label
+        found = (tuple(each) for each in (labels, first, last, sums))
+        return _Heard(*found, before, state.steps + len(best), state.log_prob + float(values.sum()))
 
-    def results(self, state: _Path, final: bool = True) -> list[Hypothesis]:
+    def results(self, state: _Heard, final: bool = True) -> list[Hypothesis]:
         """The one hypothesis."""
-        words, parts = [], []
-
-        def end() -> None:
-            if parts:
-                text = "".join(character for character, _, _ in parts)
-                first, last = parts[0][1][0], parts[-1][1][1]
-                words.append(Word(text, first, last, float(np.exp([peak for _, _, peak in parts]).mean())))
-                parts.clear()
-
-        for label, span, peak in zip(state.labels, state.spans, state.peaks, strict=True):
-            if label == self.delimiter:
-                end()
-            else:
-                character = self.characters[label]
-                parts.append((character.lower() if self.lowercase else character, span, peak))
-        end()
-        return [Hypothesis(" ".join(word.text for word in words), tuple(words), state.score)]
+        spans = zip(state.first, state.last, state.sums, strict=True)
+        confidence = tuple(total / (last - first + 1) for first, last, total in spans)
+        path = LabelPath(state.labels, state.first, state.last, confidence, state.log_prob)
+        text = path.text(self.spelling, self.delimiter)
+        return [Hypothesis(text, path, state.log_prob, 0.0, state.log_prob)]
 
 
 @dataclass(frozen=True)
@@ -162,7 +120,8 @@ class SpeechRecognizer:
     Args:
         model ([`RecurrentForCTC`], `str` or `os.PathLike`): The model, a folder, or a name on the Hub.
         processor ([`RecurrentSpeechProcessor`], *optional*): By default that of the folder.
-        decoder ([`Decoder`], *optional*): [`GreedyDecoder`] by default.
+        decoder ([`Decoder`], *optional*): [`GreedyDecoder`] by default, or a
+            [`~ctc_decoding.CTCBeamSearch`] with a language model, a lexicon or hot phrases.
         device (`str` or `torch.device`, *optional*): Where to compute.
         endpoint_seconds (`float`, *optional*): In a stream, end an utterance after so much silence behind a word. What
             ends and begins does not depend on the pieces. `None` for a single utterance.
@@ -204,8 +163,14 @@ class SpeechRecognizer:
         self.extractor = processor.feature_extractor
         self.decoder = decoder or GreedyDecoder(processor.tokenizer)
         self.seconds_per_step = self.extractor.samples_per_step / self.extractor.sampling_rate
+        self.seconds_of_step = self.extractor.samples_of_step / self.extractor.sampling_rate
+        tokenizer = processor.tokenizer
+        self.spelling, self.delimiter = (
+            tokenizer.convert_ids_to_tokens(range(len(tokenizer))),
+            tokenizer.word_delimiter_token,
+        )
         steps = None if endpoint_seconds is None else max(1, round(endpoint_seconds / self.seconds_per_step))
-        self.endpoint_steps, self.blank = steps, processor.tokenizer.pad_token_id
+        self.endpoint_steps, self.blank = steps, tokenizer.pad_token_id
 
     def __call__(
         self, sounds: Any, sampling_rate: int | None = None, batch_size: int = 16, n_best: int = 1
@@ -234,7 +199,7 @@ class SpeechRecognizer:
                 hypotheses = self.decoder.results(self.decoder.advance(self.decoder.start(), log_probs), True)
                 found[i] = self._result(hypotheses[0])
                 if n_best > 1:
-                    found[i]["n_best"] = [{"text": h.text, "score": h.score} for h in hypotheses[:n_best]]
+                    found[i]["n_best"] = [{"text": h.text, "score": h.total} for h in hypotheses[:n_best]]
         return found[0] if one else found
 
     def _features(self, sound: Any, sampling_rate: int | None) -> np.ndarray:
@@ -288,16 +253,12 @@ class SpeechRecognizer:
 
     def _result(self, hypothesis: Hypothesis, begin: int = 0) -> dict:
         """A hypothesis with times in seconds, whose steps count from `begin`."""
+        shift, seconds = begin * self.seconds_per_step, (self.seconds_per_step, self.seconds_of_step)
         words = [
-            {
-                "text": word.text,
-                "start": (begin + word.first) * self.seconds_per_step,
-                "end": (begin + word.last + 1) * self.seconds_per_step,
-                "confidence": word.confidence,
-            }
-            for word in hypothesis.words
+            word._asdict() | {"start": word.start + shift, "end": word.end + shift}
+            for word in hypothesis.path.words(self.spelling, self.delimiter, *seconds)
         ]
-        return {"text": hypothesis.text, "score": hypothesis.score, "words": words}
+        return {"text": hypothesis.text, "score": hypothesis.total, "words": words}
 
     def start(self) -> SpeechStream:
         """
@@ -375,4 +336,4 @@ class SpeechRecognizer:
         return self.start(), [result] if hypothesis.text else []
 
 
-__all__ = ["Decoder", "GreedyDecoder", "Hypothesis", "SpeechRecognizer", "SpeechStream", "Word"]
+__all__ = ["Decoder", "GreedyDecoder", "SpeechRecognizer", "SpeechStream"]

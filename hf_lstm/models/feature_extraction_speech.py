@@ -59,8 +59,8 @@ class RecurrentFeatureExtractor(SequenceFeatureExtractor):
             those of the slopes too: d_t = sum over k = 1, 2 of k (x_{t-2+k} - x_{t-2-k}) / 10. Before the first frame
             stands the first frame.
         frame_stacking (`int`, defaults to 3): Frames of a step, K, none of which is in another step.
-        mean, std (`list[float]`, *optional*): Of each feature of a frame, deltas included: see [`~.fit`]. `None` means
-            0 and 1.
+        mean, std (`list[float]`, *optional*): Of each feature of a frame, deltas included: see
+            [`~RecurrentFeatureExtractor.fit`]. `None` means 0 and 1.
         padding_value (`float`, defaults to 0.0): What stands at padding.
 
     Raises:
