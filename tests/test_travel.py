@@ -69,6 +69,7 @@ PARTS = {
     "pretrained",
     "saving",
     "sequence_classification",
+    "sequence_labels",
     "stack",
     "tag_folding",
     "text_inputs",
@@ -93,6 +94,7 @@ PARTS_OF_PAIRS = {
     "decoder",
     "encoder_decoder_generation",
     "encoder_options",
+    "family_model",
     "generation",
     "gru",
     "layers",
@@ -114,7 +116,7 @@ PARTS_OF_PAIRS = {
 }
 # Bytes of code in a folder with a model and its tokenizer, about 7,800 lines. Who loads it has to read it first, or to
 # trust it: no more than a person reads in a day. What would go beyond belongs elsewhere.
-CEILING, CEILING_OF_PAIRS = 413_500, 415_000
+CEILING, CEILING_OF_PAIRS = 414_000, 415_000
 
 
 CONFIGURATION = {"config_checks.py", "configuration_recurrent.py", "configuration_stack.py", "encoder_options.py"}
