@@ -349,7 +349,7 @@ WRONG = {
     ),
     "neighbours": (
         BERT | {"lm_loss_coef": 0.1, "num_hidden_layers": 1},
-        "which it has seen with this `encoder`. Set",
+        "which it has seen with `encoder=...`. Set",
     ),
     "special": (BERT | {"encoder_special_ids": [[1]]}, "must be two lists"),
 }
@@ -544,5 +544,5 @@ def test_a_classifier_begins_with_a_language_model_or_with_an_encoder():
 
 
 def test_what_a_configuration_refuses_is_refused_before_training(folders):
-    with pytest.raises(ValueError, match=r"`lm_loss_coef=0.1` asks each direction .* seen with this `encoder`"):
+    with pytest.raises(ValueError, match=r"`lm_loss_coef=0.1` asks each direction .* seen with `encoder=...`"):
         build(folders / "bert", words_of(folders / "bert"), lm_loss_coef=0.1, num_hidden_layers=1)

@@ -148,7 +148,8 @@ def section(text: str, title: str) -> str:
 
 def rows(text: str) -> list[list[str]]:
     """The cells of all tables in a text."""
-    return [[cell.strip() for cell in line[1:-1].split(" | ")] for line in text.splitlines() if line.startswith("|")]
+    lines = (line[1:-1].split(" | ") for line in text.splitlines() if line.startswith("|"))
+    return [[cell.strip().replace("\\|", "|") for cell in line] for line in lines]
 
 
 def of_plain_types(value) -> bool:

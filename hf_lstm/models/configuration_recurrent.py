@@ -121,10 +121,11 @@ class TokenClassificationOptions(RecurrentStackConfig):
             )
         self._finite("lm_loss_coef", or_zero=True)
         for name, value in READ_ALONE.items() if self.lm_loss_coef else ():
-            if getattr(self, name) != value:
+            if (given := getattr(self, name)) != value:
                 raise ValueError(
                     f"`lm_loss_coef={self.lm_loss_coef!r}` asks each direction for the token that it reads next, "
-                    f"which it has seen with this `{name}`. Set `{name}={value!r}`, or leave it out."
+                    f"which it has seen with `{name}={given if type(given) in (bool, int) else '...'}`. Set "
+                    f"`{name}={value!r}`, or leave it out."
                 )
 
 
