@@ -209,7 +209,9 @@ class CTCBeamSearch:
             phrases = {spell(" ".join(text.split()), spelt, "hot_phrases"): w for text, w in weights.items()}
             self._hot = HotPhrases(phrases, self._between)
         # What one label more can add to what guides the search; log p of a word adds nothing.
-        self._gain = max(beta, 0.0) + (0.0 if self._hot is None else max(self._hot.lent.values()))
+        lent, most = (0.0, 0.0) if self._hot is None else (self._hot.highest, max(self._hot.lent.values()))
+        self._gain, gain_of_end = lent, max(beta, 0.0) + most
+        self._at_ends = math.exp(min(self._gain - gain_of_end, 0.0))
 
     @classmethod
     def of_tokenizer(cls, tokenizer: PreTrainedTokenizerBase, **options: Any) -> "CTCBeamSearch":
@@ -315,7 +317,7 @@ class CTCBeamSearch:
         self, beams: Sequence[list], step: int, log_blank: float, candidates: list[tuple]
     ) -> dict[int, list]:
         """All prefixes behind one more step, by their keys. `candidates`: label, p, log p."""
-        blank, found = math.exp(log_blank), {}
+        blank, found, between = math.exp(log_blank), {}, self._between
         limits = self._limits(beams, blank) if candidates else [0.0] * len(beams)
         present = {beam[0].key for beam in beams}
         for beam, limit in zip(beams, limits, strict=True):
@@ -337,7 +339,8 @@ class CTCBeamSearch:
                             stay[4], stay[6] = again, (earlier, first, step, certain + p)
                     # Behind a blank it is the label once more.
                     mass, value, before = in_blank * p, best_blank + log_p, path_blank
-                if not mass or (mass < limit and hash((prefix.key, label)) not in present):
+                least = limit * self._at_ends if between is None or label == between else limit
+                if not mass or (mass < least and hash((prefix.key, label)) not in present):
                     continue
                 child = prefix.children[label] if label in prefix.children else self._child(prefix, label)
                 if child is None:
@@ -355,7 +358,7 @@ class CTCBeamSearch:
         """For each prefix, how probable a new one behind it has to be at least, to be among the best ones."""
         if len(beams) < self.beam_size or not blank:
             return [0.0] * len(beams)
-        # These stay, and there are as many as are kept; one label more adds `_gain` at most.
+        # These stay, and there are as many as are kept; a label within a word adds `_gain` at most.
         scores = [math.log((beam[1] + beam[2]) * blank or 1e-300) + beam[0].bonus for beam in beams]
         least = min(scores) - self._gain
         return [math.exp(min(least - beam[0].bonus, 0.0)) for beam in beams]
@@ -486,7 +489,7 @@ def _flat(state: BeamState) -> tuple[list, list, list, int, float]:
 
 
 def _state_of(prefixes: list, parts: list, beams: list, step: int, scale: float) -> BeamState:
-    """What [`_flat`] made flat."""
+    """The state that `_flat` made flat."""
     nodes: list = []
     for parent, *values in prefixes:
         nodes.append(_Prefix(nodes[parent] if parent >= 0 else None, *values))

@@ -69,6 +69,7 @@ class HotPhrases:
 
     def __init__(self, phrases: Mapping[tuple[int, ...], float], delimiter: int | None):
         self.tree, self.delimiter = PrefixTree(), delimiter
+        self.highest = max(phrases.values(), default=0.0)  # what a label within a word adds at most
         self.worth: dict[int, float] = {}  # of the phrase that ends at a node
         self.lent: dict[int, float] = {0: 0.0}  # of the best phrase through it
         for labels, weight in phrases.items():
@@ -85,6 +86,8 @@ class HotPhrases:
     def step(self, hot: Hot, label: int) -> Hot:
         """Behind one label more."""
         begins = label == self.delimiter
+        if not begins and not hot.open and self.delimiter is not None:
+            return hot  # within a word that no phrase has
         if begins:
             hot = self._complete(hot)
         elif self.delimiter is None and (0, 0.0) not in hot.open:
