@@ -14,6 +14,7 @@ from .models.configuration_lstm import LSTMConfig
 from .models.configuration_recurrent import RecurrentConfig
 from .models.configuration_rnn import RNNConfig
 from .models.configuration_speech import RecurrentSpeechConfig
+from .models.configuration_transducer import RecurrentTransducerConfig
 from .models.feature_extraction_speech import RecurrentFeatureExtractor
 from .models.modeling_encoder_decoder import RecurrentEncoderDecoderForConditionalGeneration
 from .models.modeling_gru import (
@@ -47,6 +48,12 @@ from .models.modeling_speech import (
     RecurrentSpeechModel,
     RecurrentSpeechPreTrainedModel,
 )
+from .models.modeling_transducer import (
+    GRUForRNNT,
+    LSTMForRNNT,
+    RecurrentForRNNT,
+    RecurrentTransducerPreTrainedModel,
+)
 from .models.processing_speech import RecurrentSpeechProcessor
 from .models.saving import SavingMixin
 from .models.tokenization_lstm import LSTMTokenizer
@@ -58,6 +65,7 @@ __all__ = [
     "GRUForAudioClassification",
     "GRUForCTC",
     "GRUForCausalLM",
+    "GRUForRNNT",
     "GRUForSequenceClassification",
     "GRUForTokenClassification",
     "GRUModel",
@@ -66,6 +74,7 @@ __all__ = [
     "LSTMForAudioClassification",
     "LSTMForCTC",
     "LSTMForCausalLM",
+    "LSTMForRNNT",
     "LSTMForSequenceClassification",
     "LSTMForTokenClassification",
     "LSTMModel",
@@ -84,10 +93,13 @@ __all__ = [
     "RecurrentFeatureExtractor",
     "RecurrentForAudioClassification",
     "RecurrentForCTC",
+    "RecurrentForRNNT",
     "RecurrentSpeechConfig",
     "RecurrentSpeechModel",
     "RecurrentSpeechPreTrainedModel",
     "RecurrentSpeechProcessor",
+    "RecurrentTransducerConfig",
+    "RecurrentTransducerPreTrainedModel",
     "TranslationTokenizer",
 ]
 
@@ -101,12 +113,13 @@ def _register() -> None:
         transformers.AutoTokenizer.register(family.config_class, tokenizer, exist_ok=True)
         for auto_class, head in family.heads().items():
             getattr(transformers, auto_class).register(family.config_class, head, exist_ok=True)
-    speech = RecurrentSpeechPreTrainedModel
-    transformers.AutoConfig.register(RecurrentSpeechConfig.model_type, RecurrentSpeechConfig, exist_ok=True)
-    transformers.AutoFeatureExtractor.register(RecurrentSpeechConfig, RecurrentFeatureExtractor, exist_ok=True)
-    transformers.AutoProcessor.register(RecurrentSpeechConfig, RecurrentSpeechProcessor, exist_ok=True)
-    for auto_class, head in speech.heads().items():
-        getattr(transformers, auto_class).register(RecurrentSpeechConfig, head, exist_ok=True)
+    for family in (RecurrentSpeechPreTrainedModel, RecurrentTransducerPreTrainedModel):
+        config = family.config_class
+        transformers.AutoConfig.register(config.model_type, config, exist_ok=True)
+        transformers.AutoFeatureExtractor.register(config, RecurrentFeatureExtractor, exist_ok=True)
+        transformers.AutoProcessor.register(config, RecurrentSpeechProcessor, exist_ok=True)
+        for auto_class, head in family.heads().items():
+            getattr(transformers, auto_class).register(config, head, exist_ok=True)
 
 
 _register()

@@ -382,7 +382,7 @@ def _has_crf(model: PreTrainedModel) -> bool:
 def _output_layer(model: PreTrainedModel) -> str | None:
     """That of a model that writes, if it is not a plain softmax."""
     config = model.config.get_text_config(decoder=True)
-    layer = config.output_layer if model.can_generate() else "softmax"
+    layer = getattr(config, "output_layer", "softmax") if model.can_generate() else "softmax"
     return None if layer == "softmax" else layer
 
 

@@ -28,17 +28,16 @@ _ELSEWHERE = {
 
 
 @strict
-class RecurrentSpeechConfig(CellStackConfig):
+class SoundStackConfig(CellStackConfig):
     r"""
-    Configuration of a [`RecurrentForCTC`] or [`RecurrentForAudioClassification`]: of the stack, whose fields and
-    defaults are those of [`RecurrentStackConfig`] and [`CellStackConfig`] unless they are given here, and of what
-    surrounds it. D * P is the size of the stack's outputs, V the number of labels.
+    What every recogniser reads and names: fields and defaults are those of [`RecurrentStackConfig`] and
+    [`CellStackConfig`] unless they are given here.
 
     Args:
         feature_size (`int`, defaults to 240): Size of the features of a step, F: of the feature extractor,
             `feature_size` there times `frame_stacking`.
-        vocab_size (`int`, defaults to 32): The number of labels of CTC, V, the blank among them.
-        pad_token_id (`int`, defaults to 0): The blank of CTC (Graves et al. 2006, section 3.1), which is what
+        vocab_size (`int`, defaults to 32): The number of labels, V, the blank among them.
+        pad_token_id (`int`, defaults to 0): The blank (Graves et al. 2006, section 3.1), which is what
             `Wav2Vec2CTCTokenizer` pads with.
         num_hidden_layers (`int`, defaults to 3), layer_norm (`bool`, defaults to `True`): Deep networks of speech
             learn slowly without normalisation between the layers.
@@ -55,6 +54,60 @@ class RecurrentSpeechConfig(CellStackConfig):
             above 0.
         stacked_frames (`int`, defaults to 1): How many frames a step holds side by side, of which a band hides the
             same features.
+
+    Raises:
+        `ValueError`: For a value out of range, a pair of values that cannot work, or a misspelt name.
+    """
+
+    _elsewhere: ClassVar[dict[str, str]] = RecurrentStackConfig._elsewhere | _ELSEWHERE
+    # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["cache", "past_key_values", "hidden_states"]
+
+    feature_size: int = 240
+    vocab_size: int = 32
+    pad_token_id: int = 0
+    num_hidden_layers: int = 3
+    layer_norm: bool = True
+    mask_time_prob: float | int = 0.0
+    mask_time_length: int = 10
+    mask_time_min_masks: int = 0
+    mask_feature_prob: float | int = 0.0
+    mask_feature_length: int = 10
+    mask_feature_min_masks: int = 0
+    stacked_frames: int = 1
+
+    def __post_init__(self, **kwargs: Any):
+        if self.bidirectional is None:
+            self.bidirectional = True
+        super().__post_init__(**kwargs)
+
+    def validate_recurrent(self):
+        """The rules of the stack, and those between the fields of speech."""
+        super().validate_recurrent()
+        self._at_least(1, "feature_size", "stacked_frames", "mask_time_length", "mask_feature_length")
+        self._at_least(0, "mask_time_min_masks", "mask_feature_min_masks")
+        self._at_least(2, "vocab_size")
+        self._probabilities("mask_time_prob", "mask_feature_prob")
+        if not 0 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(
+                f"`pad_token_id`, the blank, must lie between 0 and vocab_size - 1 = {self.vocab_size - 1}, got "
+                f"{self.pad_token_id!r}."
+            )
+        if self.feature_size % self.stacked_frames:
+            raise ValueError(
+                f"`stacked_frames={self.stacked_frames}` must divide `feature_size={self.feature_size}`: a step holds "
+                "the features of so many frames."
+            )
+
+
+@strict
+class RecurrentSpeechConfig(SoundStackConfig):
+    r"""
+    Configuration of a [`RecurrentForCTC`] or [`RecurrentForAudioClassification`]: of the stack, whose fields and
+    defaults are those of [`SoundStackConfig`], and of what surrounds it. D * P is the size of the stack's outputs, V
+    the number of labels.
+
+    Args:
         ctc_loss_reduction (`str`, defaults to `"mean"`): `"mean"` divides the sum of the losses by the number of
             labels, over all of a batch that is accumulated; `"sum"` does not.
         ctc_zero_infinity (`bool`, defaults to `False`): True to take 0 for the loss of a sequence whose labels do not
@@ -82,51 +135,18 @@ class RecurrentSpeechConfig(CellStackConfig):
     """
 
     model_type = "recurrent_speech"
-    _elsewhere: ClassVar[dict[str, str]] = RecurrentStackConfig._elsewhere | _ELSEWHERE
-    # What `Trainer.evaluate` leaves out, so that metrics get the logits alone.
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["cache", "past_key_values", "hidden_states"]
 
-    feature_size: int = 240
-    vocab_size: int = 32
-    pad_token_id: int = 0
-    num_hidden_layers: int = 3
-    layer_norm: bool = True
-    mask_time_prob: float | int = 0.0
-    mask_time_length: int = 10
-    mask_time_min_masks: int = 0
-    mask_feature_prob: float | int = 0.0
-    mask_feature_length: int = 10
-    mask_feature_min_masks: int = 0
-    stacked_frames: int = 1
     ctc_loss_reduction: Literal["mean", "sum"] = "mean"
     ctc_zero_infinity: bool = False
     ctc_label_prior_weight: float | int = 0.0
     inputs_to_logits_ratio: int = 480
     pooling: Literal["last", "mean", "max", "concat", "attention"] = "mean"
 
-    def __post_init__(self, **kwargs: Any):
-        if self.bidirectional is None:
-            self.bidirectional = True
-        super().__post_init__(**kwargs)
-
     def validate_recurrent(self):
-        """The rules of the stack, and those between the fields of speech."""
+        """The rules of the stack and of sounds, and those of the heads."""
         super().validate_recurrent()
-        self._at_least(1, "feature_size", "stacked_frames", "inputs_to_logits_ratio")
-        self._at_least(1, "mask_time_length", "mask_feature_length")
-        self._at_least(0, "mask_time_min_masks", "mask_feature_min_masks")
-        self._at_least(2, "vocab_size")
-        self._probabilities("mask_time_prob", "mask_feature_prob", "ctc_label_prior_weight")
-        if not 0 <= self.pad_token_id < self.vocab_size:
-            raise ValueError(
-                f"`pad_token_id`, the blank of CTC, must lie between 0 and vocab_size - 1 = {self.vocab_size - 1}, "
-                f"got {self.pad_token_id!r}."
-            )
-        if self.feature_size % self.stacked_frames:
-            raise ValueError(
-                f"`stacked_frames={self.stacked_frames}` must divide `feature_size={self.feature_size}`: a step holds "
-                "the features of so many frames."
-            )
+        self._at_least(1, "inputs_to_logits_ratio")
+        self._probabilities("ctc_label_prior_weight")
 
 
 __all__ = ["RecurrentSpeechConfig"]

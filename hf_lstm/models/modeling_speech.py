@@ -17,7 +17,7 @@ from transformers.utils import can_return_tuple
 
 from .cache import RecurrentCache, WithCache, one_cache
 from .cells import LAYERS
-from .configuration_speech import RecurrentSpeechConfig
+from .configuration_speech import RecurrentSpeechConfig, SoundStackConfig
 from .ctc import ctc_losses, real_first
 from .layers import RecurrentLayer
 from .losses import check_labels, divisor
@@ -117,6 +117,26 @@ class RecurrentSpeechModel(RecurrentSpeechPreTrainedModel, RecurrentStack):
         return self.read(features, attention_mask, one_cache(cache, past_key_values), use_cache, **options)
 
 
+def checked_labels(labels: torch.Tensor, like: torch.Tensor, config: SoundStackConfig) -> torch.Tensor:
+    """
+    The labels, (B, U), on the device of a batch.
+
+    Raises:
+        `ValueError`: For labels out of range, blanks among them, or another batch.
+    """
+    if labels.ndim != 2 or len(labels) != len(like):
+        raise ValueError(
+            f"`labels` has shape {tuple(labels.shape)}, expected (batch, labels) with a batch of {len(like)}."
+        )
+    check_labels(labels, config.vocab_size, size="vocab_size")
+    if (labels == config.pad_token_id).any():
+        raise ValueError(
+            f"`labels` holds {config.pad_token_id}, `pad_token_id`, which is the blank. Put -100 where there is no "
+            "label; `processor.pad` does so."
+        )
+    return labels.to(like.device)
+
+
 class RecurrentForCTC(RecurrentSpeechPreTrainedModel):
     r"""
     A recogniser: the stack and a linear layer over labels, one of which is the blank, trained by CTC (Graves et al.
@@ -210,17 +230,8 @@ class RecurrentForCTC(RecurrentSpeechPreTrainedModel):
 
     def _loss(self, logits, padding: Padding | None, labels: torch.Tensor, num_items) -> torch.Tensor:
         """The sum of the losses, divided as `config.ctc_loss_reduction` says; of no label at all it is 0."""
-        config, labels = self.config, labels.to(logits.device)
-        if labels.ndim != 2 or len(labels) != len(logits):
-            raise ValueError(
-                f"`labels` has shape {tuple(labels.shape)}, expected (batch, labels) with a batch of {len(logits)}."
-            )
-        check_labels(labels, config.vocab_size, size="vocab_size")
-        if (labels == config.pad_token_id).any():
-            raise ValueError(
-                f"`labels` holds {config.pad_token_id}, `pad_token_id`, which is the blank. Put -100 where there is "
-                "no label; `processor.pad` does so."
-            )
+        config = self.config
+        labels = checked_labels(labels, logits, config)
         if hasattr(self, "_loss_function"):  # somebody's own
             return self.loss_function(logits=logits, labels=labels, config=config)
         real = Padding(labels != -100)

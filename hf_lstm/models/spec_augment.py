@@ -3,7 +3,7 @@
 
 import torch
 
-from .configuration_speech import RecurrentSpeechConfig
+from .configuration_speech import SoundStackConfig
 from .padding import Padding
 
 
@@ -38,7 +38,7 @@ def draw_spans(
     return (seen > before) & (places < lengths[:, None])
 
 
-def hide_at_random(features: torch.Tensor, padding: Padding | None, config: RecurrentSpeechConfig) -> torch.Tensor:
+def hide_at_random(features: torch.Tensor, padding: Padding | None, config: SoundStackConfig) -> torch.Tensor:
     """
     SpecAugment without warping (Park et al. 2019, section 2): zero in spans of steps, all features, and in bands of
     features, all steps: (B, T, F) -> (B, T, F). Spans are drawn over the real steps of a row.
