@@ -106,20 +106,22 @@ __all__ = [
 
 def _register() -> None:
     """Make our classes known to the Auto classes; `exist_ok`, lest an "lstm" of transformers' own break the import."""
-    composed = (RecurrentEncoderDecoderForConditionalGeneration,)
-    for family in (LSTMPreTrainedModel, GRUPreTrainedModel, RNNPreTrainedModel, *composed):
-        transformers.AutoConfig.register(family.config_class.model_type, family.config_class, exist_ok=True)
-        tokenizer = TranslationTokenizer if family in composed else LSTMTokenizer  # a folder names the other, too
-        transformers.AutoTokenizer.register(family.config_class, tokenizer, exist_ok=True)
-        for auto_class, head in family.heads().items():
-            getattr(transformers, auto_class).register(family.config_class, head, exist_ok=True)
-    for family in (RecurrentSpeechPreTrainedModel, RecurrentTransducerPreTrainedModel):
+    of_texts = {"AutoTokenizer": LSTMTokenizer}
+    of_sounds = {"AutoFeatureExtractor": RecurrentFeatureExtractor, "AutoProcessor": RecurrentSpeechProcessor}
+    families = {
+        LSTMPreTrainedModel: of_texts,
+        GRUPreTrainedModel: of_texts,
+        RNNPreTrainedModel: of_texts,
+        # A folder names the other tokenizer, too.
+        RecurrentEncoderDecoderForConditionalGeneration: {"AutoTokenizer": TranslationTokenizer},
+        RecurrentSpeechPreTrainedModel: of_sounds,
+        RecurrentTransducerPreTrainedModel: of_sounds,
+    }
+    for family, readers in families.items():
         config = family.config_class
         transformers.AutoConfig.register(config.model_type, config, exist_ok=True)
-        transformers.AutoFeatureExtractor.register(config, RecurrentFeatureExtractor, exist_ok=True)
-        transformers.AutoProcessor.register(config, RecurrentSpeechProcessor, exist_ok=True)
-        for auto_class, head in family.heads().items():
-            getattr(transformers, auto_class).register(config, head, exist_ok=True)
+        for auto_class, each in (readers | family.heads()).items():
+            getattr(transformers, auto_class).register(config, each, exist_ok=True)
 
 
 _register()

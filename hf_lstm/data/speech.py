@@ -311,8 +311,9 @@ class DataCollatorForSpeech:
         features = [{"input_features": row["input_features"]} for row in rows]
         labels = [torch.tensor(row["labels"], dtype=torch.long) for row in rows]
         batch = dict(self.extractor.pad(features, padding=True, return_tensors="pt"))
-        padded = labels[0].ndim and torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
-        return batch | {"labels": padded if labels[0].ndim else torch.stack(labels)}
+        if not labels[0].ndim:
+            return batch | {"labels": torch.stack(labels)}
+        return batch | {"labels": torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)}
 
 
 __all__ = ["DataCollatorForSpeech", "SpeechRows", "encode_sounds", "encode_speech", "frames_of", "load_speech"]

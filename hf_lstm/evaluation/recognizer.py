@@ -17,7 +17,7 @@ from transformers import AutoModelForCTC, AutoProcessor, PreTrainedModel, Proces
 
 from ..data.sound import read_sound, resampled
 from ..models.feature_extraction_speech import SoundState
-from .ctc_decoding import Hypothesis
+from .ctc_decoding import Hypothesis, greedy
 from .ctc_paths import LabelPath
 
 
@@ -36,15 +36,11 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True)
 class _Heard:
-    """The labels so far, without blanks, the steps that they are heard in, and the sums of their probabilities."""
+    """The path so far, the label of the last step, perhaps the blank, and how many steps there were."""
 
-    labels: tuple[int, ...] = ()
-    first: tuple[int, ...] = ()
-    last: tuple[int, ...] = ()
-    sums: tuple[float, ...] = ()
-    before: int = -1  # the label of the last step, perhaps the blank
-    steps: int = 0
-    log_prob: float = 0.0
+    path: LabelPath
+    before: int
+    steps: int
 
 
 class GreedyDecoder:
@@ -62,32 +58,28 @@ class GreedyDecoder:
 
     def start(self) -> _Heard:
         """Nothing was heard."""
-        return _Heard()
+        return _Heard(LabelPath((), (), (), (), 0.0), -1, 0)
 
     def advance(self, state: _Heard, log_probs: np.ndarray) -> _Heard:
         """What was heard with further steps, `(T, V)`."""
-        labels, first, last, sums = (list(each) for each in (state.labels, state.first, state.last, state.sums))
-        best, before = log_probs.argmax(1), state.before
-        values = log_probs[np.arange(len(best)), best]
-        for step, (label, prob) in enumerate(zip(best.tolist(), np.exp(values).tolist(), strict=True), state.steps):
-            if label != self.blank and label == before:
-                last[-1], sums[-1] = step, sums[-1] + prob
-            elif label != self.blank:
-                labels.append(label)
-                first.append(step)
-                last.append(step)
-                sums.append(prob)
-            before = label
-        found = (tuple(each) for each in (labels, first, last, sums))
-        return _Heard(*found, before, state.steps + len(best), state.log_prob + float(values.sum()))
+        (new,), path = greedy(log_probs, blank=self.blank), state.path
+        first, last = ([step + state.steps for step in steps] for steps in (new.first, new.last))
+        old = [path.labels, path.first, path.last, path.confidence]
+        if new.first[:1] == (0,) and new.labels[0] == state.before:  # the label that the last piece ended with goes on
+            first[0] = path.first[-1]
+            lengths = np.array([path.last[-1] - first[0] + 1, new.last[0] + 1])
+            confidence = float(np.average([path.confidence[-1], new.confidence[0]], weights=lengths))
+            old, added = [each[:-1] for each in old], [new.labels, first, last, (confidence, *new.confidence[1:])]
+        else:
+            added = [new.labels, first, last, new.confidence]
+        parts = (tuple(each) + tuple(more) for each, more in zip(old, added, strict=True))
+        before = int(log_probs[-1].argmax()) if len(log_probs) else state.before
+        return _Heard(LabelPath(*parts, path.log_prob + new.log_prob), before, state.steps + len(log_probs))
 
     def results(self, state: _Heard, final: bool = True) -> list[Hypothesis]:
         """The one hypothesis."""
-        spans = zip(state.first, state.last, state.sums, strict=True)
-        confidence = tuple(total / (last - first + 1) for first, last, total in spans)
-        path = LabelPath(state.labels, state.first, state.last, confidence, state.log_prob)
-        text = path.text(self.spelling, self.delimiter)
-        return [Hypothesis(text, path, state.log_prob, 0.0, state.log_prob)]
+        path = state.path
+        return [Hypothesis(path.text(self.spelling, self.delimiter), path, path.log_prob, 0.0, path.log_prob)]
 
 
 @dataclass(frozen=True)
@@ -309,7 +301,7 @@ class SpeechRecognizer:
     def _heard(self, stream: SpeechStream, log_probs: np.ndarray) -> tuple[SpeechStream, list[dict]]:
         """Go on by steps (T, V), and end utterances where enough of them are silent."""
         finals, begin = [], 0
-        decoded, silent, spoken = stream.decoded, stream.silent, None
+        decoded, silent = stream.decoded, stream.silent
         best = log_probs.argmax(1)
         for t, label in enumerate(best.tolist() if self.endpoint_steps else ()):
             silent = silent + 1 if label == self.blank else 0

@@ -107,14 +107,14 @@ class RecurrentSpeechModel(RecurrentSpeechPreTrainedModel, RecurrentStack):
             attention_mask (`torch.Tensor` of shape `(B, T)`, *optional*), and all others: As in
                 [`RecurrentModel.forward`], where the output is described too.
         """
+        refuse_unknown(kwargs)
+        cache = one_cache(cache, past_key_values)
         features = self.embed(TextInputs(inputs_embeds=input_features))
         if self.training and (self.config.mask_time_prob or self.config.mask_feature_prob):
             past = 0 if cache is None else cache.get_seq_length()
             padding = self._padding(attention_mask, *features.shape[:2], past)
             features = hide_at_random(features, padding, self.config)
-        refuse_unknown(kwargs)
-        options = {"output_hidden_states": output_hidden_states, "return_dict": return_dict}
-        return self.read(features, attention_mask, one_cache(cache, past_key_values), use_cache, **options)
+        return self.read(features, attention_mask, cache, use_cache, output_hidden_states, return_dict)
 
 
 def checked_labels(labels: torch.Tensor, like: torch.Tensor, config: SoundStackConfig) -> torch.Tensor:
